@@ -1,0 +1,1 @@
+"""Deconvolution microscopy: from beads to PSF to deconvolved images."""

@@ -1,0 +1,123 @@
+"""Checks of what users pass in, each with an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.errors import DeconvError
+
+__all__ = ["as_volume", "check_choice", "check_finite", "check_image", "check_spacing"]
+
+# Beyond this float32 sums of squares overflow.
+_LARGEST = 1e15
+
+
+def check_choice(value: object, choices: Sequence[object], name: str) -> None:
+    """Raise `DeconvError` unless `value` is one of `choices`."""
+    if value not in choices:
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise DeconvError(f"{name}={value!r} is not known: choose one of {expected}.")
+
+
+def check_array(image: npt.ArrayLike, name: str = "image") -> npt.NDArray[np.generic]:
+    """Take anything array-like as a real numeric array of at least two axes.
+
+    Parameters
+    ----------
+    image : array_like
+        Any integer, boolean or real float dtype; (y, x), (z, y, x) or more axes in front.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    ndarray
+        The array itself where it was one: never modified, not copied.
+
+    Raises
+    ------
+    DeconvError
+        For complex or non-numeric values, fewer than two axes, no voxels, or what looks like RGB.
+    """
+    array = np.asarray(image)
+    if np.iscomplexobj(array):
+        raise DeconvError(f"The {name} is complex: take its magnitude or real part first.")
+    if array.dtype.kind not in "buif":
+        raise DeconvError(f"The {name} has dtype {array.dtype}: expected integers or real floats.")
+    if array.ndim < 2:
+        raise DeconvError(
+            f"The {name} has shape {array.shape}: expected (y, x), (z, y, x) or more axes in front."
+        )
+    if array.size == 0:
+        raise DeconvError(f"The {name} is empty, shape {array.shape}: expected at least one voxel.")
+    if array.ndim > 2 and array.shape[-1] in (3, 4) and min(array.shape[-3:-1]) > 8:
+        raise DeconvError(
+            f"The {name} has shape {array.shape}, which looks like RGB colours: "
+            "choose one channel, or convert it to grey values."
+        )
+    return array
+
+
+def check_finite(array: npt.NDArray[np.generic], name: str = "image") -> None:
+    """Raise `DeconvError` if an array has NaN, infinite or extremely large values."""
+    if array.dtype.kind != "f":
+        return
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        raise DeconvError(
+            f"The {name} has {bad} NaN or infinite voxels of {array.size}: replace them, "
+            "or leave them out with a mask where the operation takes one."
+        )
+    largest = float(np.abs(array).max())
+    if largest > _LARGEST:
+        raise DeconvError(
+            f"The {name} has values up to {largest:.3g}, more than single precision can compute "
+            f"with: divide it so that no value is above {_LARGEST:.0e}."
+        )
+
+
+def check_image(image: npt.ArrayLike, name: str = "image") -> npt.NDArray[np.generic]:
+    """Take anything array-like as a finite real array of at least two axes (see `check_array`)."""
+    array = check_array(image, name)
+    check_finite(array, name)
+    return array
+
+
+def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    """Take a voxel size as `ndim` positive numbers.
+
+    Parameters
+    ----------
+    spacing : float, sequence of float or None
+        Micrometres, (z, y, x) or (y, x); one number stands for all axes. None stays None.
+    ndim : int
+        Number of space axes.
+
+    Raises
+    ------
+    DeconvError
+        If it is not `ndim` finite numbers above 0.
+    """
+    if spacing is None:
+        return None
+    try:
+        values = np.atleast_1d(np.asarray(spacing, dtype=float))
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.size == 1:
+        values = np.repeat(values.ravel(), ndim)
+    axes = ("z", "y", "x")[-ndim:]
+    if values.shape != (ndim,) or not np.all(np.isfinite(values)) or np.any(values <= 0):
+        raise DeconvError(
+            f"spacing={spacing!r} is not a voxel size: expected {ndim} numbers above 0, "
+            f"({', '.join(axes)}) in µm."
+        )
+    return tuple(values.tolist())
+
+
+def as_volume(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """View a plane (y, x) as a volume (1, y, x); a volume is returned as it is."""
+    return array[np.newaxis] if array.ndim == 2 else array

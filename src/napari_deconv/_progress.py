@@ -1,0 +1,29 @@
+"""Progress of a long operation, as its callback sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Callback", "Progress"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an operation is.
+
+    Attributes
+    ----------
+    iteration : int
+        Steps done so far, from 1.
+    iterations : int
+        Steps planned.
+    """
+
+    iteration: int
+    iterations: int
+
+
+Callback = Callable[[Any], object]
+"""Called with a `Progress` (or a solver's `State`) after each step; an exception it raises ends the run."""

@@ -1,0 +1,172 @@
+"""What an engine is: the one place that knows where arrays live and how fast work on them is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse
+
+__all__ = ["Array", "Device", "Engine", "Shape"]
+
+Array = Any
+"""An engine's own array: float32, always three axes (z, y, x); a plane has one z."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A compute device as it is listed to users.
+
+    Attributes
+    ----------
+    engine : str
+        ``"cpu"`` or ``"opencl"``.
+    name : str
+        The name the driver reports; ``"opencl:<name>"`` selects it.
+    kind : str
+        ``"CPU"`` or ``"GPU"``.
+    memory : int
+        Memory in bytes that the device has in all.
+    buffer_limit : int
+        Largest single array in bytes.
+    """
+
+    engine: str
+    name: str
+    kind: str
+    memory: int
+    buffer_limit: int
+
+    @property
+    def key(self) -> str:
+        """What to pass as ``engine=`` to get this device."""
+        return self.engine if self.engine == "cpu" else f"{self.engine}:{self.name}"
+
+
+class Engine(Protocol):
+    """Arrays on one device, and the operations the models and solvers are written in.
+
+    A *spectrum* is the half spectrum of a real array (last axis ``nx // 2 + 1``), opaque to callers.
+    Where an operand may be one number for all voxels (background, mask, normalisation) it is an
+    array of shape (1, 1, 1). Operations named with ``out`` write there; those documented as
+    *in place* change their first argument. All raise `DeviceError` when the device fails.
+    """
+
+    device: Device
+
+    # -- memory ------------------------------------------------------------------------------
+    def asarray(self, array: np.ndarray, shape: Shape | None = None) -> Array:
+        """Copy a NumPy array (z, y, x) to the device as float32, zero-padded at the end to `shape`."""
+        ...
+
+    def to_numpy(self, array: Array, shape: Shape | None = None) -> np.ndarray:
+        """Copy the first `shape` voxels of each axis back as a new float32 NumPy array."""
+        ...
+
+    def full(self, shape: Shape, value: float) -> Array:
+        """Make an array filled with one value."""
+        ...
+
+    def copy(self, array: Array) -> Array:
+        """Make an independent copy."""
+        ...
+
+    def require(self, nbytes: int, largest: int, purpose: str) -> None:
+        """Raise `DeviceError`, with a way out, if `nbytes` in all or `largest` in one array do not fit."""
+        ...
+
+    # -- transforms --------------------------------------------------------------------------
+    def rfft(self, image: Array) -> Array:
+        """Forward real transform, unnormalised, as a new spectrum; `image` is kept."""
+        ...
+
+    def rfft_into(self, image: Array, spectrum: Array) -> None:
+        """Forward real transform into an existing spectrum; `image` is kept."""
+        ...
+
+    def irfft_into(self, spectrum: Array, out: Array) -> None:
+        """Inverse real transform, normalised, into `out`; the content of `spectrum` is lost."""
+        ...
+
+    # -- spectra, in place -------------------------------------------------------------------
+    def multiply(self, spectrum: Array, otf: Array) -> None:
+        """S ← S·H."""
+        ...
+
+    def multiply_conjugate(self, spectrum: Array, otf: Array) -> None:
+        """S ← S·H*."""
+        ...
+
+    def wiener(self, spectrum: Array, otf: Array, penalty: Array) -> None:
+        """S ← S·H*/(|H|² + P), 0 where both vanish; `penalty` real, on the half spectrum."""
+        ...
+
+    def inverse(self, spectrum: Array, otf: Array, epsilon: float) -> None:
+        """S ← S/(H + ε), 0 where |H + ε| < ε so that the gain never exceeds 1/ε."""
+        ...
+
+    # -- Richardson–Lucy ---------------------------------------------------------------------
+    def ratio(self, model: Array, data: Array, background: Array, floor: float) -> None:
+        """M ← y/max(M + b, floor) inside the data's shape (at the origin), 0 outside; in place."""
+        ...
+
+    def update(self, correction: Array, estimate: Array, normalization: Array) -> None:
+        """C ← p·C/N where N > 0.01, 0 elsewhere; in place."""
+        ...
+
+    def extrapolate(
+        self, current: Array, previous: Array, step: float, floor: float, out: Array
+    ) -> None:
+        """P ← max(x + α(x − x₋₁), floor·x) into `out`, so that zero stays zero."""
+        ...
+
+    def total_variation(
+        self, estimate: Array, spacing: Shape | tuple[float, ...], weight: float,
+        normalization: Array, out: Array,
+    ) -> None:
+        """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1), 0 where N ≤ 0.01, into `out`; periodic."""
+        ...
+
+    def subtract(self, first: Array, second: Array, out: Array) -> None:
+        """Difference of two arrays into `out`."""
+        ...
+
+    # -- reductions, accumulated in double precision or pairwise --------------------------------
+    def sum(self, array: Array) -> float:
+        """Sum over all voxels."""
+        ...
+
+    def dot(self, first: Array, second: Array) -> float:
+        """Inner product of two arrays of equal shape."""
+        ...
+
+    def divergence(
+        self, model: Array, data: Array, background: Array, mask: Array, floor: float
+    ) -> float:
+        """Σ M·[y·ln(y/u) − y + u], u = max(model + b, floor), over the data's shape (I-divergence)."""
+        ...
+
+    # -- filters; reflect at the edges (… b a | a b … c | c b …) ----------------------------------
+    def gaussian(self, image: Array, sigma: tuple[float, ...]) -> Array:
+        """Gaussian blur, σ (z, y, x) in voxels, truncated at 4 σ; 0 leaves an axis alone."""
+        ...
+
+    def minimum(self, image: Array, size: Shape) -> Array:
+        """Minimum over an odd box of `size` (z, y, x) voxels."""
+        ...
+
+    def maximum(self, image: Array, size: Shape) -> Array:
+        """Maximum over an odd box of `size` (z, y, x) voxels."""
+        ...
+
+    def rolling_ball(self, image: Array, heights: np.ndarray) -> Array:
+        """Apex of the highest ball below the image; `heights` odd-sized cap, infinite off the ball."""
+        ...
+
+    # -- radial tables ---------------------------------------------------------------------------
+    def expand(self, table: np.ndarray, weights: scipy.sparse.csr_array) -> Array:
+        """Interpolate: table (nz, nr) and weights (pixels, nr) give an array (nz, 1, pixels)."""
+        ...

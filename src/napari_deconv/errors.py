@@ -1,0 +1,17 @@
+"""The errors and warnings a user can meet."""
+
+from __future__ import annotations
+
+__all__ = ["DeconvError", "DeconvWarning", "DeviceError"]
+
+
+class DeconvError(ValueError):
+    """Something the user can change: the message says what was given, what was expected, what to do."""
+
+
+class DeviceError(DeconvError):
+    """The compute device is missing, too small, lost, or refused a kernel."""
+
+
+class DeconvWarning(UserWarning):
+    """Input was accepted, but treated in a way the user should know about."""
