@@ -1,0 +1,397 @@
+"""Images in and out: TIFF, OME-TIFF and ImageJ TIFF, with the voxel size in µm.
+
+A voxel size is taken from a file only where the file really states one: OME-XML, ImageJ's
+calibration, or a TIFF resolution in inches or centimetres finer than any printer's. Otherwise it is
+None, never a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_deconv._checks import check_spacing
+from napari_deconv.errors import DeconvError, DeconvWarning
+
+__all__ = ["Image", "read_image", "replacing", "write_image"]
+
+_MICROMETRES = {
+    "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0,
+    # micro sign, Greek mu, and the six characters that ImageJ writes for it
+    "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "um": 1.0,
+    "meter": 1e6, "metre": 1e6, "centimeter": 1e4, "centimetre": 1e4, "millimeter": 1e3,
+    "millimetre": 1e3, "micrometer": 1.0, "micrometre": 1.0, "micron": 1.0, "nanometer": 1e-3,
+    "nanometre": 1e-3, "angstrom": 1e-4, "inch": 25400.0,
+}  # fmt: skip
+_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0, "h": 3600.0}
+_RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0}
+# 4800 dots per inch: a coarser resolution in a TIFF's tags is for printing, not of the microscope.
+_COARSEST_PIXEL = 5.0
+_METADATA_KEY = "napari-deconv"
+_DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image as it was read from a file.
+
+    Attributes
+    ----------
+    data : ndarray
+        The voxels in the file's dtype; the last axes are (z, y, x) or (y, x), others lead.
+    spacing : tuple of float or None
+        Voxel size (z, y, x) or (y, x) in µm; None if the file does not state all of it.
+    axes : str
+        One letter an axis of `data`, for example ``"CZYX"``.
+    metadata : dict
+        What `write_image` stored with the image; empty for files of other programs.
+    channels : tuple of str
+        Names of the channels, where the file has them.
+    time_interval : float or None
+        Seconds between time points, where the file has it.
+    """
+
+    data: npt.NDArray[Any]
+    spacing: tuple[float, ...] | None
+    axes: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    time_interval: float | None = None
+
+
+@dataclass
+class _Header:
+    """What a file says about its image; sizes in µm by axis letter."""
+
+    sizes: dict[str, float | None] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    time_interval: float | None = None
+
+
+def read_image(
+    path: str | os.PathLike[str], spacing: float | Sequence[float] | None = None
+) -> Image:
+    """Read a TIFF, OME-TIFF or ImageJ TIFF.
+
+    Where a file has no z axis and exactly one axis besides y and x, and that axis is an unnamed
+    sequence (``I``, ``Q``) or time (``T``, with a `DeconvWarning`), it is taken as z: many programs
+    write stacks so. Channels, time and other axes lead, axes of length 1 are dropped. Of several
+    images the first is read.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    spacing : float or sequence of float, optional
+        Voxel size (z, y, x) or (y, x) in µm, instead of the file's.
+
+    Returns
+    -------
+    Image
+        The voxels with what the file says about them.
+
+    Raises
+    ------
+    DeconvError
+        If the file is missing, damaged, not a TIFF, in colour, or `spacing` is not a voxel size.
+
+    Warns
+    -----
+    DeconvWarning
+        If the file has several images, time stands for z, or it has a pixel size but no z step.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DeconvError(
+            f"There is no file {path}." if not path.exists() else f"{path} is a folder."
+        )
+    try:
+        with tifffile.TiffFile(path) as tif:
+            data, axes = _read_series(tif, path)
+            header = _read_header(tif)
+    except DeconvError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way inside the reader
+        raise DeconvError(
+            f"{path} cannot be read as a TIFF image: {error or type(error).__name__}."
+        ) from error
+    space = axes[-3:] if "Z" in axes else axes[-2:]
+    given = check_spacing(spacing, len(space))
+    return Image(
+        data=data,
+        spacing=given or _file_spacing(header.sizes, space, path),
+        axes=axes,
+        metadata=header.metadata,
+        channels=header.channels,
+        time_interval=header.time_interval,
+    )
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    data: npt.ArrayLike,
+    spacing: float | Sequence[float] | None = None,
+    metadata: dict[str, Any] | None = None,
+    *,
+    axes: str | None = None,
+    channels: Sequence[str] = (),
+) -> None:
+    """Write an OME-TIFF; the file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write, ending in ``.tif`` or ``.tiff``; an existing one is replaced.
+    data : array_like
+        (y, x), (z, y, x), or with channels and time in front. The dtype is kept.
+    spacing : float or sequence of float, optional
+        Voxel size (z, y, x) or (y, x) in µm.
+    metadata : dict, optional
+        Plain values, stored as JSON; `read_image` gives them back.
+    axes : str, optional
+        One letter an axis, ``"YX"``, ``"ZYX"``, ``"CZYX"`` or ``"TCZYX"`` unless given.
+    channels : sequence of str, optional
+        Names of the channels.
+
+    Raises
+    ------
+    DeconvError
+        If the name, the folder, the dtype or `spacing` does not fit, or the file cannot be written.
+    """
+    path, array = Path(path), np.asarray(data)
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        raise DeconvError(
+            f"{path.name} does not end in .tif or .tiff: images are written as OME-TIFF."
+        )
+    axes = axes or _DEFAULT_AXES.get(array.ndim)
+    if axes is None or len(axes) != array.ndim or array.size == 0:
+        raise DeconvError(
+            f"An array of shape {array.shape} cannot be written with axes {axes}: "
+            "expected (y, x), (z, y, x), or channels and time in front."
+        )
+    space = axes[-3:] if "Z" in axes else axes[-2:]
+    ome: dict[str, Any] = {"axes": axes, "Name": path.name.split(".")[0]}
+    for axis, size in zip(space, check_spacing(spacing, len(space)) or (), strict=False):
+        ome |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    if metadata:
+        ome["Description"] = json.dumps({_METADATA_KEY: metadata})
+    if channels:
+        ome["Channel"] = {"Name": list(channels)}
+    with replacing(path) as temporary:
+        try:
+            tifffile.imwrite(temporary, array, ome=True, photometric="minisblack", metadata=ome)
+        except (ValueError, tifffile.OmeXmlError) as error:
+            raise DeconvError(
+                f"{array.dtype} voxels with axes {axes} cannot be written as OME-TIFF ({error}): "
+                "convert them to float32, or choose another axis order."
+            ) from error
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name in the same folder, renamed to `path` only if the block succeeds.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name; an existing file is replaced in one step.
+
+    Yields
+    ------
+    Path
+        Where to write. On any failure, Ctrl-C included, it is removed and `path` is untouched.
+
+    Raises
+    ------
+    DeconvError
+        If the folder is missing or cannot be written to, the disk is full, or `path` is a folder.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise DeconvError(
+            f"There is no folder {path.parent} to write {path.name} in: make it first."
+        )
+    if path.is_dir():
+        raise DeconvError(f"{path} is a folder: give the name of a file.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# -- voxels ------------------------------------------------------------------------------------
+
+
+def _read_series(tif: tifffile.TiffFile, path: Path) -> tuple[npt.NDArray[Any], str]:
+    """Read the first image with its axes in the project's order."""
+    if not tif.series:
+        raise DeconvError(f"{path} has no image in it.")
+    series = tif.series[0]
+    if len(tif.series) > 1:
+        _warn(f"{path.name} has {len(tif.series)} images: the first, {series.shape}, was read.")
+    axes = series.axes
+    if "S" in axes:
+        raise DeconvError(
+            f"{path} is in colour (axes {axes}, shape {series.shape}): "
+            "choose one channel, or convert it to grey values."
+        )
+    if "Y" not in axes or "X" not in axes or 0 in series.shape:
+        raise DeconvError(f"{path} has axes {axes}, shape {series.shape}: expected an image.")
+    _check_complete(series, path)
+    extra = axes.replace("Y", "").replace("X", "")
+    if extra in ("I", "Q", "T"):
+        if extra == "T":
+            _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
+        axes, extra = axes.replace(extra, "Z"), "Z"
+    order = extra.replace("Z", "") + ("ZYX" if "Z" in extra else "YX")
+    return series.asarray().transpose([axes.index(axis) for axis in order]), order
+
+
+def _check_complete(series: tifffile.TiffPageSeries, path: Path) -> None:
+    """Raise if the file ends before its voxels do: the reader would pad with zeros."""
+    missing = sum(page is None for page in series.pages)
+    if missing:
+        raise DeconvError(
+            f"{path} misses {missing} of its {len(series.pages)} planes: "
+            "it is damaged, or belongs to a set of files of which some are not here."
+        )
+    if series.dataoffset is not None:
+        complete = series.dataoffset + series.nbytes <= series.parent.filehandle.size
+    else:
+        complete = all(
+            offset + count <= page.parent.filehandle.size
+            for page in series.pages
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        )
+    if not complete:
+        raise DeconvError(
+            f"{path} is truncated: the file ends before its voxels do. Copy it again."
+        )
+
+
+# -- what the file says ------------------------------------------------------------------------
+
+
+def _read_header(tif: tifffile.TiffFile) -> _Header:
+    if tif.is_ome:
+        return _ome_header(tif.ome_metadata)
+    if tif.is_imagej:
+        return _imagej_header(tif.imagej_metadata, tif.pages[0])
+    unit = _RESOLUTION_UNITS.get(_tag(tif.pages[0], "ResolutionUnit"))
+    return _Header(
+        {
+            axis: size if size is not None and size < _COARSEST_PIXEL else None
+            for axis, size in _tag_sizes(tif.pages[0], unit, unit).items()
+        }
+    )
+
+
+def _ome_header(xml: str) -> _Header:
+    """Read the first image of OME-XML (https://docs.openmicroscopy.org/ome-model, 2016-06)."""
+    image = ElementTree.fromstring(xml).find("{*}Image")
+    pixels = None if image is None else image.find("{*}Pixels")
+    if image is None or pixels is None:
+        return _Header()
+    sizes = {
+        axis: _length(
+            pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        )
+        for axis in "ZYX"
+    }
+    interval = _number(pixels.get("TimeIncrement"))
+    second = _SECONDS.get(pixels.get("TimeIncrementUnit", "s"))
+    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    return _Header(
+        sizes,
+        _stored_metadata(image.findtext("{*}Description")),
+        tuple(name for name in names if name) if all(names) else (),
+        interval * second if interval and second else None,
+    )
+
+
+def _imagej_header(info: dict[str, Any], page: tifffile.TiffPage) -> _Header:
+    unit = info.get("unit")
+    x_unit = _micrometres(unit)
+    sizes = _tag_sizes(page, x_unit, _micrometres(info.get("yunit", unit)))
+    # older ImageJ writes a negative step for stacks taken downwards
+    step = _number(info.get("spacing"))
+    sizes["Z"] = _length(None if step is None else abs(step), info.get("zunit", unit))
+    return _Header(sizes, time_interval=_number(info.get("finterval")) or None)
+
+
+def _tag_sizes(
+    page: tifffile.TiffPage, x_unit: float | None, y_unit: float | None
+) -> dict[str, float | None]:
+    """Pixel sizes from the tags XResolution and YResolution, which count pixels in a unit."""
+    sizes: dict[str, float | None] = {}
+    for axis, unit in (("X", x_unit), ("Y", y_unit)):
+        pixels, units = _tag(page, f"{axis}Resolution") or (0, 0)
+        sizes[axis] = units / pixels * unit if unit and pixels and units else None
+    return sizes
+
+
+def _tag(page: tifffile.TiffPage, name: str) -> Any:
+    tag = page.tags.get(name)
+    return None if tag is None else tag.value
+
+
+def _file_spacing(
+    sizes: dict[str, float | None], space: str, path: Path
+) -> tuple[float, ...] | None:
+    known = [sizes.get(axis) for axis in space]
+    if known[0] is None and space == "ZYX" and known[1] and known[2]:
+        _warn(
+            f"{path.name} has pixels of {known[1]:.4g} × {known[2]:.4g} µm but no distance between "
+            "planes: its voxel size is unknown until you give it."
+        )
+    spacing = tuple(size for size in known if size)
+    return spacing if len(spacing) == len(space) else None
+
+
+def _stored_metadata(description: str | None) -> dict[str, Any]:
+    try:
+        stored = json.loads(description or "null")
+    except ValueError:
+        return {}
+    metadata = stored.get(_METADATA_KEY) if isinstance(stored, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _length(value: Any, unit: str | None) -> float | None:
+    """Convert a length to µm; None unless it is a positive number in a known unit."""
+    number, micrometres = _number(value), _micrometres(unit)
+    return number * micrometres if number and number > 0 and micrometres else None
+
+
+def _micrometres(unit: str | None) -> float | None:
+    name = (unit or "").strip()
+    return _MICROMETRES.get(name) or _MICROMETRES.get(name.lower().removesuffix("s"))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DeconvWarning, stacklevel=4)
