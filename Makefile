@@ -1,0 +1,48 @@
+# On a fresh Debian with python3 and make: `make demo` shows what it does, `make test` proves it.
+
+PYTHON ?= python3
+export PYTHON
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
+
+# A plugin that touches Qt outside the main thread is an error in the tests.
+export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/napari-deconv demo
+
+test: $(VENV)/installed-for-tests
+	scripts/debian-packages test
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/installed-for-tests
+	scripts/debian-packages test
+	$(PYTEST)
+
+lint: $(VENV)/installed-for-tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find src tests docs benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# A venv without pip is what a Debian without python3-venv leaves behind.
+$(BIN)/pip:
+	scripts/debian-packages venv
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/pip
+	$(PIP) install --quiet --editable .
+	touch $@
+
+# pip knows --group from 25.1 on.
+$(VENV)/installed-for-tests: pyproject.toml | $(BIN)/pip
+	$(PIP) install --quiet "pip>=25.1"
+	$(PIP) install --quiet --editable ".[all]" --group test
+	touch $@ $(VENV)/installed
