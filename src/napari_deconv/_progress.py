@@ -26,4 +26,4 @@ class Progress:
 
 
 Callback = Callable[[Any], object]
-"""Called with a `Progress` (or a solver's `State`) after each step; an exception it raises ends the run."""
+"""Called with a `Progress` (or a solver's `State`) after each step; what it raises ends the run."""

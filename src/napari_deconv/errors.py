@@ -6,7 +6,7 @@ __all__ = ["DeconvError", "DeconvWarning", "DeviceError"]
 
 
 class DeconvError(ValueError):
-    """Something the user can change: the message says what was given, what was expected, what to do."""
+    """Something the user can change: it says what was given, what was expected, what to do."""
 
 
 class DeviceError(DeconvError):

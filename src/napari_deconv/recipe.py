@@ -28,7 +28,7 @@ def describe(operation: str, parameters: Mapping[str, Any], engine: Engine) -> d
     Returns
     -------
     dict
-        Plain values only (str, int, float, bool, None, list, dict), so that it can be written as JSON.
+        Plain values only (str, int, float, bool, None, list, dict), ready for JSON.
     """
     return {
         "napari-deconv": version("napari-deconv"),

@@ -1,4 +1,4 @@
-"""What an engine is: the one place that knows where arrays live and how fast work on them is done."""
+"""What an engine is: the one place that knows where arrays live."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse
 
-__all__ = ["Array", "Device", "Engine", "Shape"]
+__all__ = ["TV_EPSILON", "UPDATE_THRESHOLD", "Array", "Device", "Engine", "Shape", "format_bytes"]
+
+UPDATE_THRESHOLD = 0.01
+"""Voxels that send less than this part of their light into the data are not estimated."""
+
+TV_EPSILON = 1e-4
+"""ε in ∇x/√(|∇x|² + ε²), for data scaled to a maximum between 1 and 2."""
 
 Array = Any
 """An engine's own array: float32, always three axes (z, y, x); a plane has one z."""
 
 Shape = tuple[int, ...]
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes for a person: ``"5.1 GB"``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 @dataclass(frozen=True)
@@ -49,9 +60,9 @@ class Device:
 class Engine(Protocol):
     """Arrays on one device, and the operations the models and solvers are written in.
 
-    A *spectrum* is the half spectrum of a real array (last axis ``nx // 2 + 1``), opaque to callers.
-    Where an operand may be one number for all voxels (background, mask, normalisation) it is an
-    array of shape (1, 1, 1). Operations named with ``out`` write there; those documented as
+    A *spectrum* is the half spectrum of a real array (last axis ``nx // 2 + 1``), opaque to
+    callers. Where an operand may be one number for all voxels (background, mask, normalisation)
+    it is an array of shape (1, 1, 1). Operations with ``out`` write there; those documented as
     *in place* change their first argument. All raise `DeviceError` when the device fails.
     """
 
@@ -59,7 +70,7 @@ class Engine(Protocol):
 
     # -- memory ------------------------------------------------------------------------------
     def asarray(self, array: np.ndarray, shape: Shape | None = None) -> Array:
-        """Copy a NumPy array (z, y, x) to the device as float32, zero-padded at the end to `shape`."""
+        """Copy a NumPy array (z, y, x) to the device as float32, zero-padded to `shape`."""
         ...
 
     def to_numpy(self, array: Array, shape: Shape | None = None) -> np.ndarray:
@@ -75,7 +86,7 @@ class Engine(Protocol):
         ...
 
     def require(self, nbytes: int, largest: int, purpose: str) -> None:
-        """Raise `DeviceError`, with a way out, if `nbytes` in all or `largest` in one array do not fit."""
+        """Raise `DeviceError` if `nbytes` in all or `largest` in one array do not fit."""
         ...
 
     # -- transforms --------------------------------------------------------------------------
@@ -110,7 +121,7 @@ class Engine(Protocol):
 
     # -- Richardson–Lucy ---------------------------------------------------------------------
     def ratio(self, model: Array, data: Array, background: Array, floor: float) -> None:
-        """M ← y/max(M + b, floor) inside the data's shape (at the origin), 0 outside; in place."""
+        """U ← y/max(U + b, floor) inside the data's shape (at the origin), 0 outside; in place."""
         ...
 
     def update(self, correction: Array, estimate: Array, normalization: Array) -> None:
@@ -124,10 +135,14 @@ class Engine(Protocol):
         ...
 
     def total_variation(
-        self, estimate: Array, spacing: Shape | tuple[float, ...], weight: float,
-        normalization: Array, out: Array,
+        self,
+        estimate: Array,
+        spacing: Shape | tuple[float, ...],
+        weight: float,
+        normalization: Array,
+        out: Array,
     ) -> None:
-        """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1), 0 where N ≤ 0.01, into `out`; periodic."""
+        """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
         ...
 
     def subtract(self, first: Array, second: Array, out: Array) -> None:
@@ -146,7 +161,7 @@ class Engine(Protocol):
     def divergence(
         self, model: Array, data: Array, background: Array, mask: Array, floor: float
     ) -> float:
-        """Σ M·[y·ln(y/u) − y + u], u = max(model + b, floor), over the data's shape (I-divergence)."""
+        """I-divergence Σ M·[y·ln(y/u) − y + u], u = max(model + b, floor), where data are."""
         ...
 
     # -- filters; reflect at the edges (… b a | a b … c | c b …) ----------------------------------
@@ -163,7 +178,10 @@ class Engine(Protocol):
         ...
 
     def rolling_ball(self, image: Array, heights: np.ndarray) -> Array:
-        """Apex of the highest ball below the image; `heights` odd-sized cap, infinite off the ball."""
+        """Apex of the highest ball below the image (outside of which there is nothing to touch).
+
+        `heights` is the odd-sized upper half of the ball, infinite off it.
+        """
         ...
 
     # -- radial tables ---------------------------------------------------------------------------

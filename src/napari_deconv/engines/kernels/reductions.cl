@@ -1,0 +1,58 @@
+// One partial sum a work item, in blocks so that single precision does not drift; the host adds
+// the partial sums in double precision.
+
+#define BLOCK 64
+
+__kernel void sum(__global float *out, const int workers, __global const float *array,
+                  const int n) {
+    const int worker = get_global_id(0);
+    if (worker >= workers) return;
+    float total = 0.0f, block = 0.0f;
+    int count = 0;
+    for (int i = worker; i < n; i += workers) {
+        block += array[i];
+        if (++count == BLOCK) { total += block; block = 0.0f; count = 0; }
+    }
+    out[worker] = total + block;
+}
+
+__kernel void dot_product(__global float *out, const int workers, __global const float *first,
+                          __global const float *second, const int n) {
+    const int worker = get_global_id(0);
+    if (worker >= workers) return;
+    float total = 0.0f, block = 0.0f;
+    int count = 0;
+    for (int i = worker; i < n; i += workers) {
+        block += first[i] * second[i];
+        if (++count == BLOCK) { total += block; block = 0.0f; count = 0; }
+    }
+    out[worker] = total + block;
+}
+
+// y ln(y/u) - y + u without cancellation where y is close to u: u·f(t), t = (y - u)/u,
+// f(t) = (1 + t) ln(1 + t) - t.
+float deviance(const float y, const float u) {
+    if (y <= 0.0f) return u;
+    const float t = (y - u) / u;
+    if (fabs(t) < 0.02f) return u * t * t * (0.5f - t * (1.0f / 6.0f - t * (1.0f / 12.0f)));
+    return y * log(y / u) - y + u;
+}
+
+__kernel void i_divergence(__global float *out, const int workers, __global const float *model,
+                           __global const float *data, __global const float *background,
+                           const int background_stride, __global const float *mask,
+                           const int mask_stride, const float floor_value, const int nz,
+                           const int ny, const int nx, const int mz, const int my, const int mx) {
+    const int worker = get_global_id(0);
+    if (worker >= workers) return;
+    float total = 0.0f, block = 0.0f;
+    int count = 0;
+    for (int j = worker; j < mz * my * mx; j += workers) {
+        const int x = j % mx, y = (j / mx) % my, z = j / (mx * my);
+        const float u = fmax(model[(z * ny + y) * nx + x] + background[j * background_stride],
+                             floor_value);
+        block += mask[j * mask_stride] * deviance(data[j], u);
+        if (++count == BLOCK) { total += block; block = 0.0f; count = 0; }
+    }
+    out[worker] = total + block;
+}

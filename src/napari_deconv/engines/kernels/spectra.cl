@@ -1,0 +1,39 @@
+// Half spectra as pairs (real, imaginary); one work item a frequency.
+
+float2 times(const float2 a, const float2 b) {
+    return (float2)(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
+}
+
+float2 conjugate(const float2 a) { return (float2)(a.x, -a.y); }
+
+__kernel void multiply(__global float2 *spectrum, __global const float2 *otf, const int n) {
+    const int i = get_global_id(0);
+    if (i < n) spectrum[i] = times(spectrum[i], otf[i]);
+}
+
+__kernel void multiply_conjugate(__global float2 *spectrum, __global const float2 *otf,
+                                 const int n) {
+    const int i = get_global_id(0);
+    if (i < n) spectrum[i] = times(spectrum[i], conjugate(otf[i]));
+}
+
+// S H* / (|H|² + P)
+__kernel void wiener(__global float2 *spectrum, __global const float2 *otf,
+                     __global const float *penalty, const int penalty_stride, const int n) {
+    const int i = get_global_id(0);
+    if (i >= n) return;
+    const float2 h = otf[i];
+    const float power = dot(h, h) + penalty[i * penalty_stride];
+    spectrum[i] = power > 0.0f ? times(spectrum[i], conjugate(h)) / power : (float2)(0.0f);
+}
+
+// S / (H + ε), 0 where |H + ε| < ε
+__kernel void inverse(__global float2 *spectrum, __global const float2 *otf, const float epsilon,
+                      const int n) {
+    const int i = get_global_id(0);
+    if (i >= n) return;
+    const float2 h = otf[i] + (float2)(epsilon, 0.0f);
+    const float power = dot(h, h);
+    spectrum[i] = power >= epsilon * epsilon ? times(spectrum[i], conjugate(h)) / power
+                                             : (float2)(0.0f);
+}
