@@ -1,14 +1,12 @@
 """Images in and out: TIFF, OME-TIFF and ImageJ TIFF, with the voxel size in µm.
 
-A voxel size is taken from a file only where the file really states one: OME-XML, ImageJ's
-calibration, or a TIFF resolution in inches or centimetres finer than any printer's. Otherwise it is
-None, never a guess.
+A voxel size is taken from a file only where the file really states one; otherwise it is None,
+never a guess.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,30 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from napari_deconv._checks import check_spacing
+from napari_deconv._tiff_header import METADATA_KEY, read_header
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 __all__ = ["Image", "read_image", "replacing", "write_image"]
 
-_MICROMETRES = {
-    "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0,
-    # micro sign, Greek mu, and the six characters that ImageJ writes for it
-    "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "um": 1.0,
-    "meter": 1e6, "metre": 1e6, "centimeter": 1e4, "centimetre": 1e4, "millimeter": 1e3,
-    "millimetre": 1e3, "micrometer": 1.0, "micrometre": 1.0, "micron": 1.0, "nanometer": 1e-3,
-    "nanometre": 1e-3, "angstrom": 1e-4, "inch": 25400.0,
-}  # fmt: skip
-_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0, "h": 3600.0}
-_RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0}
-# 4800 dots per inch: a coarser resolution in a TIFF's tags is for printing, not of the microscope.
-_COARSEST_PIXEL = 5.0
-_METADATA_KEY = "napari-deconv"
 _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
 
 
@@ -66,16 +51,6 @@ class Image:
     data: npt.NDArray[Any]
     spacing: tuple[float, ...] | None
     axes: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-    channels: tuple[str, ...] = ()
-    time_interval: float | None = None
-
-
-@dataclass
-class _Header:
-    """What a file says about its image; sizes in µm by axis letter."""
-
-    sizes: dict[str, float | None] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     time_interval: float | None = None
@@ -121,7 +96,7 @@ def read_image(
     try:
         with tifffile.TiffFile(path) as tif:
             data, axes = _read_series(tif, path)
-            header = _read_header(tif)
+            header = read_header(tif)
     except DeconvError:
         raise
     except Exception as error:  # a damaged file can fail in any way inside the reader
@@ -187,7 +162,7 @@ def write_image(
     for axis, size in zip(space, check_spacing(spacing, len(space)) or (), strict=False):
         ome |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
     if metadata:
-        ome["Description"] = json.dumps({_METADATA_KEY: metadata})
+        ome["Description"] = json.dumps({METADATA_KEY: metadata})
     if channels:
         ome["Channel"] = {"Name": list(channels)}
     with replacing(path) as temporary:
@@ -280,76 +255,18 @@ def _check_complete(series: tifffile.TiffPageSeries, path: Path) -> None:
             for page in series.pages
             for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
         )
-    if not complete:
+    if not complete or _lost_pages(series.parent):
         raise DeconvError(
             f"{path} is truncated: the file ends before its voxels do. Copy it again."
         )
 
 
-# -- what the file says ------------------------------------------------------------------------
-
-
-def _read_header(tif: tifffile.TiffFile) -> _Header:
-    if tif.is_ome:
-        return _ome_header(tif.ome_metadata)
-    if tif.is_imagej:
-        return _imagej_header(tif.imagej_metadata, tif.pages[0])
-    unit = _RESOLUTION_UNITS.get(_tag(tif.pages[0], "ResolutionUnit"))
-    return _Header(
-        {
-            axis: size if size is not None and size < _COARSEST_PIXEL else None
-            for axis, size in _tag_sizes(tif.pages[0], unit, unit).items()
-        }
-    )
-
-
-def _ome_header(xml: str) -> _Header:
-    """Read the first image of OME-XML (https://docs.openmicroscopy.org/ome-model, 2016-06)."""
-    image = ElementTree.fromstring(xml).find("{*}Image")
-    pixels = None if image is None else image.find("{*}Pixels")
-    if image is None or pixels is None:
-        return _Header()
-    sizes = {
-        axis: _length(
-            pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        )
-        for axis in "ZYX"
-    }
-    interval = _number(pixels.get("TimeIncrement"))
-    second = _SECONDS.get(pixels.get("TimeIncrementUnit", "s"))
-    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
-    return _Header(
-        sizes,
-        _stored_metadata(image.findtext("{*}Description")),
-        tuple(name for name in names if name) if all(names) else (),
-        interval * second if interval and second else None,
-    )
-
-
-def _imagej_header(info: dict[str, Any], page: tifffile.TiffPage) -> _Header:
-    unit = info.get("unit")
-    x_unit = _micrometres(unit)
-    sizes = _tag_sizes(page, x_unit, _micrometres(info.get("yunit", unit)))
-    # older ImageJ writes a negative step for stacks taken downwards
-    step = _number(info.get("spacing"))
-    sizes["Z"] = _length(None if step is None else abs(step), info.get("zunit", unit))
-    return _Header(sizes, time_interval=_number(info.get("finterval")) or None)
-
-
-def _tag_sizes(
-    page: tifffile.TiffPage, x_unit: float | None, y_unit: float | None
-) -> dict[str, float | None]:
-    """Pixel sizes from the tags XResolution and YResolution, which count pixels in a unit."""
-    sizes: dict[str, float | None] = {}
-    for axis, unit in (("X", x_unit), ("Y", y_unit)):
-        pixels, units = _tag(page, f"{axis}Resolution") or (0, 0)
-        sizes[axis] = units / pixels * unit if unit and pixels and units else None
-    return sizes
-
-
-def _tag(page: tifffile.TiffPage, name: str) -> Any:
-    tag = page.tags.get(name)
-    return None if tag is None else tag.value
+def _lost_pages(tif: tifffile.TiffFile) -> bool:
+    """Tell whether the last page that could be read points to another."""
+    if len(tif.pages) == 0:
+        return True
+    tif.filehandle.seek(tif.pages.next_page_offset)
+    return any(tif.filehandle.read(tif.tiff.offsetsize))
 
 
 def _file_spacing(
@@ -363,34 +280,6 @@ def _file_spacing(
         )
     spacing = tuple(size for size in known if size)
     return spacing if len(spacing) == len(space) else None
-
-
-def _stored_metadata(description: str | None) -> dict[str, Any]:
-    try:
-        stored = json.loads(description or "null")
-    except ValueError:
-        return {}
-    metadata = stored.get(_METADATA_KEY) if isinstance(stored, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _length(value: Any, unit: str | None) -> float | None:
-    """Convert a length to µm; None unless it is a positive number in a known unit."""
-    number, micrometres = _number(value), _micrometres(unit)
-    return number * micrometres if number and number > 0 and micrometres else None
-
-
-def _micrometres(unit: str | None) -> float | None:
-    name = (unit or "").strip()
-    return _MICROMETRES.get(name) or _MICROMETRES.get(name.lower().removesuffix("s"))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _warn(message: str) -> None:
