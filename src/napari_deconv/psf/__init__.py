@@ -1,0 +1,1 @@
+"""Point-spread functions: synthetic, distilled from beads, measured."""
