@@ -1,0 +1,150 @@
+"""Position, flux and width of single beads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import label
+from scipy.spatial import KDTree
+
+from napari_deconv._gaussian_fit import fit_gaussian
+
+__all__ = ["BOX", "Measurement", "box_around", "measure_bead", "without_duplicates"]
+
+BOX = 1.5
+"""Half width of the box around a bead, in FWHM."""
+
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+_CUT = 0.2  # share of the height below which voxels have no say in the position
+_DRIFT = 0.5  # FWHM; a centre of mass that goes further follows a neighbour
+_STEPS = 50
+_STILL = 1e-3  # voxels
+_PLATEAU = 3  # touching voxels at the top value
+_SAME = 0.5  # FWHM; beads closer than this are one
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One bead; lengths in voxels."""
+
+    position: Doubles
+    height: float
+    flux: float
+    background: float
+    saturated: bool
+    fwhm: Doubles
+    r_squared: Doubles
+
+
+def measure_bead(
+    image: Floats, start: Doubles, fwhm: Doubles, background: Floats | None, top: float
+) -> Measurement:
+    """Measure the bead near a position.
+
+    Parameters
+    ----------
+    image : ndarray of float32 (z, y, x) or (y, x)
+        The image.
+    start : ndarray (3,) or (2,)
+        Position to start from.
+    fwhm : ndarray (3,) or (2,)
+        Expected full width at half maximum in voxels.
+    background : ndarray of float32, optional
+        Background in the image's shape; None takes the median around the bead.
+    top : float
+        Highest grey value of the image.
+    """
+    if background is None:
+        level = _surroundings(image, start, fwhm)
+    else:
+        level = float(background[_voxel(start)])
+    position = _centre_of_mass(image, start, fwhm, level)
+    voxels = image[box_around(position, BOX * fwhm, image.shape)]
+    widths, r_squared = _fit_profiles(image, position, fwhm)
+    return Measurement(
+        position=position,
+        height=float(image[_voxel(position)]) - level,
+        flux=float(voxels.sum(dtype=np.float64)) - level * voxels.size,
+        background=level,
+        saturated=_has_plateau(voxels, top),
+        fwhm=widths,
+        r_squared=r_squared,
+    )
+
+
+def without_duplicates(beads: list[Measurement], fwhm: Doubles) -> list[Measurement]:
+    """Keep the higher of two beads at the same place, and sort by flux, brightest first."""
+    beads = sorted(beads, key=lambda bead: -bead.height)
+    near = KDTree([bead.position / fwhm for bead in beads]).query_pairs(_SAME)
+    doubled = {max(pair) for pair in near}
+    kept = [bead for i, bead in enumerate(beads) if i not in doubled]
+    return sorted(kept, key=lambda bead: -bead.flux)
+
+
+def _centre_of_mass(image: Floats, start: Doubles, fwhm: Doubles, level: float) -> Doubles:
+    """Iterate the centre of mass of (image − level − 0.2·height)₊ in the box around it."""
+    position = start
+    for _ in range(_STEPS):
+        box = box_around(position, BOX * fwhm, image.shape)
+        signal = image[box].astype(np.float64) - level
+        signal = np.maximum(signal - _CUT * signal.max(), 0.0)
+        total = signal.sum()
+        if total == 0:
+            break
+        centre = np.empty(image.ndim)
+        for axis, extent in enumerate(box):
+            others = tuple(i for i in range(image.ndim) if i != axis)
+            places = np.arange(extent.start, extent.stop)
+            centre[axis] = signal.sum(axis=others) @ places / total
+        if np.any(np.abs(centre - start) > _DRIFT * fwhm + 1.0):
+            return start
+        moved = np.abs(centre - position).max()
+        position = centre
+        if moved < _STILL:
+            break
+    return position
+
+
+def _fit_profiles(image: Floats, position: Doubles, fwhm: Doubles) -> tuple[Doubles, Doubles]:
+    """Fit a Gaussian to the line of voxels through the centre along each axis."""
+    widths, r_squared = np.zeros(image.ndim), np.zeros(image.ndim)
+    box = box_around(position, BOX * fwhm, image.shape)
+    for axis, extent in enumerate(box):
+        line: list[int | slice] = list(_voxel(position))
+        line[axis] = extent
+        fit = fit_gaussian(image[tuple(line)])
+        if fit is not None:
+            widths[axis], r_squared[axis] = fit.fwhm, fit.r_squared
+    return widths, r_squared
+
+
+def _surroundings(image: Floats, position: Doubles, fwhm: Doubles) -> float:
+    """Median of the outermost voxels of a box one voxel larger than the bead's."""
+    voxels = image[box_around(position, BOX * fwhm + 1.0, image.shape)]
+    outermost = np.ones(voxels.shape, dtype=bool)
+    outermost[(slice(1, -1),) * image.ndim] = False
+    return float(np.median(voxels[outermost]))
+
+
+def _has_plateau(voxels: Floats, top: float) -> bool:
+    """Whether enough touching voxels have the image's highest value."""
+    regions, _ = label(voxels >= top, np.ones((3,) * voxels.ndim))
+    return bool(np.bincount(regions.ravel())[1:].max(initial=0) >= _PLATEAU)
+
+
+def _voxel(position: Doubles) -> tuple[int, ...]:
+    return tuple(np.rint(position).astype(int).tolist())
+
+
+def box_around(position: Doubles, reach: Doubles, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Voxels within `reach` of the position's voxel, as far as the image goes."""
+    return tuple(
+        slice(max(0, voxel - half), min(size, voxel + half + 1))
+        for voxel, half, size in zip(
+            _voxel(position), np.ceil(reach).astype(int).tolist(), shape, strict=True
+        )
+    )

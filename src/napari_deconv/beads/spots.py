@@ -1,0 +1,135 @@
+"""Bright spots of about the size of a bead."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import center_of_mass, label
+
+from napari_deconv._checks import as_volume
+from napari_deconv._gaussian_fit import FWHM_PER_SIGMA, fit_gaussian
+from napari_deconv.beads.noise import smallest_height
+from napari_deconv.engines.protocol import Array, Engine
+
+__all__ = ["find_spots", "spot_size"]
+
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+_TOP_PERCENTILE = 99.9
+_TOP_SHARE = 0.1
+
+_BRIGHTEST = 50
+_GOOD_FIT = 0.9
+
+
+def find_spots(
+    image: Floats, fwhm: Doubles, threshold: float | None, engine: Engine
+) -> tuple[Doubles, Floats]:
+    """Find local maxima of a difference of Gaussians, at least one FWHM apart.
+
+    Parameters
+    ----------
+    image : ndarray of float32 (z, y, x) or (y, x)
+        The image.
+    fwhm : ndarray (3,) or (2,)
+        Expected full width at half maximum in voxels.
+    threshold : float, optional
+        Height above its surroundings, in grey values, that a spot must have. Default: the largest
+        of 6 times the noise, 5 steps of the grey values and 10 % of the 99.9 percentile.
+    engine : Engine
+        Where to compute.
+
+    Returns
+    -------
+    positions : ndarray (n, 3) or (n, 2)
+        In voxels.
+    heights : ndarray (n,)
+        Above their surroundings, in grey values.
+    """
+    response, peaks = _difference_of_gaussians(image, fwhm, engine)
+    if threshold is None:
+        bright = float(np.percentile(response, _TOP_PERCENTILE))
+        threshold = max(smallest_height(response, image), _TOP_SHARE * bright)
+    peaks &= response > threshold
+    positions = _centres(peaks)
+    return positions, response[tuple(np.rint(positions).astype(int).T)]
+
+
+def spot_size(image: Floats, engine: Engine) -> Doubles | None:
+    """Measure the FWHM in voxels of the brightest spots: the median of Gaussian fits.
+
+    Returns
+    -------
+    ndarray (3,) or (2,), or None
+        None if nothing in the image looks like a spot.
+    """
+    sigma = tuple(1.0 if size > 1 else 0.0 for size in as_volume(image).shape)
+    blurred = engine.gaussian(_upload(image, engine), sigma)
+    smooth, peaks = _maxima(blurred, np.full(image.ndim, 3.0), image.shape, engine)
+    level = float(np.median(smooth))
+    places = np.argwhere(peaks & (smooth > level + smallest_height(smooth, image)))
+    brightest = np.argsort(-smooth[tuple(places.T)], kind="stable")[:_BRIGHTEST]
+    sizes = [_size_at(place, image, smooth, level) for place in places[brightest]]
+    good = [size for size in sizes if size is not None]
+    return np.median(good, axis=0) if good else None
+
+
+def _size_at(
+    place: npt.NDArray[np.intp], image: Floats, smooth: Floats, level: float
+) -> Doubles | None:
+    """FWHM along each axis, fitted over ±1.5 of the half-maximum width of the smoothed image."""
+    size = []
+    for axis, centre in enumerate(place):
+        line = tuple(slice(None) if i == axis else int(p) for i, p in enumerate(place))
+        below = np.flatnonzero(smooth[line] < (smooth[tuple(place)] + level) / 2)
+        left = int(below[below < centre].max(initial=-1))
+        right = int(below[below > centre].min(initial=image.shape[axis]))
+        reach = int(np.ceil(1.5 * (right - left)))
+        fit = fit_gaussian(image[line][max(0, centre - reach) : centre + reach + 1])
+        if fit is None or fit.r_squared < _GOOD_FIT:
+            return None
+        size.append(fit.fwhm)
+    return np.array(size)
+
+
+def _difference_of_gaussians(
+    image: Floats, fwhm: Doubles, engine: Engine
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Band-pass at the size of a bead, scaled so that a Gaussian bead keeps its height."""
+    sigma = fwhm / FWHM_PER_SIGMA
+    source = _upload(image, engine)
+    narrow = engine.gaussian(source, _lift(sigma / np.sqrt(2)))
+    wide = engine.gaussian(source, _lift(sigma * np.sqrt(2)))
+    engine.subtract(narrow, wide, source)
+    response, peaks = _maxima(source, fwhm, image.shape, engine)
+    # A Gaussian of width σ on n axes, blurred by σ/√2 and by σ·√2, is (2/3)^(n/2) and (1/3)^(n/2)
+    # as high.
+    kept = (2 / 3) ** (image.ndim / 2) - (1 / 3) ** (image.ndim / 2)
+    response /= kept
+    return response, peaks
+
+
+def _maxima(
+    source: Array, separation: Doubles, shape: tuple[int, ...], engine: Engine
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Bring an image to the host together with its local maxima."""
+    size = tuple(int(2 * np.rint(length)) + 1 for length in _lift(separation))
+    values = engine.to_numpy(source).reshape(shape)
+    return values, values == engine.to_numpy(engine.maximum(source, size)).reshape(shape)
+
+
+def _centres(peaks: npt.NDArray[np.bool_]) -> Doubles:
+    """Centres of the maxima; those of equal touching voxels are one."""
+    regions, count = label(peaks, np.ones((3,) * peaks.ndim))
+    centres = center_of_mass(peaks, regions, range(1, count + 1))
+    return np.array(centres, dtype=np.float64).reshape(count, peaks.ndim)
+
+
+def _upload(image: Floats, engine: Engine) -> Array:
+    engine.require(6 * image.nbytes, image.nbytes, "Detecting beads")
+    return engine.asarray(as_volume(image))
+
+
+def _lift(lengths: Doubles) -> tuple[float, ...]:
+    return (0.0,) * (3 - len(lengths)) + tuple(lengths.tolist())
