@@ -10,17 +10,16 @@ PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
 # A plugin that touches Qt outside the main thread is an error in the tests.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint clean debian-packages-for-tests
+.NOTPARALLEL:
 
 demo: $(VENV)/installed
 	$(BIN)/napari-deconv demo
 
-test: $(VENV)/installed-for-tests
-	scripts/debian-packages test
+test: debian-packages-for-tests $(VENV)/installed-for-tests
 	$(PYTEST) -m "not slow"
 
-test-all: $(VENV)/installed-for-tests
-	scripts/debian-packages test
+test-all: debian-packages-for-tests $(VENV)/installed-for-tests
 	$(PYTEST)
 
 lint: $(VENV)/installed-for-tests
@@ -31,6 +30,9 @@ lint: $(VENV)/installed-for-tests
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find src tests docs benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+debian-packages-for-tests:
+	scripts/debian-packages test
 
 # A venv without pip is what a Debian without python3-venv leaves behind.
 $(BIN)/pip:
