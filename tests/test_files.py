@@ -65,10 +65,19 @@ def test_metadata_channels_and_axes_round_trip(tmp_path):
         "parameters": {"note": 'µ "{<&>}" \n é', "n": [1, None, 2.5]},
     }
     data = np.zeros((2, 3, 4, 5, 6), np.float32)
-    write_image(path, data, SPACING, recipe, axes="TCZYX", channels=["DAPI", "GFP", "RFP"])
+    write_image(
+        path,
+        data,
+        SPACING,
+        recipe,
+        axes="TCZYX",
+        channels=["DAPI", "GFP", "RFP"],
+        time_interval=0.5,
+    )
     image = read_image(path)
     assert image.metadata == recipe
     assert image.channels == ("DAPI", "GFP", "RFP")
+    assert image.time_interval == 0.5
     assert image.axes == "TCZYX"
     assert image.spacing == SPACING
     assert read_image(ome(tmp_path / "other.ome.tif", Description="a cell")).metadata == {}

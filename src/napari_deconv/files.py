@@ -23,7 +23,10 @@ from napari_deconv._checks import check_spacing
 from napari_deconv._tiff_header import METADATA_KEY, read_header
 from napari_deconv.errors import DeconvError, DeconvWarning
 
-__all__ = ["Image", "read_image", "replacing", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "Image", "check_target", "read_image", "replacing", "write_image"]
+
+IMAGE_SUFFIXES = (".tif", ".tiff")
+"""Endings of the files that `write_image` writes."""
 
 _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
 
@@ -123,6 +126,7 @@ def write_image(
     *,
     axes: str | None = None,
     channels: Sequence[str] = (),
+    time_interval: float | None = None,
 ) -> None:
     """Write an OME-TIFF; the file appears under its name only when it is complete.
 
@@ -140,6 +144,8 @@ def write_image(
         One letter an axis, ``"YX"``, ``"ZYX"``, ``"CZYX"`` or ``"TCZYX"`` unless given.
     channels : sequence of str, optional
         Names of the channels.
+    time_interval : float, optional
+        Seconds between time points.
 
     Raises
     ------
@@ -147,10 +153,7 @@ def write_image(
         If the name, the folder, the dtype or `spacing` does not fit, or the file cannot be written.
     """
     path, array = Path(path), np.asarray(data)
-    if path.suffix.lower() not in {".tif", ".tiff"}:
-        raise DeconvError(
-            f"{path.name} does not end in .tif or .tiff: images are written as OME-TIFF."
-        )
+    check_target(path, IMAGE_SUFFIXES)
     axes = axes or _DEFAULT_AXES.get(array.ndim)
     if axes is None or len(axes) != array.ndim or array.size == 0:
         raise DeconvError(
@@ -165,6 +168,8 @@ def write_image(
         ome["Description"] = json.dumps({METADATA_KEY: metadata})
     if channels:
         ome["Channel"] = {"Name": list(channels)}
+    if time_interval:
+        ome |= {"TimeIncrement": time_interval, "TimeIncrementUnit": "s"}
     with replacing(path) as temporary:
         try:
             tifffile.imwrite(temporary, array, ome=True, photometric="minisblack", metadata=ome)
@@ -173,6 +178,30 @@ def write_image(
                 f"{array.dtype} voxels with axes {axes} cannot be written as OME-TIFF ({error}): "
                 "convert them to float32, or choose another axis order."
             ) from error
+
+
+def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> None:
+    """Check where a file is to be written, before the work is done.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    suffixes : sequence of str
+        Endings it may have, lower case; none stand for any.
+
+    Raises
+    ------
+    DeconvError
+        If the ending is another, the folder is missing, or `path` is a folder.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise DeconvError(f"{path.name} does not end in {' or '.join(suffixes)}: rename it.")
+    if not path.parent.is_dir():
+        raise DeconvError(f"There is no folder {path.parent} to write {path.name} in.")
+    if path.is_dir():
+        raise DeconvError(f"{path} is a folder: give the name of a file.")
 
 
 @contextmanager
@@ -195,12 +224,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder is missing or cannot be written to, the disk is full, or `path` is a folder.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise DeconvError(
-            f"There is no folder {path.parent} to write {path.name} in: make it first."
-        )
-    if path.is_dir():
-        raise DeconvError(f"{path} is a folder: give the name of a file.")
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
