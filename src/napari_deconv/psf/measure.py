@@ -21,7 +21,7 @@ __all__ = ["PsfReport", "measure_psf"]
 _Floats = npt.NDArray[np.float64]
 
 # Profiles are fitted within this many half-maximum widths of the centre, but in no fewer samples.
-_FIT_WIDTHS = 1.5
+_FIT_WIDTHS = 3.0
 _FIT_SAMPLES = 7
 
 # Light farther from the centre than this many FWHM, in the ellipsoidal sense, is stray.

@@ -29,7 +29,7 @@ _ANALYTIC = {"gaussian": analytic.gaussian, "lorentzian": analytic.lorentzian}
 _OPTICAL: dict[str, type[Optics]] = {"born_wolf": BornWolf, "gibson_lanni": GibsonLanni}
 _CENTRES = ("best_focus", "paraxial", "none")
 
-# Samples per λ/NA of the radial table: interpolation is then good to 1e-6 of the peak.
+# Samples per λ/NA of the radial table: the spline is then good to 1e-6 of the peak.
 _RADIAL_SAMPLES = 32
 
 # A window that holds less of a plane's light than this is reported.
@@ -115,8 +115,9 @@ def make_psf(
 
     Notes
     -----
-    The integrals of `napari_deconv.psf.optics` are tabulated over z and r, the table is integrated
-    over the pixels (3×3 Gauss points and more, cubic interpolation).
+    The pupil integrals of `napari_deconv.psf.optics` are tabulated over z and r; a cubic spline
+    through the table is integrated over the pixels by 3×3 Gauss points, more where the pixels are
+    larger than the Nyquist step. Against exact integrals the error is below 1e-5 of the peak.
     """
     check_choice(model, (*_ANALYTIC, *_OPTICAL), "model")
     check_choice(centre, _CENTRES, "centre")
@@ -160,7 +161,7 @@ def _widefield(
     plane, pixel = (shape[-2], shape[-1]), (spacing[-2], spacing[-1])
     z = focus + (np.arange(planes) - planes // 2) * (spacing[0] if planes > 1 else 0.0)
     step = optics.wavelength / (_RADIAL_SAMPLES * optics.na)
-    radii = step * np.arange(math.ceil(radial.table_radius(plane, pixel) / step) + 3)
+    radii = radial.table_radii(plane, pixel, step)
     pupil = optics.pupil((z[0], z[-1]), radii[-1])
     nyquist = optics.wavelength / (4 * optics.na)
     points = 2 + math.ceil(max(pixel) / nyquist) if pixel_integration else 1
@@ -194,12 +195,12 @@ def _warn_of_window(
     worst = int(np.argmin(light))
     if light[worst] >= _ENOUGH_LIGHT:
         return
-    distance = abs(z[worst] - optics.paraxial_focus)
-    width = 2 * (distance * optics.cone + optics.wavelength / optics.na)
+    width = 2 * (optics.cone_radius(float(z[worst])) + optics.wavelength / optics.na)
     needed = " × ".join(str(math.ceil(width / step)) for step in pixel)
     warnings.warn(
-        f"The window cuts off the cone of light: the plane {distance:.3g} µm from focus keeps only "
-        f"{light[worst]:.0%} of it. Use fewer planes, or about {needed} pixels (y × x).",
+        f"The window cuts off the cone of light: the plane {abs(z[worst] - z[z.size // 2]):.3g} µm "
+        f"from the middle keeps only {light[worst]:.0%} of it. Use fewer planes, or about {needed} "
+        "pixels (y × x).",
         DeconvWarning,
         stacklevel=4,
     )

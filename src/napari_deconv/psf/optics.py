@@ -73,11 +73,6 @@ class Pupil:
         intensity: _Floats = (waves.real @ bessel) ** 2 + (waves.imag @ bessel) ** 2
         return intensity
 
-    def axial_slope(self, z: float) -> float:
-        """Compute d|U|²/dz on the axis."""
-        waves = self.waves(z)
-        return float(2 * self.wavenumber * (waves.sum() * (waves * self.q).sum().conj()).imag)
-
     def plane_integral(self) -> float:
         """Compute ∫∫ I dx dy in µm², which is the same in every plane (Parseval)."""
         power = float(np.sum(self.weight * np.abs(self.amplitude) ** 2))
@@ -148,11 +143,6 @@ class Optics:
         raise NotImplementedError
 
     @property
-    def cone(self) -> float:
-        """Radius of the light cone per µm of defocus."""
-        raise NotImplementedError
-
-    @property
     def paraxial_focus(self) -> float:
         """Defocus z at which the central rays meet."""
         return 0.0
@@ -160,6 +150,10 @@ class Optics:
     def best_focus(self) -> float:
         """Find the defocus z of the largest intensity on the axis."""
         return self.paraxial_focus
+
+    def cone_radius(self, z: float) -> float:
+        """Radius of the cone of rays at defocus z."""
+        raise NotImplementedError
 
     def pupil(self, z: tuple[float, float], radius: float) -> Pupil:
         """Place nodes that resolve every defocus between the two `z` and radii to `radius`."""
@@ -180,10 +174,9 @@ class BornWolf(Optics):
         """NA²/(2n)."""
         return self.na**2 / (2 * self.n_immersion)
 
-    @property
-    def cone(self) -> float:
-        """NA/n."""
-        return self.na / self.n_immersion
+    def cone_radius(self, z: float) -> float:
+        """Radius |z|·NA/n of the cone of rays at defocus z."""
+        return abs(z) * self.na / self.n_immersion
 
     def pupil(self, z: tuple[float, float], radius: float) -> Pupil:
         """Place nodes in ρ², in which the phase is linear."""
@@ -256,11 +249,6 @@ class GibsonLanni(Optics):
         return self.n_immersion - math.sqrt(self.n_immersion**2 - self.na**2)
 
     @property
-    def cone(self) -> float:
-        """The tangent of the aperture angle."""
-        return self.na / math.sqrt(self.n_immersion**2 - self.na**2)
-
-    @property
     def paraxial_focus(self) -> float:
         """The depth of the source."""
         return self.depth
@@ -278,8 +266,8 @@ class GibsonLanni(Optics):
         n_g, n_g0 = self.n_glass, self.n_glass_design
 
         def root(n: float) -> npt.NDArray[np.complex128]:
-            square = (n**2 - s**2).astype(complex)
-            return np.sqrt(square)
+            axial: npt.NDArray[np.complex128] = np.sqrt(n**2 - s**2 + 0j)
+            return axial
 
         specimen = self.depth * ((1 - n_i / self.n_sample) * root(n_i) + root(self.n_sample))
         glass = self.glass_thickness * (root(n_g) - n_i / n_g * root(n_i))
@@ -319,22 +307,35 @@ class GibsonLanni(Optics):
         v, weight = _gauss_legendre(low, high, excursion)
         return transverse(v), weight * v
 
+    def _rays(self) -> tuple[_Floats, _Floats, _Floats]:
+        """Directions s and q of rays from the axis to the rim, and their aberration W."""
+        s = np.linspace(0.0, min(self.na, _NEAR_CRITICAL * self._lowest_index), 258)[1:]
+        return s, np.sqrt(self.n_immersion**2 - s**2), self._aberration(s).real
+
+    def cone_radius(self, z: float) -> float:
+        """Radius |dW/ds| of the cone of rays at defocus z."""
+        s, q, aberration = self._rays()
+        return float(np.abs(np.gradient(aberration - z * q, s)).max())
+
     def best_focus(self) -> float:
         """Find the defocus z of the largest intensity on the axis.
 
         The search covers the range in which rays cross the axis, z = dW/dq.
         """
-        s = np.linspace(0.0, _NEAR_CRITICAL * min(self.na, self._lowest_index), 257)
-        crossings = np.gradient(
-            self._aberration(s).real[1:], np.sqrt(self.n_immersion**2 - s[1:] ** 2)
-        )
+        _, q, aberration = self._rays()
+        crossings = np.gradient(aberration, q)
         step = self.wavelength / (8 * self.axial_range)
         low, high = crossings.min() - 8 * step, crossings.max() + 8 * step
         z = np.linspace(low, high, 1 + math.ceil((high - low) / step))
         pupil = self.pupil((low, high), 0.0)
         peak = int(np.argmax(pupil.intensity(z, [0.0])))
-        bracket = z[max(peak - 1, 0)], z[min(peak + 1, z.size - 1)]
-        return float(scipy.optimize.brentq(pupil.axial_slope, *bracket, xtol=1e-9))
+        best = scipy.optimize.minimize_scalar(
+            lambda z: -pupil.intensity(z, [0.0]).item(),
+            bounds=(z[peak] - step, z[peak] + step),
+            options={"xatol": 1e-9},
+        )
+        # A picometre is beyond the optimum's precision; + 0.0 makes −0 a plain 0.
+        return round(float(best.x), 6) + 0.0
 
 
 def _gauss_legendre(low: float, high: float, excursion: float) -> tuple[_Floats, _Floats]:

@@ -194,8 +194,8 @@ def centre_psf(data: npt.ArrayLike) -> tuple[npt.NDArray[Any], tuple[int, ...]]:
     array = np.asarray(data)
     smooth = scipy.ndimage.gaussian_filter(array.astype(float), 1.0, mode="constant")
     centre = tuple(n // 2 for n in array.shape)
-    # A peak between two voxels may be called by either.
-    if smooth[centre] >= smooth.max() * (1 - _ROUNDING):
+    # A sharp peak on a broad cone may vanish in the blur; one between two voxels belongs to both.
+    if any(values[centre] >= values.max() * (1 - _ROUNDING) for values in (array, smooth)):
         return array, ()
     peak = [int(p) for p in np.unravel_index(np.argmax(smooth), array.shape)]
     before = [max(n - 2 * p - 1, 0) for p, n in zip(peak, array.shape, strict=True)]

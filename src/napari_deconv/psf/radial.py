@@ -6,21 +6,42 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage
 import scipy.sparse
 import scipy.special
 
 from napari_deconv.engines.protocol import Engine
 
-__all__ = ["expand", "pixel_weights", "table_radius"]
+__all__ = ["expand", "table_radii"]
 
 _Floats = npt.NDArray[np.float64]
 _Plane = tuple[int, int]
 _PixelSize = tuple[float, float]
 
+# The spline's unknown slope at the end of the table dies out within this many steps.
+_MARGIN = 12
 
-def table_radius(shape: _Plane, spacing: _PixelSize) -> float:
-    """Radius in µm of the farthest corner of a plane whose centre is pixel n // 2."""
-    return math.hypot(*((n // 2 + 0.5) * step for n, step in zip(shape, spacing, strict=True)))
+
+def table_radii(shape: _Plane, spacing: _PixelSize, step: float) -> _Floats:
+    """Radii in µm that a table needs for a plane whose centre is pixel n // 2.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Pixels (y, x).
+    spacing : tuple of float
+        Pixel size (y, x), µm.
+    step : float
+        Radial step, µm.
+
+    Returns
+    -------
+    ndarray of float64
+        0, step, 2·step, … beyond the farthest corner.
+    """
+    corner = math.hypot(*((n // 2 + 0.5) * size for n, size in zip(shape, spacing, strict=True)))
+    radii: _Floats = step * np.arange(math.ceil(corner / step) + _MARGIN, dtype=float)
+    return radii
 
 
 def expand(
@@ -33,10 +54,12 @@ def expand(
 ) -> npt.NDArray[np.float32]:
     """Integrate a radial table over the pixels of each plane.
 
+    Between the radii the table is a cubic spline, even at r = 0.
+
     Parameters
     ----------
     table : ndarray of float64
-        Values (z, r) at r = 0, step, 2·step, … µm, reaching three steps past `table_radius`.
+        Values (z, r) at the radii of `table_radii`.
     step : float
         Radial step of the table, µm.
     shape : tuple of int
@@ -54,36 +77,21 @@ def expand(
         Mean of the function over each pixel, (z, y, x).
     """
     offsets, voxels = _distinct_pixels(shape, spacing)
-    weights = pixel_weights(offsets, spacing, step, table.shape[1], points)
-    pixels = engine.to_numpy(engine.expand(table.astype(np.float32), weights))[:, 0, :]
-    # Cubic interpolation swings below zero by rounding next to the dark rings.
+    weights = _pixel_weights(offsets, spacing, step, table.shape[1], points)
+    coefficients = scipy.ndimage.spline_filter1d(table, order=3, axis=1, mode="mirror")
+    pixels = engine.to_numpy(engine.expand(coefficients.astype(np.float32), weights))[:, 0, :]
+    # The spline swings below zero by rounding in the dark rings.
     pixels = np.maximum(pixels, 0.0)
     expanded: npt.NDArray[np.float32] = pixels[:, voxels].reshape(-1, *shape)
     return expanded
 
 
-def pixel_weights(
-    offsets: _Floats, spacing: _PixelSize, step: float, size: int, points: int
+def _pixel_weights(
+    offsets: _Floats, spacing: _PixelSize, step: float, radii: int, points: int
 ) -> scipy.sparse.csr_array:
-    """Fold pixel integration and cubic (Catmull–Rom) interpolation into one matrix.
+    """Fold pixel integration and cubic B-splines into one matrix (pixels, radii).
 
-    Parameters
-    ----------
-    offsets : ndarray of float64
-        Pixel centres (pixels, 2) as y, x in µm from the axis.
-    spacing : tuple of float
-        Pixel size (y, x), µm.
-    step : float
-        Radial step of the table, µm.
-    size : int
-        Radii in the table.
-    points : int
-        Gauss–Legendre points a pixel and axis.
-
-    Returns
-    -------
-    scipy.sparse.csr_array of float32
-        Shape (pixels, size); every row sums to 1.
+    `offsets` are pixel centres (pixels, 2) as y, x in µm from the axis.
     """
     nodes, weights = scipy.special.roots_legendre(points)
     y = np.add.outer(offsets[:, 0], nodes * spacing[0] / 2)[:, :, np.newaxis]
@@ -92,22 +100,18 @@ def pixel_weights(
     base = np.floor(position).astype(np.intp)
     t = position - base
     taps = np.stack(
-        [
-            ((2 - t) * t - 1) * t / 2,
-            ((3 * t - 5) * t**2 + 2) / 2,
-            ((4 - 3 * t) * t + 1) * t / 2,
-            (t - 1) * t**2 / 2,
-        ],
-        axis=-1,
+        [(1 - t) ** 3, 4 + 3 * (t - 2) * t**2, 1 + 3 * t * (1 + (1 - t) * t), t**3], axis=-1
     )
+    taps /= 6
     values = taps * (np.multiply.outer(weights, weights) / 4)[:, :, np.newaxis]
     # The table is even in r: the tap at −step is the one at +step.
     columns = np.abs(base[..., np.newaxis] + np.arange(-1, 3))
-    rows = np.broadcast_to(
-        np.arange(len(offsets))[:, np.newaxis, np.newaxis, np.newaxis], columns.shape
+    starts = np.arange(len(offsets) + 1) * (4 * points**2)
+    matrix = scipy.sparse.csr_array(
+        (values.astype(np.float32).ravel(), columns.ravel(), starts), shape=(len(offsets), radii)
     )
-    entries = (values.astype(np.float32).ravel(), (rows.ravel(), columns.ravel()))
-    return scipy.sparse.csr_array(entries, shape=(len(offsets), size))
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _distinct_pixels(shape: _Plane, spacing: _PixelSize) -> tuple[_Floats, npt.NDArray[np.intp]]:

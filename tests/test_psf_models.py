@@ -1,0 +1,503 @@
+"""Synthetic PSFs against closed forms, adaptive quadrature and another program's result."""
+
+from __future__ import annotations
+
+import cmath
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.interpolate import CubicSpline
+from scipy.special import j0
+
+from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.psf.models import make_psf
+
+quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
+
+OIL = {"na": 1.4, "wavelength": 0.52}
+OPTICS = {
+    "oil": OIL,
+    "air": {"na": 0.8, "wavelength": 0.52, "n_immersion": 1.0},
+    "oil into water, above the critical angle": OIL | {"n_sample": 1.33, "depth": 10.0},
+    "total internal reflection": {
+        "na": 1.49, "wavelength": 0.52, "n_immersion": 1.518, "n_sample": 1.33, "depth": 0.3,
+    },
+    "denser specimen": {
+        "na": 1.2, "wavelength": 0.52, "n_immersion": 1.33, "n_sample": 1.38, "depth": 10.0,
+    },
+    "deep": {
+        "na": 1.2, "wavelength": 0.52, "n_immersion": 1.33, "n_sample": 1.36, "depth": 80.0,
+    },
+    "thick cover slip": OIL | {
+        "glass_thickness": 180.0, "glass_thickness_design": 170.0,
+        "n_glass": 1.52, "n_glass_design": 1.515,
+    },
+    "wrong oil": OIL | {"n_immersion": 1.512, "n_immersion_design": 1.518},
+}  # fmt: skip
+
+
+def axial_line(model, spacing, planes, **optics):
+    """Intensity on the axis, 1 at its peak, with z in µm."""
+    psf = make_psf(
+        model, shape=(planes, 1, 1), spacing=(spacing, 0.01, 0.01), pixel_integration=False,
+        centre="paraxial", engine="cpu", **optics,
+    )  # fmt: skip
+    line = psf.data[:, 0, 0].astype(float)
+    return (np.arange(planes) - planes // 2) * spacing, line / line.max()
+
+
+def half_width(x, line):
+    """Distance of the half-maximum points on both sides of the peak."""
+    roots = CubicSpline(x, line / line.max()).solve(0.5, extrapolate=False)
+    return roots[roots > 0].min() - roots[roots < 0].max()
+
+
+# -- exact statements ----------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+@pytest.mark.parametrize(("na", "n"), [(0.3, 1.0), (0.95, 1.0), (1.4, 1.515)])
+def test_focus_is_an_airy_pattern(model, na, n, engine):
+    step = 0.52 / na / 50
+    psf = make_psf(
+        model, shape=(1, 121), spacing=(step, step), na=na, wavelength=0.52, n_immersion=n,
+        pixel_integration=False, engine=engine,
+    )  # fmt: skip
+    x = (np.arange(121) - 60) * step * na / 0.52
+    line = psf.data[0].astype(float)
+    assert half_width(x, line) == pytest.approx(0.51450, abs=2e-5)
+    spline = CubicSpline(x, line)
+    zero = min(spline.derivative().roots(extrapolate=False), key=lambda r: abs(r - 0.6))
+    assert zero == pytest.approx(0.60984, abs=2e-4)
+    assert spline(zero) < 1e-6 * line.max()
+
+
+@quiet
+@pytest.mark.parametrize(("na", "n"), [(0.8, 1.0), (1.4, 1.515)])
+def test_born_wolf_axis_is_a_squared_sinc(na, n):
+    z, line = axial_line(
+        "born_wolf", 0.52 * n / na**2 / 20, 161, na=na, wavelength=0.52, n_immersion=n
+    )
+    np.testing.assert_allclose(line, np.sinc(na**2 * z / (2 * n * 0.52)) ** 2, atol=1e-6)
+    assert half_width(z, line) == pytest.approx(1.7718 * n * 0.52 / na**2, rel=1e-4)
+
+
+@quiet
+@pytest.mark.parametrize(("na", "n"), [(0.8, 1.0), (1.2, 1.33), (1.4, 1.515)])
+def test_gibson_lanni_axis_is_exact(na, n):
+    z, line = axial_line("gibson_lanni", 0.03, 201, na=na, wavelength=0.52, n_immersion=n)
+    z[100] = 1e-4  # the closed form is 0/0 at the focus
+    phase = 1j * 2 * math.pi / 0.52 * z
+
+    def antiderivative(u):
+        return np.exp(phase * u) * (u / phase - 1 / phase**2)
+
+    exact = 4 * np.abs(antiderivative(n) - antiderivative(math.sqrt(n**2 - na**2))) ** 2 / na**4
+    np.testing.assert_allclose(line, exact, atol=2e-6)
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+def test_every_plane_that_holds_its_cone_has_the_same_light(model):
+    optics = {"na": 0.8, "wavelength": 0.5, "n_immersion": 1.0}
+    psf = make_psf(model, shape=(7, 301, 301), spacing=(0.5, 0.15, 0.15), engine="cpu", **optics)
+    light = psf.data.sum(axis=(1, 2), dtype=float)
+    np.testing.assert_allclose(light, light[3], rtol=4e-3)
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+def test_lateral_cut_off(model):
+    psf = make_psf(
+        model, shape=(401, 401), spacing=0.08, na=1.4, wavelength=0.56, pixel_integration=False,
+        engine="cpu",
+    )  # fmt: skip
+    window = np.hanning(403)[1:-1]
+    otf = np.abs(np.fft.rfft(psf.data.sum(axis=0) * window))
+    frequency = np.fft.rfftfreq(401, 0.08)
+    cut_off = 2 * 1.4 / 0.56
+    assert otf[frequency > 1.03 * cut_off].max() < 1e-4 * otf[0]
+    assert otf[frequency < 0.9 * cut_off].min() > 1e-3 * otf[0]
+
+
+@quiet
+def test_axial_cut_off_and_missing_cone():
+    _, line = axial_line("gibson_lanni", 0.1, 401, **OIL)
+    spectrum = np.abs(np.fft.rfft(line * np.hanning(403)[1:-1]))
+    frequency = np.fft.rfftfreq(401, 0.1)
+    cut_off = (1.515 - math.sqrt(1.515**2 - 1.4**2)) / 0.52
+    assert spectrum[frequency > 1.05 * cut_off].max() < 1e-4 * spectrum.max()
+    assert spectrum[frequency < 0.9 * cut_off].min() > 1e-2 * spectrum.max()
+    psf = make_psf("gibson_lanni", shape=(21, 801, 801), spacing=(0.15, 0.12, 0.12), na=0.8,
+                   wavelength=0.5, n_immersion=1.0, engine="cpu")  # fmt: skip
+    planes = psf.data.sum(axis=(1, 2), dtype=float)
+    along_z = np.abs(np.fft.rfft(planes))
+    assert along_z[1:].max() < 2e-3 * along_z[0]
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+@pytest.mark.parametrize("size", [24, 25])
+def test_x_y_and_the_diagonal_are_alike(model, size):
+    optics = OIL | ({"n_sample": 1.33, "depth": 5.0} if model == "gibson_lanni" else {})
+    psf = make_psf(model, shape=(7, size, size), spacing=(0.2, 0.08, 0.08), engine="cpu", **optics)
+    plane = psf.data[:, -(size - 1 + size % 2) :, -(size - 1 + size % 2) :]
+    for other in (plane[:, ::-1], plane[:, :, ::-1], plane.transpose(0, 2, 1)):
+        np.testing.assert_array_equal(plane, other)
+    # 5-12-13: off the axes and the diagonal, at the radius of a pixel on the axis
+    point = make_psf(
+        model, shape=(27, 27), spacing=0.04, pixel_integration=False, engine="cpu", **optics
+    )
+    assert point.data[13 + 5, 13 + 12] == pytest.approx(point.data[13, 0], rel=1e-5, abs=1e-9)
+
+
+@quiet
+def test_pixels_need_not_be_square():
+    flat = make_psf(
+        "gibson_lanni", shape=(5, 40, 61), spacing=(0.2, 0.09, 0.06), engine="cpu", **OIL
+    )
+    tall = make_psf(
+        "gibson_lanni", shape=(5, 61, 40), spacing=(0.2, 0.06, 0.09), engine="cpu", **OIL
+    )
+    np.testing.assert_allclose(flat.data, tall.data.transpose(0, 2, 1), rtol=1e-4, atol=1e-9)
+
+
+# -- aberrations ---------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("optics", "planes"),
+    [
+        ({"na": 1.2, "n_immersion": 1.33, "n_sample": 1.38}, -2),
+        ({"na": 1.4, "n_immersion": 1.515, "n_sample": 1.33}, 4),
+    ],
+)
+def test_depth_moves_the_best_focus(optics, planes):
+    optics = optics | {"wavelength": 0.52, "depth": 10.0}
+    frame = {"shape": (41, 15, 15), "spacing": (0.2, 0.08, 0.08), "engine": "cpu"}
+    paraxial = make_psf("gibson_lanni", centre="paraxial", **frame, **optics)
+    best = make_psf("gibson_lanni", **frame, **optics)
+    assert np.argmax(paraxial.data[:, 7, 7]) - 20 == planes
+    assert np.argmax(best.data[:, 7, 7]) == 20
+    assert best.metadata["focal_shift"] / 0.2 == pytest.approx(planes, abs=0.5)
+    assert paraxial.metadata["focal_shift"] == best.metadata["focal_shift"]
+
+
+@quiet
+def test_centre_none_starts_at_the_cover_slip():
+    frame = {"shape": (41, 9, 9), "spacing": (0.2, 0.08, 0.08), "engine": "cpu"}
+    optics = OIL | {"depth": 2.0}
+    slip = make_psf("gibson_lanni", centre="none", **frame, **optics)
+    assert np.argmax(slip.data[:, 4, 4]) - 20 == 10
+
+
+@quiet
+def test_best_focus_is_the_largest_intensity():
+    z, line = axial_line(
+        "gibson_lanni", 0.005, 1001, **OPTICS["oil into water, above the critical angle"]
+    )
+    psf = make_psf("gibson_lanni", shape=(1, 1), spacing=0.01, engine="cpu",
+                   **OPTICS["oil into water, above the critical angle"])  # fmt: skip
+    assert psf.metadata["focal_shift"] == pytest.approx(z[np.argmax(line)], abs=0.003)
+
+
+# -- brute force ---------------------------------------------------------------------------------
+
+
+def gibson_lanni(z, r, optics):
+    """The integral over θ exactly as it is printed, by adaptive quadrature."""
+    k = 2 * math.pi / optics["wavelength"]
+    n_i, n_s, n_g = optics["n_immersion"], optics["n_sample"], optics["n_glass"]
+    n_i0, n_g0 = optics["n_immersion_design"], optics["n_glass_design"]
+    t_g, t_g0 = optics["glass_thickness"], optics["glass_thickness_design"]
+    t_i0, z_p = optics["working_distance"], optics["depth"]
+    c = z_p * (1 - n_i / n_s) + n_i * (t_g0 / n_g0 + t_i0 / n_i0 - t_g / n_g)
+
+    def wave(theta):
+        s = n_i * math.sin(theta)
+        layers = [(c - z, n_i), (z_p, n_s), (t_g, n_g), (-t_g0, n_g0), (-t_i0, n_i0)]
+        path = sum(t * (cmath.sqrt(n**2 - s**2) - n) for t, n in layers)
+        measure = math.sin(theta) * math.cos(theta)
+        return j0(k * s * r) * cmath.exp(1j * k * path) * measure
+
+    edges = [0.0, math.asin(optics["na"] / n_i)]
+    if n_s < optics["na"]:
+        edges.insert(1, math.asin(n_s / n_i))
+    total = 0j
+    for low, high in pairwise(edges):
+
+        def part(t, unit, low=low, high=high):
+            # the critical angle is a square-root singularity, which this substitution removes
+            theta = low + (high - low) * (3 - 2 * t) * t**2
+            return (wave(theta) / unit).real * 6 * t * (1 - t) * (high - low)
+
+        for unit in (1, 1j):
+            value, _ = quad(part, 0, 1, args=(unit,), limit=2000, epsabs=1e-9, epsrel=1e-9)
+            total += unit * value
+    return abs(total) ** 2
+
+
+@quiet
+@pytest.mark.parametrize("name", OPTICS)
+def test_gibson_lanni_against_adaptive_quadrature(name):
+    optics = OPTICS[name]
+    step, pixel = 0.2, 0.08 * 1.4 / optics["na"]
+    psf = make_psf(
+        "gibson_lanni", shape=(33, 41, 40), spacing=(step, pixel, pixel), pixel_integration=False,
+        engine="cpu", **optics,
+    )  # fmt: skip
+    focus = psf.metadata["depth"] + psf.metadata["focal_shift"]
+    values = psf.data / psf.data[16, 20, 20]
+    peak = gibson_lanni(focus, 0.0, psf.metadata)
+    rng = np.random.default_rng(7)
+    for _ in range(8):
+        z, y, x = rng.integers(-16, 17), rng.integers(-10, 11), rng.integers(-10, 11)
+        exact = gibson_lanni(focus + z * step, math.hypot(y, x) * pixel, psf.metadata) / peak
+        assert values[16 + z, 20 + y, 20 + x] == pytest.approx(exact, abs=3e-6)
+
+
+@quiet
+def test_born_wolf_against_adaptive_quadrature():
+    psf = make_psf("born_wolf", shape=(21, 31, 31), spacing=(0.2, 0.08, 0.08),
+                   pixel_integration=False, engine="cpu", **OIL)  # fmt: skip
+    values = psf.data / psf.data[10, 15, 15]
+    k = 2 * math.pi / 0.52
+
+    def exact(z, r):
+        def wave(rho):
+            phase = -k * 1.4**2 * z * rho**2 / (2 * 1.515)
+            return j0(k * 1.4 * r * rho) * cmath.exp(1j * phase) * rho
+
+        parts = [
+            quad(lambda rho, p=p: getattr(wave(rho), p), 0, 1, limit=500)[0]
+            for p in ("real", "imag")
+        ]
+        return 4 * (parts[0] ** 2 + parts[1] ** 2)
+
+    for z, y, x in [(0, 3, 4), (4, 0, 0), (-6, 1, 2), (10, 9, 13), (-3, 15, 15), (1, 2, 2)]:
+        expected = exact(z * 0.2, math.hypot(y, x) * 0.08)
+        assert values[10 + z, 15 + y, 15 + x] == pytest.approx(expected, abs=3e-6)
+
+
+@quiet
+@pytest.mark.parametrize("pixel", [0.05, 0.09, 0.25])
+def test_pixel_integration_against_supersampling(pixel):
+    frame = {"engine": "cpu", **OPTICS["oil into water, above the critical angle"]}
+    integrated = make_psf("gibson_lanni", shape=(3, 13, 13), spacing=(0.3, pixel, pixel), **frame)
+
+    def binned(factor):
+        fine = make_psf(
+            "gibson_lanni", shape=(3, 13 * factor, 13 * factor), pixel_integration=False,
+            spacing=(0.3, pixel / factor, pixel / factor), **frame,
+        )  # fmt: skip
+        return fine.data.astype(float).reshape(3, 13, factor, 13, factor).sum(axis=(2, 4))
+
+    # midpoint sums err by h²: two of them give the limit
+    coarse, fine = binned(9), binned(27)
+    limit = fine + (fine - coarse) / 8
+    np.testing.assert_allclose(integrated.data, limit, atol=2e-5 * limit.max())
+    np.testing.assert_allclose(integrated.data, coarse, atol=0.02 * limit.max())
+
+
+@quiet
+def test_psfgenerator(data_dir):
+    """PSFGenerator's own kernel: centre between voxels, pupil up to the critical angle."""
+    kernel = tifffile.imread(data_dir / "psf/psfgenerator_gibsonlanni_kern3d1.tif").astype(float)
+    optics = json.loads((data_dir / "expected.json").read_text())["kern3d1"]
+    fine = make_psf(
+        "gibson_lanni", shape=(17, 65, 65), spacing=(0.125, 0.05, 0.05), pixel_integration=False,
+        na=min(optics["NA"], optics["ns"]), wavelength=optics["lambda_nm"] / 1000,
+        n_immersion=optics["ni"], n_sample=optics["ns"], engine="cpu",
+    ).data.astype(float)  # fmt: skip
+    z, y = 8 + 2 * np.arange(8) - 7, 32 + 2 * np.arange(16) - 15
+    exact = fine[np.ix_(z, y, y)]
+    np.testing.assert_allclose(exact / exact.max(), kernel / kernel.max(), atol=0.02)
+    # it samples the radial profile at half pixels and interpolates linearly
+    radius = 2 * np.hypot(*(np.mgrid[:16, :16] - 7.5))
+    linear = np.stack([np.interp(radius, np.arange(33), line) for line in fine[z, 32, 32:]])
+    np.testing.assert_allclose(linear / linear.max(), kernel / kernel.max(), atol=4e-6)
+
+
+# -- engines, shapes, bell shapes ------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("shape", [(9, 31, 30), (8, 24, 25), (33, 20)])
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+def test_engines_agree(model, shape, engine):
+    spacing = (0.2, 0.09, 0.08)[-len(shape) :]
+    here = make_psf(model, shape=shape, spacing=spacing, engine=engine, **OIL)
+    there = make_psf(model, shape=shape, spacing=spacing, engine="cpu", **OIL)
+    np.testing.assert_allclose(here.data, there.data, atol=1e-6 * there.data.max())
+
+
+@quiet
+@settings(deadline=None, max_examples=25)
+@given(
+    model=st.sampled_from(["gaussian", "lorentzian", "born_wolf", "gibson_lanni"]),
+    shape=st.lists(st.integers(1, 24).filter(lambda n: n not in (3, 4)), min_size=2, max_size=3),
+    pixel_integration=st.booleans(),
+)
+def test_any_shape_is_a_centred_psf(model, shape, pixel_integration):
+    optics = {"fwhm": 0.25} if model in ("gaussian", "lorentzian") else OIL
+    psf = make_psf(
+        model,
+        shape=shape,
+        spacing=0.09,
+        pixel_integration=pixel_integration,
+        engine="cpu",
+        **optics,
+    )
+    assert psf.shape == tuple(shape)
+    assert psf.data.dtype == np.float32
+    assert psf.data.min() >= 0
+    assert psf.data.sum(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert psf.data[tuple(n // 2 for n in shape)] == psf.data.max()
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+def test_a_plane_is_the_one_in_focus(model):
+    volume = make_psf(model, shape=(9, 31, 31), spacing=(0.2, 0.08, 0.08), engine="cpu", **OIL)
+    plane = make_psf(model, shape=(31, 31), spacing=0.08, engine="cpu", **OIL)
+    focus = volume.data[4] / volume.data[4].sum()
+    np.testing.assert_allclose(plane.data, focus, atol=1e-6 * focus.max())
+
+
+@pytest.mark.parametrize("shape", [(20, 31, 30), (31, 30)])
+def test_gaussian_voxels_are_exact_integrals(shape):
+    spacing, fwhm = (0.3, 0.1, 0.12)[-len(shape) :], (0.6, 0.25, 0.2)[-len(shape) :]
+    psf = make_psf("gaussian", shape=shape, spacing=spacing, fwhm=fwhm)
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        index = [int(n // 2 + rng.integers(-3, 4)) for n in shape]
+        ratio = math.prod(
+            quad(
+                lambda x, w=w: 2 ** -((2 * x / w) ** 2),
+                (i - n // 2 - 0.5) * s,
+                (i - n // 2 + 0.5) * s,
+            )[0]
+            / quad(lambda x, w=w: 2 ** -((2 * x / w) ** 2), -0.5 * s, 0.5 * s)[0]
+            for i, n, s, w in zip(index, shape, spacing, fwhm, strict=True)
+        )
+        assert psf.data[tuple(index)] / psf.data.max() == pytest.approx(ratio, rel=1e-5, abs=1e-12)
+
+
+@pytest.mark.parametrize("step", [0.05, 0.2])
+def test_lorentzian_voxels_are_integrals(step):
+    widths = (0.4, 0.2, 0.25)
+    psf = make_psf("lorentzian", shape=(5, 7, 6), spacing=step, fwhm=widths)
+
+    def binned(factor):
+        axes = [
+            (np.arange(n * factor) - n // 2 * factor - (factor - 1) / 2) * step / factor
+            for n in (5, 7, 6)
+        ]
+        values = 1 / (
+            1 + sum(np.ix_(*((2 * x / w) ** 2 for x, w in zip(axes, widths, strict=True))))
+        )
+        return values.reshape(5, factor, 7, factor, 6, factor).sum(axis=(1, 3, 5))
+
+    coarse, fine = (values / values.sum() for values in (binned(7), binned(21)))
+    np.testing.assert_allclose(psf.data, fine + (fine - coarse) / 8, rtol=2e-4)
+
+
+@pytest.mark.parametrize("model", ["gaussian", "lorentzian"])
+def test_bell_shapes_have_half_their_peak_at_half_their_width(model):
+    psf = make_psf(
+        model, shape=(21, 41), spacing=(0.05, 0.05), fwhm=(0.4, 0.8), pixel_integration=False
+    )
+    values = psf.data / psf.data.max()
+    assert values[10 + 4, 20] == pytest.approx(0.5, rel=1e-6)
+    assert values[10, 20 - 8] == pytest.approx(0.5, rel=1e-6)
+
+
+# -- what users are told ---------------------------------------------------------------------------
+
+
+def test_metadata_hold_model_and_optics():
+    psf = make_psf("gaussian", shape=(9, 9), spacing=0.1, fwhm=(0.2, 0.3))
+    assert psf.metadata == {"model": "gaussian", "fwhm": [0.2, 0.3], "pixel_integration": True}
+    psf = make_psf("gibson_lanni", shape=(61, 61), spacing=0.08, n_sample=1.33, depth=1, **OIL)
+    expected = OIL | {
+        "model": "gibson_lanni", "pixel_integration": True, "centre": "best_focus",
+        "n_immersion": 1.515, "n_immersion_design": 1.515, "n_sample": 1.33, "n_glass": 1.515,
+        "n_glass_design": 1.515, "depth": 1.0, "glass_thickness": 170.0,
+        "glass_thickness_design": 170.0, "working_distance": 150.0,
+        "focal_shift": psf.metadata["focal_shift"],
+    }  # fmt: skip
+    assert psf.metadata == expected
+    json.dumps(psf.metadata)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "airy"}, "gibson_lanni"),
+        ({"centre": "middle"}, "best_focus"),
+        ({"shape": 9}, "whole numbers"),
+        ({"shape": (9, 9, 9, 9)}, "whole numbers"),
+        ({"shape": (9, 0, 9)}, "whole numbers"),
+        ({"shape": (9.5, 9, 9)}, "whole numbers"),
+        ({"spacing": None}, "spacing is missing"),
+        ({"spacing": (0.1, -0.1, 0.1)}, "voxel size"),
+        ({"spacing": (0.1, 0.1)}, "3 numbers"),
+        ({"na": None}, "na is missing"),
+        ({"wavelength": None}, "wavelength is missing"),
+        ({"na": 0}, "above 0"),
+        ({"na": -1.4}, "above 0"),
+        ({"na": "big"}, "above 0"),
+        ({"wavelength": 0.0}, "above 0"),
+        ({"wavelength": math.nan}, "above 0"),
+        ({"wavelength": 520}, "wavelength=0.52"),
+        ({"na": 1.515}, "not below n_immersion"),
+        ({"na": 1.4, "n_immersion": 1.0}, "not below n_immersion=1"),
+        ({"na": 1.45, "n_glass": 1.4}, "not below n_glass"),
+        ({"na": 1.45, "n_immersion_design": 1.33}, "not below n_immersion_design"),
+        ({"n_sample": -1.33}, "above 0"),
+        ({"depth": -1.0}, "0 or more"),
+        ({"fwhm": 0.2}, "has no fwhm"),
+        ({"model": "born_wolf", "depth": 3.0}, "has no depth"),
+        ({"model": "born_wolf", "n_sample": 1.33, "n_glass": 1.5}, "has no n_sample, n_glass"),
+        ({"model": "gaussian", "fwhm": 0.2}, "has no na, wavelength"),
+        ({"model": "gaussian", "na": None, "wavelength": None}, "fwhm=None"),
+        ({"model": "gaussian", "na": None, "wavelength": None, "fwhm": (1, 2)}, "3 numbers"),
+        ({"model": "lorentzian", "na": None, "wavelength": None, "fwhm": 0}, "above 0"),
+    ],
+)
+def test_impossible_parameters(changes, message):
+    parameters = {"model": "gibson_lanni", "shape": (9, 9, 9), "spacing": 0.08, "engine": "cpu"}
+    with pytest.raises(DeconvError, match=message):
+        make_psf(**(parameters | OIL | changes))
+
+
+def test_undersampling_is_said():
+    optics = {"na": 1.4, "wavelength": 0.56, "engine": "cpu"}
+    with pytest.warns(DeconvWarning, match=r"0.1 × 0.1 µm or smaller"):
+        make_psf("born_wolf", shape=(31, 31), spacing=0.101, **optics)
+    axial = 0.56 / (2 * (1.515 - math.sqrt(1.515**2 - 1.4**2)))
+    frame = {"shape": (3, 61, 61), **optics}
+    with pytest.warns(DeconvWarning, match="undersampled"):
+        make_psf("gibson_lanni", spacing=(1.01 * axial, 0.1, 0.1), **frame)
+    # exactly Nyquist, and a window that holds the light: nothing to say
+    make_psf("gibson_lanni", spacing=(axial, 0.1, 0.1), **frame)
+
+
+def test_cutting_the_cone_is_said():
+    frame = {"spacing": (0.2, 0.08, 0.08), "engine": "cpu", **OIL}
+    with pytest.warns(
+        DeconvWarning, match=r"1\.6 µm from the middle keeps only .* pixels"
+    ) as caught:
+        make_psf("gibson_lanni", shape=(17, 41, 41), **frame)
+    assert len(caught) == 1
+    width = int(str(caught[0].message).split("about ")[1].split(" ")[0])
+    make_psf("gibson_lanni", shape=(17, width, width), **frame)
