@@ -52,8 +52,8 @@ def detect_beads(
 ) -> Beads:
     """Find beads, measure them, and say which can be trusted.
 
-    Each bead is localised by the iterated centre of mass of (image − b − 0.2·height)₊ within
-    ±1.5 FWHM.
+    Each bead is localised by the iterated centre of mass of (image − b)·w within ±1.5 FWHM, where
+    the window w is a Gaussian as wide as a bead that moves along with the centre.
 
     Parameters
     ----------
@@ -113,6 +113,8 @@ def detect_beads(
         raise DeconvError(
             f"The image is constant ({array.flat[0]} everywhere): there are no beads in it."
         )
+    if threshold is not None and not np.isfinite(threshold):
+        raise DeconvError(f"threshold={threshold!r}: expected a finite number of grey values.")
     steps = check_spacing(spacing, array.ndim)
     device = get_engine(engine)
     volume = array.astype(np.float32)
@@ -162,8 +164,9 @@ def _expected_size(
         raise DeconvError(f"fwhm={fwhm!r}: expected {image.ndim} numbers above 0, or one for all.")
     if not 0 <= bead_diameter < np.inf:
         raise DeconvError(f"bead_diameter={bead_diameter!r}: expected a number from 0.")
-    widened = np.sqrt(point**2 + _SPHERE * bead_diameter**2)
-    return np.maximum(widened / np.array(spacing or (1.0,) * image.ndim), 1.0)
+    widened: Doubles = np.sqrt(point**2 + _SPHERE * bead_diameter**2)
+    voxels: Doubles = np.maximum(widened / np.array(spacing or (1.0,) * image.ndim), 1.0)
+    return voxels
 
 
 def _centroids(labels: npt.NDArray[np.int32], image: Floats) -> tuple[Doubles, Floats]:

@@ -19,10 +19,9 @@ BOX = 1.5
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
-_CUT = 0.2  # share of the height below which voxels have no say in the position
 _DRIFT = 0.5  # FWHM; a centre of mass that goes further follows a neighbour
 _STEPS = 50
-_STILL = 1e-3  # voxels
+_STILL = 1e-4  # voxels
 _PLATEAU = 3  # touching voxels at the top value
 _SAME = 0.5  # FWHM; beads closer than this are one
 
@@ -86,25 +85,25 @@ def without_duplicates(beads: list[Measurement], fwhm: Doubles) -> list[Measurem
 
 
 def _centre_of_mass(image: Floats, start: Doubles, fwhm: Doubles, level: float) -> Doubles:
-    """Iterate the centre of mass of (image − level − 0.2·height)₊ in the box around it."""
+    """Iterate the centre of mass of (image − level)·w, w a Gaussian as wide as a bead around it.
+
+    The window moves along with its centre, so that the end does not depend on where it began, and
+    far voxels, with their noise and neighbours, have little say.
+    """
     position = start
     for _ in range(_STEPS):
         box = box_around(position, BOX * fwhm, image.shape)
-        signal = image[box].astype(np.float64) - level
-        signal = np.maximum(signal - _CUT * signal.max(), 0.0)
-        total = signal.sum()
-        if total == 0:
-            break
-        centre = np.empty(image.ndim)
-        for axis, extent in enumerate(box):
-            others = tuple(i for i in range(image.ndim) if i != axis)
-            places = np.arange(extent.start, extent.stop)
-            centre[axis] = signal.sum(axis=others) @ places / total
-        if np.any(np.abs(centre - start) > _DRIFT * fwhm + 1.0):
+        offsets = [grid - centre for grid, centre in zip(np.ogrid[box], position, strict=True)]
+        distance = sum((offset / width) ** 2 for offset, width in zip(offsets, fwhm, strict=True))
+        weighted = (image[box] - level) * np.exp2(-4.0 * distance)
+        total = weighted.sum()
+        if total <= 0:
             return start
-        moved = np.abs(centre - position).max()
-        position = centre
-        if moved < _STILL:
+        shift = np.array([np.sum(weighted * offset) / total for offset in offsets])
+        position = np.clip(position + shift, 0, np.array(image.shape) - 1)
+        if np.any(np.abs(position - start) > _DRIFT * fwhm + 1.0):
+            return start
+        if np.abs(shift).max() < _STILL:
             break
     return position
 

@@ -24,6 +24,7 @@ _NEIGHBOUR_FWHM = 5.0
 _FEWEST_FOR_MEDIAN = 3
 _MOST_FOR_MEDIAN = 100
 _SPLINE_MARGIN = 3
+_SHAPE_BOX = 1.0  # half width in FWHM; further out a dim bead is mostly noise
 
 
 def judge(
@@ -165,7 +166,7 @@ def _similarity(image: Floats, beads: list[Measurement], typical: Flags, fwhm: D
 
 def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> Doubles:
     """Resample a bead around its sub-pixel centre, mean 0 and norm 1."""
-    half = np.ceil(BOX * fwhm).astype(int)
+    half = np.ceil(_SHAPE_BOX * fwhm).astype(int)
     box = box_around(bead.position, half + _SPLINE_MARGIN, image.shape)
     offsets = np.indices((2 * half + 1).tolist()) - half.reshape(-1, *(1,) * image.ndim)
     origin = bead.position - [extent.start for extent in box]

@@ -20,7 +20,11 @@ _TOP_PERCENTILE = 99.9
 _TOP_SHARE = 0.1
 
 _BRIGHTEST = 50
-_GOOD_FIT = 0.9
+_NOISE_SIGMA = 1.0  # voxels
+_BACKGROUND_SIGMA = 10.0  # voxels
+_APART = 3.0  # voxels
+_WORST_FIT = 0.5  # R²
+_AS_GOOD = 0.1  # R² below the best
 
 
 def find_spots(
@@ -57,40 +61,48 @@ def find_spots(
 
 
 def spot_size(image: Floats, engine: Engine) -> Doubles | None:
-    """Measure the FWHM in voxels of the brightest spots: the median of Gaussian fits.
+    """Measure the FWHM in voxels of the brightest spots: the median of the best Gaussian fits.
 
     Returns
     -------
     ndarray (3,) or (2,), or None
         None if nothing in the image looks like a spot.
     """
-    sigma = tuple(1.0 if size > 1 else 0.0 for size in as_volume(image).shape)
-    blurred = engine.gaussian(_upload(image, engine), sigma)
-    smooth, peaks = _maxima(blurred, np.full(image.ndim, 3.0), image.shape, engine)
-    level = float(np.median(smooth))
-    places = np.argwhere(peaks & (smooth > level + smallest_height(smooth, image)))
-    brightest = np.argsort(-smooth[tuple(places.T)], kind="stable")[:_BRIGHTEST]
-    sizes = [_size_at(place, image, smooth, level) for place in places[brightest]]
-    good = [size for size in sizes if size is not None]
-    return np.median(good, axis=0) if good else None
+    source = _upload(image, engine)
+    fine = engine.gaussian(source, _lift(np.full(image.ndim, _NOISE_SIGMA)))
+    coarse = engine.gaussian(source, _lift(np.full(image.ndim, _BACKGROUND_SIGMA)))
+    engine.subtract(fine, coarse, source)
+    contrast, peaks = _maxima(source, np.full(image.ndim, _APART), image.shape, engine)
+    places = np.argwhere(peaks & (contrast > smallest_height(contrast, image)))
+    brightest = np.argsort(-contrast[tuple(places.T)], kind="stable")[:_BRIGHTEST]
+    fits = [_fit_spot(place, image, contrast) for place in places[brightest]]
+    sizes = np.array([size for size, _ in fits]).reshape(-1, image.ndim)
+    quality = np.array([r_squared for _, r_squared in fits])
+    best = quality.max(initial=0.0)
+    if best < _WORST_FIT:
+        return None
+    typical: Doubles = np.median(sizes[quality > best - _AS_GOOD], axis=0)
+    return typical
 
 
-def _size_at(
-    place: npt.NDArray[np.intp], image: Floats, smooth: Floats, level: float
-) -> Doubles | None:
-    """FWHM along each axis, fitted over ±1.5 of the half-maximum width of the smoothed image."""
-    size = []
+def _fit_spot(
+    place: npt.NDArray[np.intp], image: Floats, contrast: Floats
+) -> tuple[Doubles, float]:
+    """FWHM along each axis, fitted over ±1.5 of the width at half contrast, and the lowest R²."""
+    size = np.zeros(image.ndim)
+    quality = 1.0
     for axis, centre in enumerate(place):
-        line = tuple(slice(None) if i == axis else int(p) for i, p in enumerate(place))
-        below = np.flatnonzero(smooth[line] < (smooth[tuple(place)] + level) / 2)
+        line = tuple(slice(None) if i == axis else p for i, p in enumerate(place))
+        below = np.flatnonzero(contrast[line] < contrast[tuple(place)] / 2)
         left = int(below[below < centre].max(initial=-1))
         right = int(below[below > centre].min(initial=image.shape[axis]))
         reach = int(np.ceil(1.5 * (right - left)))
         fit = fit_gaussian(image[line][max(0, centre - reach) : centre + reach + 1])
-        if fit is None or fit.r_squared < _GOOD_FIT:
-            return None
-        size.append(fit.fwhm)
-    return np.array(size)
+        if fit is None:
+            return size, 0.0
+        size[axis] = fit.fwhm
+        quality = min(quality, fit.r_squared)
+    return size, quality
 
 
 def _difference_of_gaussians(
