@@ -117,7 +117,7 @@ def make_psf(
     -----
     The pupil integrals of `napari_deconv.psf.optics` are tabulated over z and r; a cubic spline
     through the table is integrated over the pixels by 3×3 Gauss points, more where the pixels are
-    larger than the Nyquist step. Against exact integrals the error is below 1e-5 of the peak.
+    larger than the Nyquist step. Against exact integrals the error is below 3e-5 of the peak.
     """
     check_choice(model, (*_ANALYTIC, *_OPTICAL), "model")
     check_choice(centre, _CENTRES, "centre")

@@ -148,12 +148,15 @@ class Psf:
 
 def _normalise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Copy as read-only float32 without negative values and with the sum 1."""
-    data = np.array(check_image(values, "PSF"), dtype=float)
-    if data.ndim > 3:
+    array = np.asarray(values)
+    if array.ndim not in (2, 3):
         raise DeconvError(
-            f"The PSF has shape {data.shape}: expected (z, y, x) or (y, x). Choose one channel and "
-            "one time point."
+            f"The PSF has shape {array.shape}: expected (z, y, x) or (y, x). Choose one channel "
+            "and one time point."
         )
+    # As one line: a PSF that is three or four voxels wide is no colour picture.
+    check_image(array.reshape(1, -1), "PSF")
+    data = array.astype(float)
     negative = float(-data.sum(where=data < 0))
     total = float(data.sum(where=data > 0))
     if total <= 0:
