@@ -91,8 +91,9 @@ def test_metadata_are_copied_plain_values():
 def test_negative_values_are_clipped_and_said():
     values = np.full((4, 5), 0.5)
     values[0, 0] = -0.19
-    with pytest.warns(DeconvWarning, match=r"negative values, 0\.02 of"):
+    with pytest.warns(DeconvWarning, match=r"negative values, 0\.02 of") as caught:
         psf = Psf(values, 0.1)
+    assert caught[0].filename == __file__
     assert psf.data[0, 0] == 0
     assert psf.data.sum(dtype=float) == pytest.approx(1, abs=1e-6)
     assert values[0, 0] == -0.19

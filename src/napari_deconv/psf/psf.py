@@ -166,7 +166,7 @@ def _normalise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
             f"The PSF had negative values, {negative / total:.2g} of the sum of the positive ones: "
             "they were set to 0. If that is much, subtract less background.",
             DeconvWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
         np.maximum(data, 0, out=data)
     if abs(total - 1) > _ROUNDING:
