@@ -1,0 +1,1 @@
+"""Dock widgets and samples for napari: thin, over the rest of the package."""

@@ -1,0 +1,123 @@
+"""Dock widget: background subtraction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.background import estimate_background, subtract_background
+from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.fields import choice, layer_choice, number
+from napari_deconv.widgets.layers import layer_array, on_source, space_axes
+
+if TYPE_CHECKING:
+    from magicgui.widgets import ComboBox
+    from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
+
+__all__ = ["BackgroundWidget"]
+
+_METHODS = [
+    ("Percentile", "percentile"),
+    ("Constant", "constant"),
+    ("Rolling ball", "rolling_ball"),
+    ("White top-hat", "top_hat"),
+    ("Wide Gaussian", "gaussian"),
+    ("Factor × mean", "mean"),
+]
+
+
+class BackgroundWidget(OperationWidget):
+    """Subtract the background of an image, or show it."""
+
+    title = "Background subtraction"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.image = layer_choice("Image", "What the background is subtracted from.")
+        self.method = choice(
+            "Method",
+            _METHODS,
+            "Percentile and constant shift all grey values; rolling ball, top-hat and wide "
+            "Gaussian also flatten uneven light. Factor × mean is the bead tutorial's recipe.",
+        )
+        self.percentile = number(
+            "Percentile (%)", 1, "The share of voxels darker than the background.", step=0.1,
+            most=100,
+        )  # fmt: skip
+        self.value = number(
+            "Value (grey)", 100, "What a dark part of the picture shows.", step=1, least=-1e6
+        )
+        self.radius = number(
+            "Radius (µm)", 1, "Larger than the largest object: what is wider is flattened away.",
+            step=0.1, least=0.01,
+        )  # fmt: skip
+        self.factor = number(
+            "Factor", 1.25, "How many times the mean is subtracted: more keeps brighter spots.",
+            step=0.05,
+        )  # fmt: skip
+        self.floor = number(
+            "Floor (grey)", 0.1, "What voxels darker than the background become.", step=0.1
+        )
+        self.output = choice(
+            "Show",
+            [
+                ("Image without it", subtract_background),
+                ("Background", estimate_background),
+            ],
+            "Show the background itself to see whether it follows the specimen: then the radius "
+            "is too small.",
+        )
+        main = [self.image, self.method, self.voxel_size.field, self.voxel_size.note]
+        main += [self.percentile, self.value, self.radius, self.factor, self.floor]
+        self._build(main, [self.output])
+
+    def _layer_fields(self) -> dict[ComboBox, str]:
+        return {self.image: "image"}
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        method = self.method.value
+        flattens = method in ("rolling_ball", "top_hat", "gaussian")
+        return {
+            self.voxel_size.field: flattens,
+            self.voxel_size.note: flattens,
+            self.radius: flattens,
+            self.percentile: method == "percentile",
+            self.value: method == "constant",
+            self.factor: method == "mean",
+            self.floor: method == "mean" and self.output.value is subtract_background,
+        }
+
+    def _prepare(self) -> Callable[..., Any]:
+        self._source = self.image.value
+        image = layer_array(self._source, "image")
+        applies = self._applies()
+        fields = ("radius", "percentile", "value", "factor", "floor")
+        parameters = {
+            name: getattr(self, name).value for name in fields if applies[getattr(self, name)]
+        }
+        if applies[self.voxel_size.field]:
+            parameters["spacing"] = self.voxel_size.value(space_axes(self._source))
+        return partial(
+            recorded,
+            self.output.value,
+            image,
+            method=self.method.value,
+            device=self.device.value,
+            **parameters,
+        )
+
+    def _show(self, result: Any) -> str:
+        data, recipe = result
+        where = recipe["engine"]
+        if recipe["operation"] == "subtract_background":
+            self._viewer.add_image(data, **on_source(self._source, "background", recipe, "result"))
+            return f"The image without its background is a new layer ({where})."
+        if np.size(data) < self._source.data.size:
+            return "The background is " + ", ".join(f"{level:.4g}" for level in np.ravel(data))
+        name = "background estimate"
+        self._viewer.add_image(data, **on_source(self._source, name, recipe, "result"))
+        return f"The background is a new layer ({where})."

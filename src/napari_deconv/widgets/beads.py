@@ -1,0 +1,131 @@
+"""Dock widget: bead detection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
+from napari_deconv.engines import get_engine
+from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.fields import check, choice, layer_choice, number
+from napari_deconv.widgets.layers import layer_array, placement, provenance, space_axes
+from napari_deconv.widgets.points import bead_options
+
+if TYPE_CHECKING:
+    from magicgui.widgets import ComboBox
+    from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
+
+__all__ = ["BeadsWidget"]
+
+_METHODS = [
+    ("Spots (DoG)", "dog"),
+    ("Otsu threshold", "otsu"),
+    ("Local threshold", "local"),
+    ("Li threshold", "li"),
+    ("Triangle threshold", "triangle"),
+    ("Manual threshold", "manual"),
+]
+_RULES = {
+    "edge": ("Reject cut beads", "Beads that the border of the image cuts."),
+    "neighbour": ("Reject close neighbours", "Beads whose halo another bead reaches into."),
+    "saturated": ("Reject saturated", "Beads with a flat top: their shape is lost."),
+    "brightness": ("Reject odd brightness", "Beads below 0.4 or above 2.5 times the median: "
+                   "dirt and clumps."),
+    "doublet": ("Reject doublets", "Beads more than 1.3 times as wide as the median."),
+    "fit": ("Reject poor fits", "Beads that are not bell-shaped."),
+    "correlation": ("Reject unlike beads", "Beads that do not look like the median bead."),
+}  # fmt: skip
+
+
+class BeadsWidget(OperationWidget):
+    """Find and measure beads: points coloured by what is wrong with them, and labels."""
+
+    title = "Bead detection"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.image = layer_choice("Image", "A stack of small fluorescent beads.")
+        self.method = choice(
+            "Method",
+            _METHODS,
+            "Spots (difference of Gaussians) finds dim and bright beads alike; a "
+            "threshold finds what is brighter than it and adds its regions as labels.",
+        )
+        self.threshold = number(
+            "Threshold (grey)", 0, "Higher finds fewer, brighter beads. For spots it is the height "
+            "above the surroundings.", step=1, most=1e9, zero="automatic",
+        )  # fmt: skip
+        self.bead_diameter = number(
+            "Bead diameter (µm)", 0.1, "From the label of the beads.", step=0.01, least=0.0
+        )
+        self.fwhm = number(
+            "Expected width (µm)", 0, "Width in the plane of what a point looks like: larger "
+            "spots and smaller specks are then passed over.", step=0.01, zero="measured",
+        )  # fmt: skip
+        self.rules = {name: check(text, True, tooltip) for name, (text, tooltip) in _RULES.items()}
+        main = [self.image, self.voxel_size.field, self.voxel_size.note]
+        main += [self.method, self.threshold, self.bead_diameter]
+        self._build(main, [self.fwhm, *self.rules.values()])
+
+    def _layer_fields(self) -> dict[ComboBox, str]:
+        return {self.image: "image"}
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        return {self.threshold: self.method.value in ("dog", "local", "manual")}
+
+    def _prepare(self) -> Callable[..., Any]:
+        self._source = self.image.value
+        image = layer_array(self._source, "image")
+        uses_threshold = self._applies()[self.threshold] and self.threshold.value
+        return partial(
+            _detect,
+            image,
+            method=self.method.value,
+            threshold=self.threshold.value if uses_threshold else None,
+            spacing=self.voxel_size.value(space_axes(self._source)),
+            fwhm=self.fwhm.value or None,
+            bead_diameter=self.bead_diameter.value,
+            reject=Rejection(**{name: field.value for name, field in self.rules.items()}),
+            device=self.device.value,
+        )
+
+    def _show(self, result: Any) -> str:
+        labels, beads, recipe = result
+        if labels is not None:
+            self._viewer.add_labels(
+                labels,
+                name=f"{self._source.name} · {self.method.current_choice}",
+                metadata=provenance(recipe, "labels", self._source),
+                **placement(self._source),
+            )
+        points = bead_options(beads, self._source, recipe)
+        self._viewer.add_points(beads.positions, **points)
+        # Points show in their own plane only: go to the one in the midst of them.
+        middle = self._source.data_to_world(np.median(beads.positions, axis=0))
+        self._viewer.dims.set_point(range(len(middle)), middle)
+        return _summary(beads)
+
+
+def _detect(
+    image: Any, *, method: str, threshold: float | None, device: str, **parameters: Any
+) -> Any:
+    labels = None
+    if method != "dog":
+        labels = threshold_beads(image, method, value=threshold, engine=get_engine(device))
+    beads, recipe = recorded(
+        detect_beads, image, method=method, threshold=threshold, device=device, **parameters
+    )
+    return labels, beads, recipe
+
+
+def _summary(beads: Beads) -> str:
+    reasons = {name: count for name, count in beads.counts.items() if name != "accepted"}
+    line = f"{beads.counts['accepted']} of {len(beads)} beads accepted"
+    if reasons:
+        line += "; rejected: " + ", ".join(f"{count} {name}" for name, count in reasons.items())
+    return line + "."

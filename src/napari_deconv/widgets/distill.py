@@ -1,0 +1,123 @@
+"""Dock widget: PSF distilling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from napari.layers import Points
+
+from napari_deconv.psf.distill import distill_psf
+from napari_deconv.psf.measure import measure_psf
+from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.fields import (
+    choice,
+    integer,
+    layer_choice,
+    number,
+    numbers,
+    whole_numbers,
+)
+from napari_deconv.widgets.layers import layer_array, space_axes
+from napari_deconv.widgets.points import read_beads
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
+
+    from napari_deconv._progress import Callback
+
+__all__ = ["DistillWidget"]
+
+_METHODS = [
+    ("Reverse deconvolution", "reverse"),
+    ("Average", "average"),
+    ("Centroids (tutorial)", "centroids"),
+]
+
+
+class DistillWidget(OperationWidget):
+    """Make one PSF of many beads."""
+
+    title = "PSF distilling"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.image = layer_choice(
+            "Bead image", "The recorded beads, without background subtraction."
+        )
+        self.beads = layer_choice(
+            "Beads", "The points of Bead detection; delete, move or add some by hand. Automatic "
+            "finds them now.", Points, none="automatic",
+        )  # fmt: skip
+        self.bead_diameter = number(
+            "Bead diameter (µm)", 0.1, "Its size is taken out of the PSF. From the label of the "
+            "beads.", step=0.01,
+        )  # fmt: skip
+        self.method = choice(
+            "Method",
+            _METHODS,
+            "Reverse deconvolution takes out the beads' size and separates neighbours; the average "
+            "keeps both. Centroids is the bead tutorial's recipe and gives a broader PSF.",
+        )
+        self.iterations = integer(
+            "Iterations", 50, "More is sharper, until the noise turns into grains."
+        )
+        self.size = whole_numbers(
+            "PSF size (voxels)", "", "z × y × x, for example 33 × 65 × 65. Empty: as far as the "
+            "beads can be seen.",
+        )  # fmt: skip
+        self.background = choice(
+            "Background",
+            [("Automatic", "auto"), ("Value", "value")],
+            "Light that does not come from the beads. Too little leaves haze around the PSF, too "
+            "much cuts its halo off.",
+        )
+        self.background_value = number(
+            "Value (grey)", 100, "What a dark part of the picture shows.", step=1, most=1e9
+        )
+        main = [self.image, self.voxel_size.field, self.voxel_size.note, self.beads]
+        main += [self.bead_diameter, self.method, self.iterations]
+        self._build(main, [self.size, self.background, self.background_value])
+
+    def _layer_fields(self) -> dict[ComboBox, str]:
+        return {self.image: "image", self.beads: "beads"}
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        return {
+            self.iterations: self.method.value != "average",
+            self.background_value: self.background.value == "value",
+        }
+
+    def _prepare(self) -> Callable[..., Any]:
+        source, points = self.image.value, self.beads.value
+        image = layer_array(source, "bead image")
+        voxel = self.voxel_size.value(space_axes(source))
+        self._source = source
+        given = self.background.value == "value"
+        return partial(
+            _distill,
+            image,
+            None if points is None else read_beads(points, source, voxel),
+            spacing=voxel,
+            shape=tuple(int(n) for n in numbers(self.size.value)) or None,
+            iterations=self.iterations.value,
+            bead_diameter=self.bead_diameter.value,
+            background=self.background_value.value if given else None,
+            method=self.method.value,
+            device=self.device.value,
+        )
+
+    def _show(self, result: Any) -> str:
+        psf, fwhm, recipe = result
+        self._show_psf(psf, f"PSF ({self._source.name})", recipe, self._source)
+        return "FWHM " + " × ".join(f"{width:.3f}" for width in fwhm) + " µm."
+
+
+def _distill(image: Any, beads: Any, *, callback: Callback, device: str, **parameters: Any) -> Any:
+    psf, recipe = recorded(
+        distill_psf, image, beads, device=device, callback=callback, **parameters
+    )
+    return psf, measure_psf(psf).fwhm, recipe

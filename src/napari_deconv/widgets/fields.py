@@ -1,0 +1,191 @@
+"""Input fields that several widgets share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    FloatSpinBox,
+    Label,
+    LineEdit,
+    SpinBox,
+    create_widget,
+)
+from napari.layers import Image
+from qtpy.QtWidgets import QComboBox
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.widgets.layers import spacing, spacing_is_certain
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+__all__ = [
+    "VoxelSize",
+    "check",
+    "choice",
+    "integer",
+    "layer_choice",
+    "note",
+    "number",
+    "numbers",
+    "orange",
+    "whole_numbers",
+]
+
+
+def choice(label: str, choices: Sequence[tuple[str, Any]], tooltip: str) -> ComboBox:
+    """Offer (text, value) pairs, the first one chosen."""
+    return _narrow(ComboBox(label=label, choices=choices, tooltip=tooltip))
+
+
+def layer_choice(label: str, tooltip: str, kind: type[Layer] = Image, none: str = "") -> ComboBox:
+    """Offer the layers of a kind in the viewer; `none` is the text for choosing none of them."""
+    annotation = kind | None if none else kind
+    field = create_widget(label=label, annotation=annotation, options={"tooltip": tooltip})
+    field.null_string = none
+    field.reset_choices()
+    return _narrow(field)
+
+
+def number(
+    label: str,
+    value: float,
+    tooltip: str,
+    *,
+    step: float,
+    least: float = 0.0,
+    most: float = 1e6,
+    zero: str = "",
+) -> FloatSpinBox:
+    """Ask for a number; `step` also sets the decimals, `zero` is shown instead of the least one."""
+    field = FloatSpinBox(label=label, value=value, tooltip=tooltip, step=step, min=least, max=most)
+    field.native.setSpecialValueText(zero)
+    return field
+
+
+def integer(label: str, value: int, tooltip: str) -> SpinBox:
+    """Ask for a whole number above 0."""
+    return SpinBox(label=label, value=value, tooltip=tooltip, min=1, max=100_000)
+
+
+def whole_numbers(label: str, value: str, tooltip: str) -> LineEdit:
+    """Ask for several whole numbers, as in ``65 × 129 × 129`` (see `numbers`)."""
+    return LineEdit(label=label, value=value, tooltip=tooltip)
+
+
+def check(text: str, value: bool, tooltip: str) -> CheckBox:
+    """Ask for yes or no."""
+    return CheckBox(text=text, value=value, tooltip=tooltip)
+
+
+def note(text: str = "") -> Label:
+    """Make room for a line below a field."""
+    label = Label(label="", value=text)
+    label.native.setWordWrap(True)
+    return label
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Read the numbers of a text such as ``0.2 × 0.08 × 0.08``."""
+    return tuple(float(word) for word in re.findall(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?", text.lower()))
+
+
+def _narrow(field: ComboBox) -> ComboBox:
+    """Let long layer names be cut instead of widening the dock."""
+    combo: QComboBox = field.native
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    return field
+
+
+class VoxelSize:
+    """The voxel size of a layer: shown, editable, asked for where it is missing.
+
+    Attributes
+    ----------
+    field : LineEdit
+        What is shown and typed.
+    note : Label
+        Says in orange what is missing or uncertain; empty else.
+    """
+
+    def __init__(self) -> None:
+        self.field = LineEdit(
+            label="Voxel size (µm)",
+            tooltip="Distance between voxels, z × y × x. Taken from the layer; what you type here "
+            "is used for this operation and leaves the layer as it is.",
+        )
+        self.note = note()
+        self._layer: Layer | None = None
+        self._read: tuple[float, ...] | None = None
+        self._text = ""
+
+    def follow(self, layer: Layer | None) -> None:
+        """Show the voxel size of another layer, from now on."""
+        if layer is self._layer:
+            return
+        self.release()
+        self._layer = layer
+        if layer is not None:
+            layer.events.scale.connect(self._refresh)
+            layer.events.units.connect(self._refresh)
+        self._refresh()
+
+    def release(self) -> None:
+        """Stop following."""
+        if self._layer is not None:
+            self._layer.events.scale.disconnect(self._refresh)
+            self._layer.events.units.disconnect(self._refresh)
+        self._layer = None
+
+    def value(self, axes: int) -> tuple[float, ...]:
+        """Return the voxel size of `axes` space axes.
+
+        Raises
+        ------
+        DeconvError
+            If it is missing or not that many numbers.
+        """
+        if self._read is not None and self.field.value == self._text:
+            return self._read
+        names = " × ".join("zyx"[-axes:])
+        if not self.field.value.strip():
+            raise DeconvError(
+                f"The layer has no voxel size. Enter it above as {names} in µm; "
+                "it is printed in the microscope's metadata."
+            )
+        values = numbers(self.field.value)
+        if len(values) != axes or min(values) <= 0:
+            raise DeconvError(
+                f"“{self.field.value}” is not a voxel size: expected {axes} numbers above 0, "
+                f"{names} in µm, for example {' × '.join(['0.3', '0.1', '0.1'][-axes:])}."
+            )
+        return values
+
+    def _refresh(self) -> None:
+        layer = self._layer
+        self._read = None if layer is None else spacing(layer)
+        self._text = " × ".join(f"{step:.5g}" for step in self._read or ())
+        self.field.value = self._text
+        self.note.value = orange(_complaint(layer, self._read))
+        self.field.changed.emit(self._text)  # the note may have come or gone alone
+
+
+def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
+    if layer is None:
+        return ""
+    if found is None:
+        return "The layer has no voxel size: enter it here."
+    if not spacing_is_certain(layer):
+        return "The layer's scale has no unit: check that this is in µm."
+    return ""
+
+
+def orange(text: str) -> str:
+    """Make a line for a `note`."""
+    return f'<span style="color: orange">{text}</span>' if text else ""

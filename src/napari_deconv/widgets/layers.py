@@ -1,0 +1,191 @@
+"""Between napari layers and arrays: voxel size, transforms, provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pint
+
+from napari_deconv.errors import DeconvError
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer, Points
+
+    from napari_deconv.psf.psf import Psf
+
+__all__ = [
+    "KEY",
+    "beside",
+    "layer_array",
+    "on_source",
+    "placement",
+    "provenance",
+    "psf_options",
+    "role",
+    "space_axes",
+    "spacing",
+    "spacing_is_certain",
+]
+
+KEY = "napari-deconv"
+"""Where a layer's provenance lies in its metadata."""
+
+_NOT_SPACE = {"t", "time", "c", "ch", "channel"}
+
+
+def space_axes(layer: Layer) -> int:
+    """Count the trailing axes of a layer that are space: (y, x) or (z, y, x).
+
+    A third axis is time or channel if it is labelled so or measured in seconds, else z.
+    """
+    if layer.ndim < 3:
+        return 2
+    label, unit = layer.axis_labels[-3], layer.units[-3]
+    return 2 if label.lower() in _NOT_SPACE or unit.is_compatible_with("second") else 3
+
+
+def spacing(layer: Layer) -> tuple[float, ...] | None:
+    """Read the voxel size of a layer, (z, y, x) or (y, x) in µm; None where it has none.
+
+    A layer in pixels has a voxel size only if its scale is not 1: many readers set no unit
+    (see `spacing_is_certain`).
+    """
+    axes = slice(layer.ndim - space_axes(layer), None)
+    scale = np.abs(layer.scale[axes])
+    if spacing_is_certain(layer):
+        return tuple((scale * _micrometres(layer.units[axes])).tolist())
+    return None if np.all(scale == 1) else tuple(scale.tolist())
+
+
+def spacing_is_certain(layer: Layer) -> bool:
+    """Tell whether the space axes of a layer carry a unit of length."""
+    return all(unit.is_compatible_with("micrometer") for unit in layer.units[-space_axes(layer) :])
+
+
+def layer_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
+    """Read the pixels of an image layer, full resolution of a multiscale one.
+
+    Parameters
+    ----------
+    layer : Image or None
+        Lazy data are computed here: call it on the main thread, before the work starts.
+    purpose : str
+        What the image is for, in the message when there is none.
+
+    Raises
+    ------
+    DeconvError
+        If no layer is chosen, or if it is RGB.
+    """
+    if layer is None:
+        raise DeconvError(f"No {purpose} is chosen: open one, then choose it above.")
+    if layer.rgb:
+        raise DeconvError(
+            f"“{layer.name}” is an RGB picture: split it into channels (right click on the layer), "
+            "then choose one."
+        )
+    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Collect what makes another layer lie exactly on this one."""
+    return {
+        "scale": layer.scale,
+        "units": layer.units,
+        "translate": layer.translate,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine.affine_matrix,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def on_source(layer: Image, operation: str, recipe: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Collect the options of an image layer that results from `layer` and lies exactly on it.
+
+    Parameters
+    ----------
+    layer : Image
+        The source.
+    operation : str
+        Short name, for the layer's name: ``cells · RL 40``.
+    recipe : mapping
+        What was done (see `napari_deconv.recipe.describe`).
+    kind : str
+        The role of the result (see `role`).
+    """
+    return {
+        "name": f"{layer.name} · {operation}",
+        "colormap": layer.colormap,
+        "blending": layer.blending,
+        "rgb": False,
+        "metadata": provenance(recipe, kind, layer),
+        **placement(layer),
+    }
+
+
+def psf_options(
+    psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None = None
+) -> dict[str, Any]:
+    """Collect the options of a layer that shows a PSF, beside `source` where there is one."""
+    return {
+        "name": name,
+        "scale": psf.spacing,
+        "translate": (0.0,) * psf.ndim if source is None else _right_of(source, psf),
+        "units": ("µm",) * psf.ndim,
+        "axis_labels": ("z", "y", "x")[-psf.ndim :],
+        "colormap": "magma",
+        "gamma": 0.5,
+        "blending": "additive",
+        "rgb": False,
+        "metadata": dict(metadata),
+    }
+
+
+def beside(extent: npt.NDArray[np.float64], psf: Psf) -> npt.NDArray[np.float64]:
+    """Find where a PSF lies right of an image, its focus in the image's middle plane.
+
+    Parameters
+    ----------
+    extent : ndarray
+        (2, n), the centres of the image's first and last voxels in µm.
+    psf : Psf
+        What is to lie there.
+    """
+    low, high = extent
+    size, step = np.array(psf.shape), np.array(psf.spacing)
+    middle = low + np.round((high - low) / step / 2 + 1e-6) * step
+    corner = np.broadcast_to(middle, size.shape) - size // 2 * step
+    corner[-1] = high[-1] + 5 * step[-1]
+    return corner
+
+
+def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
+    """Give the length of each unit in µm; 1 for what is no length, as napari draws it."""
+    lengths = [unit if unit.is_compatible_with("micrometer") else "micrometer" for unit in units]
+    registry = pint.get_application_registry()
+    return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
+
+
+def _right_of(source: Layer, psf: Psf) -> npt.NDArray[np.float64]:
+    axes = slice(-min(psf.ndim, source.ndim), None)
+    return beside(source.extent.world[:, axes] * _micrometres(source.units[axes]), psf)
+
+
+def provenance(recipe: Mapping[str, Any], kind: str, source: Layer | None = None) -> dict[str, Any]:
+    """Write down where a layer came from, as its metadata."""
+    origin = {} if source is None else {"source": source.name}
+    return {KEY: {**recipe, **origin, "role": kind}}
+
+
+def role(layer: Image | Points) -> str:
+    """Tell what a layer is for: "image", "psf", "beads", "truth" or "result".
+
+    Layers made here say it themselves; of others, those with "PSF" in their name are PSFs.
+    """
+    written = layer.metadata.get(KEY, {}).get("role")
+    return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")

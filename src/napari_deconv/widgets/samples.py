@@ -1,0 +1,52 @@
+"""Samples under File → Open Sample: the image, the hidden truth and the hidden PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from napari_deconv import sample_data
+from napari_deconv.widgets.layers import beside, provenance, psf_options
+
+__all__ = ["bars_confocal", "beads_widefield", "cells_widefield"]
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def beads_widefield() -> list[LayerData]:
+    """Open 0.1 µm beads in a widefield microscope."""
+    return _layers(sample_data.beads_widefield, "beads")
+
+
+def cells_widefield() -> list[LayerData]:
+    """Open cells in a widefield microscope."""
+    return _layers(sample_data.cells_widefield, "cells")
+
+
+def bars_confocal() -> list[LayerData]:
+    """Open bars and a rosette in a confocal microscope."""
+    return _layers(sample_data.bars_confocal, "bars")
+
+
+def _layers(simulate: Callable[[], sample_data.Sample], name: str) -> list[LayerData]:
+    sample = simulate()
+    origin = {"operation": simulate.__name__, "optics": sample.optics}
+    volume = {
+        "scale": sample.spacing,
+        "units": ("µm",) * 3,
+        "axis_labels": ("z", "y", "x"),
+        "rgb": False,
+    }
+    hidden = {"visible": False}
+    extent = np.array([[0, 0, 0], np.array(sample.image.shape) - 1]) * sample.spacing
+    psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "psf")) | hidden
+    psf["translate"] = beside(extent, sample.psf)
+    truth = volume | hidden | {"name": f"{name}, truth", "metadata": provenance(origin, "truth")}
+    image = volume | {"name": name, "metadata": provenance(origin, "image")}
+    return [
+        (sample.truth, truth, "image"),
+        (sample.psf.data, psf, "image"),
+        (sample.image, image, "image"),
+    ]

@@ -1,0 +1,171 @@
+"""Dock widget: synthetic PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+
+from napari_deconv.psf.models import make_psf
+from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.fields import check, choice, layer_choice, number, numbers, whole_numbers
+from napari_deconv.widgets.layers import KEY
+
+if TYPE_CHECKING:
+    from magicgui.widgets import ComboBox
+    from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
+
+    from napari_deconv._progress import Callback
+
+__all__ = ["SyntheticPsfWidget"]
+
+_MODELS = [
+    ("Gibson–Lanni", "gibson_lanni"),
+    ("Born–Wolf", "born_wolf"),
+    ("Gaussian", "gaussian"),
+    ("Lorentzian", "lorentzian"),
+]
+_CENTRES = [("Best focus", "best_focus"), ("Paraxial focus", "paraxial"), ("Cover slip", "none")]
+_MEDIA = {"air": 1.0, "water": 1.333, "glycerol": 1.47, "oil": 1.515}
+
+# What describes the optics: label, value, tooltip, step, and what 0 stands for.
+_MAIN_OPTICS = {
+    "na": ("Numerical aperture", 1.4, "Printed on the objective: larger is sharper.", 0.05, ""),
+    "wavelength": ("Emission (µm)", 0.52, "Wavelength of the recorded light: shorter is sharper.",
+                   0.005, ""),
+    "n_immersion": ("Immersion index", 1.515, "Oil 1.515, glycerol 1.47, water 1.333, air 1.",
+                    0.001, ""),
+    "n_sample": ("Specimen index", 0, "Where it differs from the immersion, the PSF smears along "
+                 "z, more with depth.", 0.001, "as immersion"),
+    "depth": ("Depth (µm)", 0, "How far below the cover slip the specimen lies.", 0.5, ""),
+}  # fmt: skip
+_MORE_OPTICS = {
+    "glass_thickness": ("Cover slip (µm)", 0, "Thickness of the cover slip.", 1, "170"),
+    "glass_thickness_design": ("… corrected for", 0, "Thickness that the objective is corrected "
+                               "for, or that its collar is set to.", 1, "as it is"),
+    "n_glass": ("Cover slip index", 0, "Refractive index of the cover slip.", 0.001, "1.515"),
+    "n_glass_design": ("… corrected for", 0, "Cover slip index that the objective is corrected "
+                       "for.", 0.001, "as it is"),
+    "n_immersion_design": ("Immersion design", 0, "Immersion index that the objective is "
+                           "corrected for.", 0.001, "as it is"),
+    "working_distance": ("Immersion layer (µm)", 0, "Its thickness that the objective is "
+                         "corrected for.", 10, "150"),
+}  # fmt: skip
+_ANY_MODEL = ("na", "wavelength", "n_immersion")
+
+
+class SyntheticPsfWidget(OperationWidget):
+    """Compute the PSF of a widefield microscope from its optics."""
+
+    title = "Synthetic PSF"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__(napari_viewer)
+        self.image = layer_choice(
+            "For image", "The image to deconvolve: the PSF gets its voxel size.", none="none"
+        )
+        self.size = whole_numbers(
+            "Size (voxels)",
+            "31 × 193 × 193",
+            "Voxels z × y × x, or y × x for a plane. Out of focus the PSF is a cone: many planes "
+            "need a wide window.",
+        )
+        self.model = choice(
+            "Model",
+            _MODELS,
+            "Gibson–Lanni knows the specimen's depth and index, which smear the PSF to one side; "
+            "Born–Wolf is free of aberrations; the others are bell shapes of a given width.",
+        )
+        self.optics = {
+            name: number(label, value, tooltip, step=step, zero=zero)
+            for name, (label, value, tooltip, step, zero) in (_MAIN_OPTICS | _MORE_OPTICS).items()
+        }
+        self.fwhm_lateral = number(
+            "Width x, y (µm)", 0.2, "Full width at half maximum in the plane.", step=0.01
+        )
+        self.fwhm_axial = number(
+            "Width z (µm)", 0.6, "Full width at half maximum along z.", step=0.01
+        )
+        self.centre = choice(
+            "Middle plane",
+            _CENTRES,
+            "What lies in it: the brightest point, the focus of the rays near the axis, or the "
+            "focus at the cover slip.",
+        )
+        self.pixel_integration = check(
+            "Integrate over pixels", True, "Blur by the pixels' own size, as a camera does."
+        )
+        main = [self.image, self.voxel_size.field, self.voxel_size.note, self.size, self.model]
+        main += [*(self.optics[name] for name in _MAIN_OPTICS), self.fwhm_lateral, self.fwhm_axial]
+        more = [self.optics[name] for name in _MORE_OPTICS]
+        self._build(main, [*more, self.centre, self.pixel_integration])
+        self.image.changed.connect(self._read_optics)
+
+    def _layer_fields(self) -> dict[ComboBox, str]:
+        return {self.image: "image"}
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        model = self.model.value
+        bell = model in ("gaussian", "lorentzian")
+        return {
+            **{
+                field: model == "gibson_lanni" or (name in _ANY_MODEL and not bell)
+                for name, field in self.optics.items()
+            },
+            self.fwhm_lateral: bell,
+            self.fwhm_axial: bell,
+            self.centre: not bell,
+        }
+
+    def _read_optics(self, image: Image | None) -> None:
+        """Take over what the image's metadata say of the objective."""
+        optics = {} if image is None else image.metadata.get(KEY, {}).get("optics", {})
+        for name in _ANY_MODEL:
+            if name in optics:
+                self.optics[name].value = optics[name]
+
+    def _prepare(self) -> Callable[..., Any]:
+        self._source = self.image.value
+        shape = tuple(int(n) for n in numbers(self.size.value))
+        applies = self._applies()
+        parameters = {
+            name: field.value
+            for name, field in self.optics.items()
+            if applies[field] and field.value
+        }
+        if applies[self.fwhm_lateral]:
+            lateral = self.fwhm_lateral.value
+            parameters["fwhm"] = (self.fwhm_axial.value, lateral, lateral)[-len(shape) :]
+        else:
+            parameters["centre"] = self.centre.value
+        return partial(
+            _make,
+            self.model.value,
+            shape=shape,
+            spacing=self.voxel_size.value(len(shape)),
+            pixel_integration=self.pixel_integration.value,
+            device=self.device.value,
+            **parameters,
+        )
+
+    def _show(self, result: Any) -> str:
+        psf, recipe = result
+        name = f"PSF {self.model.current_choice}"
+        if "na" in psf.metadata:
+            name += f" {psf.metadata['na']:g} {_medium(psf.metadata['n_immersion'])}"
+        self._show_psf(psf, name, recipe, self._source)
+        shift = psf.metadata.get("focal_shift", 0.0)
+        moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
+        return f"The PSF is a new layer.{moved}"
+
+
+def _make(model: str, *, callback: Callback, device: str, **parameters: Any) -> Any:
+    """Make a PSF; it is one step, so there is no progress to report."""
+    return recorded(make_psf, model, device=device, callback=None, **parameters)
+
+
+def _medium(index: float) -> str:
+    return min(_MEDIA, key=lambda name: abs(_MEDIA[name] - index))

@@ -1,0 +1,101 @@
+"""Work in a thread: progress, cancel, warnings and errors, back on the main thread as signals."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from napari.qt.threading import WorkerBase, WorkerBaseSignals
+from qtpy.QtCore import Signal
+
+from napari_deconv._progress import Callback
+
+__all__ = ["Task", "Worker"]
+
+# The warnings machinery that superqt redirects for a worker belongs to the whole process, and
+# several operations at once are not faster: one at a time.
+_one_at_a_time = threading.Lock()
+
+
+class _Reports(Protocol):
+    iteration: int
+    iterations: int
+
+
+class _Cancelled(Exception):
+    """Raised inside the callback of an operation to end it."""
+
+
+class Task:
+    """An operation with everything it needs, to be run once.
+
+    Parameters
+    ----------
+    title : str
+        What napari shows of it.
+    function : callable
+        Called with ``callback=``; whatever it returns is the result.
+    """
+
+    def __init__(self, title: str, function: Callable[..., Any]) -> None:
+        self._title = title
+        self._function: Callable[..., Any] | None = function
+
+    def __str__(self) -> str:
+        """Return the title."""
+        return self._title
+
+    def __call__(self, callback: Callback) -> Any:
+        """Run it, and let its arrays go: napari remembers tasks until its window closes."""
+        function, self._function = self._function, None
+        assert function is not None
+        return function(callback=callback)
+
+
+class _Signals(WorkerBaseSignals):
+    progressed = Signal(int, int)
+    aborted = Signal()
+
+
+class Worker(WorkerBase):
+    """Runs a `Task` in a thread of Qt's pool.
+
+    Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations)`` after each step,
+    ``aborted()`` when the task ended because of `quit`, which takes one step at most.
+
+    Parameters
+    ----------
+    task : Task
+        What to run.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(SignalsClass=_Signals)
+        self._task = task
+
+    def run(self) -> None:
+        """Wait for the other workers, then run."""
+        with _one_at_a_time:
+            super().run()
+
+    def work(self) -> Any:
+        """Run the task; an error after `quit` is the cancelling itself."""
+        try:
+            self._stop_if_asked()
+            return self._task(self._report)
+        except Exception as error:
+            if not self.abort_requested:
+                traceback.clear_frames(error.__traceback__)  # they hold the arrays
+                raise
+            self.aborted.emit()
+            return None
+
+    def _report(self, progress: _Reports) -> None:
+        self._stop_if_asked()
+        self.progressed.emit(progress.iteration, progress.iterations)
+
+    def _stop_if_asked(self) -> None:
+        if self.abort_requested:
+            raise _Cancelled
