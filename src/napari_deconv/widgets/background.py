@@ -94,13 +94,19 @@ class BackgroundWidget(OperationWidget):
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
         image = layer_array(self._source, "image")
+        self._shape = image.shape
+        axes = space_axes(self._source)
+        series = axes == 2 and image.ndim > 2
+        if series:
+            image = image[..., np.newaxis, :, :]  # each plane has its own background
         applies = self._applies()
         fields = ("radius", "percentile", "value", "factor", "floor")
         parameters = {
             name: getattr(self, name).value for name in fields if applies[getattr(self, name)]
         }
         if applies[self.voxel_size.field]:
-            parameters["spacing"] = self.voxel_size.value(space_axes(self._source))
+            spacing = self.voxel_size.value(axes)
+            parameters["spacing"] = (spacing[0], *spacing) if series else spacing
         return partial(
             recorded,
             self.output.value,
@@ -112,12 +118,13 @@ class BackgroundWidget(OperationWidget):
 
     def _show(self, result: Any) -> str:
         data, recipe = result
-        where = recipe["engine"]
-        if recipe["operation"] == "subtract_background":
-            self._viewer.add_image(data, **on_source(self._source, "background", recipe, "result"))
-            return f"The image without its background is a new layer ({where})."
-        if np.size(data) < self._source.data.size:
-            return "The background is " + ", ".join(f"{level:.4g}" for level in np.ravel(data))
-        name = "background estimate"
-        self._viewer.add_image(data, **on_source(self._source, name, recipe, "result"))
-        return f"The background is a new layer ({where})."
+        estimate = recipe["operation"] == "estimate_background"
+        if np.size(data) < np.prod(self._shape):
+            levels = ", ".join(f"{level:.4g}" for level in np.ravel(data))
+            return f"The background is {levels}."
+        options = on_source(
+            self._source, "background estimate" if estimate else "background", recipe, "result"
+        )
+        self._viewer.add_image(data.reshape(self._shape), **options)
+        what = "The background" if estimate else "The image without its background"
+        return f"{what} is a new layer (device: {recipe['engine']})."

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BeadsWidget"]
 
-_METHODS = [
-    ("Spots (DoG)", "dog"),
-    ("Otsu threshold", "otsu"),
-    ("Local threshold", "local"),
-    ("Li threshold", "li"),
-    ("Triangle threshold", "triangle"),
-    ("Manual threshold", "manual"),
-]
+_METHODS = {
+    "dog": "Spots (DoG)",
+    "otsu": "Otsu threshold",
+    "local": "Local threshold",
+    "li": "Li threshold",
+    "triangle": "Triangle threshold",
+    "manual": "Manual threshold",
+}
 _RULES = {
     "edge": ("Reject cut beads", "Beads that the border of the image cuts."),
     "neighbour": ("Reject close neighbours", "Beads whose halo another bead reaches into."),
@@ -52,7 +52,7 @@ class BeadsWidget(OperationWidget):
         self.image = layer_choice("Image", "A stack of small fluorescent beads.")
         self.method = choice(
             "Method",
-            _METHODS,
+            [(text, method) for method, text in _METHODS.items()],
             "Spots (difference of Gaussians) finds dim and bright beads alike; a "
             "threshold finds what is brighter than it and adds its regions as labels.",
         )
@@ -99,7 +99,7 @@ class BeadsWidget(OperationWidget):
         if labels is not None:
             self._viewer.add_labels(
                 labels,
-                name=f"{self._source.name} · {self.method.current_choice}",
+                name=f"{self._source.name} · {_METHODS[recipe['parameters']['method']]}",
                 metadata=provenance(recipe, "labels", self._source),
                 **placement(self._source),
             )
@@ -128,4 +128,6 @@ def _summary(beads: Beads) -> str:
     line = f"{beads.counts['accepted']} of {len(beads)} beads accepted"
     if reasons:
         line += "; rejected: " + ", ".join(f"{count} {name}" for name, count in reasons.items())
-    return line + "."
+    return (
+        line + "." + (" Each is shown in its own plane." if beads.positions.shape[1] == 3 else "")
+    )

@@ -11,13 +11,13 @@ from napari.layers import Points
 
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.measure import measure_psf
-from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
     choice,
     integer,
     layer_choice,
     number,
-    numbers,
+    read_numbers,
     whole_numbers,
 )
 from napari_deconv.widgets.layers import layer_array, space_axes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
 
-    from napari_deconv._progress import Callback
+    from napari_deconv.psf.psf import Psf
 
 __all__ = ["DistillWidget"]
 
@@ -67,7 +67,7 @@ class DistillWidget(OperationWidget):
         )
         self.size = whole_numbers(
             "PSF size (voxels)", "", "z × y × x, for example 33 × 65 × 65. Empty: as far as the "
-            "beads can be seen.",
+            "beads can be seen.", empty="automatic",
         )  # fmt: skip
         self.background = choice(
             "Background",
@@ -78,6 +78,7 @@ class DistillWidget(OperationWidget):
         self.background_value = number(
             "Value (grey)", 100, "What a dark part of the picture shows.", step=1, most=1e9
         )
+        self.method.changed.connect(self._default_iterations)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.beads]
         main += [self.bead_diameter, self.method, self.iterations]
         self._build(main, [self.size, self.background, self.background_value])
@@ -91,6 +92,9 @@ class DistillWidget(OperationWidget):
             self.background_value: self.background.value == "value",
         }
 
+    def _default_iterations(self, method: str) -> None:
+        self.iterations.value = 200 if method == "centroids" else 50
+
     def _prepare(self) -> Callable[..., Any]:
         source, points = self.image.value, self.beads.value
         image = layer_array(source, "bead image")
@@ -102,22 +106,24 @@ class DistillWidget(OperationWidget):
             image,
             None if points is None else read_beads(points, source, voxel),
             spacing=voxel,
-            shape=tuple(int(n) for n in numbers(self.size.value)) or None,
+            shape=read_numbers(self.size.value, int) or None,
             iterations=self.iterations.value,
             bead_diameter=self.bead_diameter.value,
             background=self.background_value.value if given else None,
             method=self.method.value,
-            device=self.device.value,
+            engine=self.device.value,
         )
 
     def _show(self, result: Any) -> str:
-        psf, fwhm, recipe = result
-        self._show_psf(psf, f"PSF ({self._source.name})", recipe, self._source)
-        return "FWHM " + " × ".join(f"{width:.3f}" for width in fwhm) + " µm."
+        psf, line = result
+        self._show_psf(psf, f"PSF ({self._source.name})", psf.metadata, self._source)
+        return line
 
 
-def _distill(image: Any, beads: Any, *, callback: Callback, device: str, **parameters: Any) -> Any:
-    psf, recipe = recorded(
-        distill_psf, image, beads, device=device, callback=callback, **parameters
-    )
-    return psf, measure_psf(psf).fwhm, recipe
+def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:
+    """Distil a PSF and say in a line what came out."""
+    psf = distill_psf(image, beads, **parameters)
+    count = psf.metadata["beads"]
+    used = count if isinstance(count, int) else count["accepted"]
+    widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
+    return psf, f"From {used} beads: FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})."

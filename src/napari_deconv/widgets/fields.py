@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,8 @@ __all__ = [
     "layer_choice",
     "note",
     "number",
-    "numbers",
     "orange",
+    "read_numbers",
     "whole_numbers",
 ]
 
@@ -73,9 +74,11 @@ def integer(label: str, value: int, tooltip: str) -> SpinBox:
     return SpinBox(label=label, value=value, tooltip=tooltip, min=1, max=100_000)
 
 
-def whole_numbers(label: str, value: str, tooltip: str) -> LineEdit:
-    """Ask for several whole numbers, as in ``65 × 129 × 129`` (see `numbers`)."""
-    return LineEdit(label=label, value=value, tooltip=tooltip)
+def whole_numbers(label: str, value: str, tooltip: str, empty: str = "") -> LineEdit:
+    """Ask for several whole numbers, as in ``31 × 129 × 129``; read it with `read_numbers`."""
+    field = LineEdit(label=label, value=value, tooltip=tooltip)
+    field.native.setPlaceholderText(empty)
+    return field
 
 
 def check(text: str, value: bool, tooltip: str) -> CheckBox:
@@ -90,9 +93,25 @@ def note(text: str = "") -> Label:
     return label
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Read the numbers of a text such as ``0.2 × 0.08 × 0.08``."""
-    return tuple(float(word) for word in re.findall(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?", text.lower()))
+def read_numbers(text: str, kind: type[float] = float) -> tuple[Any, ...]:
+    """Read the numbers of a text such as ``0.2 × 0.08 × 0.08``.
+
+    Raises
+    ------
+    DeconvError
+        If something in it is no number of that kind, int or float, above 0.
+    """
+    words = [word for word in re.split(r"[×x*,;\s]+", text) if word]
+    try:
+        values = tuple(kind(word) for word in words)
+    except ValueError:
+        values = (0,)
+    if not all(0 < value < math.inf for value in values):
+        whole = "whole " if kind is int else ""
+        raise DeconvError(
+            f"“{text}” is not understood: expected {whole}numbers above 0 with × between them."
+        )
+    return values
 
 
 def _narrow(field: ComboBox) -> ComboBox:
@@ -151,18 +170,18 @@ class VoxelSize:
         DeconvError
             If it is missing or not that many numbers.
         """
-        if self._read is not None and self.field.value == self._text:
-            return self._read
+        if self._read and len(self._read) >= axes and self.field.value == self._text:
+            return self._read[-axes:]
         names = " × ".join("zyx"[-axes:])
         if not self.field.value.strip():
             raise DeconvError(
                 f"The layer has no voxel size. Enter it above as {names} in µm; "
                 "it is printed in the microscope's metadata."
             )
-        values = numbers(self.field.value)
-        if len(values) != axes or min(values) <= 0:
+        values = read_numbers(self.field.value)
+        if len(values) != axes:
             raise DeconvError(
-                f"“{self.field.value}” is not a voxel size: expected {axes} numbers above 0, "
+                f"“{self.field.value}” is not a voxel size here: expected {axes} numbers, "
                 f"{names} in µm, for example {' × '.join(['0.3', '0.1', '0.1'][-axes:])}."
             )
         return values

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_deconv.beads import Beads
 from napari_deconv.beads.table import ACCEPTED
+from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.layers import placement, provenance
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
             "string": "{reason}",
             "color": "orange",
             "size": 8,
-            "translation": np.eye(source.ndim)[-1] * _SIZE,
+            "anchor": "upper_left",
+            "translation": np.eye(source.ndim)[-1] * _SIZE / 2,
         },
         "metadata": provenance(recipe, "beads", source),
         **placement(source),
@@ -47,32 +49,45 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
 
 
 def read_beads(points: Points, image: Image, spacing: tuple[float, ...]) -> Beads:
-    """Read the points of a layer, which the user may have moved, deleted and added, as beads.
+    """Read the points of Bead detection, which the user may have moved, deleted and added to.
 
-    Points without a status, such as those added by hand, are accepted and as bright as the
-    median of the others.
+    Points added by hand are accepted; what was measured of the others, they have the median of.
+
+    Parameters
+    ----------
+    points : Points
+        The layer.
+    image : Image
+        The image the beads lie in.
+    spacing : tuple of float
+        Its voxel size in µm.
+
+    Raises
+    ------
+    DeconvError
+        If nothing has been measured of any point.
     """
-    places = [image.world_to_data(points.data_to_world(place)) for place in points.data]
     features = points.features
-    n, axes = len(places), ("z", "y", "x")[-len(spacing) :]
+    axes = "zyx"[-len(spacing) :]
+    if "status" not in features or not features["status"].notna().any():
+        raise DeconvError(
+            f"“{points.name}” holds no measured beads: choose the points of Bead detection, or "
+            "automatic."
+        )
 
-    def column(name: str, default: float) -> Any:
-        if name not in features:
-            return np.full(n, default)
-        values = features[name].to_numpy(dtype=float)
-        return np.where(np.isnan(values), np.nanmedian(values), values)
+    def columns(*names: str) -> Any:
+        table = features[list(names)].astype(float)
+        return table.fillna(table.median()).to_numpy()
 
-    def columns(template: str) -> Any:
-        return np.stack([column(template.format(axis), 0.0) for axis in axes], axis=1)
-
-    status = features["status"].fillna(ACCEPTED) if "status" in features else [ACCEPTED] * n
+    places = [image.world_to_data(points.data_to_world(place)) for place in points.data]
+    flux, height, background = columns("flux", "height", "background").T
     return Beads(
-        positions=np.array(places, dtype=float).reshape(n, len(axes)),
-        flux=column("flux", 1.0),
-        height=column("height", 1.0),
-        background=column("background", 0.0),
-        fwhm=columns("fwhm_{}_um"),
-        r_squared=columns("r_squared_{}"),
-        status=np.array(status, dtype=str),
+        positions=np.array(places, dtype=float),
+        flux=flux,
+        height=height,
+        background=background,
+        fwhm=columns(*(f"fwhm_{axis}_um" for axis in axes)),
+        r_squared=columns(*(f"r_squared_{axis}" for axis in axes)),
+        status=features["status"].fillna(ACCEPTED).to_numpy(dtype=str),
         spacing=spacing,
     )

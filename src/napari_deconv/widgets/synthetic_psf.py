@@ -10,7 +10,14 @@ from napari.layers import Image
 
 from napari_deconv.psf.models import make_psf
 from napari_deconv.widgets.base import OperationWidget, recorded
-from napari_deconv.widgets.fields import check, choice, layer_choice, number, numbers, whole_numbers
+from napari_deconv.widgets.fields import (
+    check,
+    choice,
+    layer_choice,
+    number,
+    read_numbers,
+    whole_numbers,
+)
 from napari_deconv.widgets.layers import KEY
 
 if TYPE_CHECKING:
@@ -22,12 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SyntheticPsfWidget"]
 
-_MODELS = [
-    ("Gibson–Lanni", "gibson_lanni"),
-    ("Born–Wolf", "born_wolf"),
-    ("Gaussian", "gaussian"),
-    ("Lorentzian", "lorentzian"),
-]
+_MODELS = {
+    "gibson_lanni": "Gibson–Lanni",
+    "born_wolf": "Born–Wolf",
+    "gaussian": "Gaussian",
+    "lorentzian": "Lorentzian",
+}
 _CENTRES = [("Best focus", "best_focus"), ("Paraxial focus", "paraxial"), ("Cover slip", "none")]
 _MEDIA = {"air": 1.0, "water": 1.333, "glycerol": 1.47, "oil": 1.515}
 
@@ -75,7 +82,7 @@ class SyntheticPsfWidget(OperationWidget):
         )
         self.model = choice(
             "Model",
-            _MODELS,
+            [(text, model) for model, text in _MODELS.items()],
             "Gibson–Lanni knows the specimen's depth and index, which smear the PSF to one side; "
             "Born–Wolf is free of aberrations; the others are bell shapes of a given width.",
         )
@@ -129,7 +136,7 @@ class SyntheticPsfWidget(OperationWidget):
 
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
-        shape = tuple(int(n) for n in numbers(self.size.value))
+        shape = read_numbers(self.size.value, int)
         applies = self._applies()
         parameters = {
             name: field.value
@@ -143,7 +150,7 @@ class SyntheticPsfWidget(OperationWidget):
             parameters["centre"] = self.centre.value
         return partial(
             _make,
-            self.model.value,
+            model=self.model.value,
             shape=shape,
             spacing=self.voxel_size.value(len(shape)),
             pixel_integration=self.pixel_integration.value,
@@ -153,7 +160,7 @@ class SyntheticPsfWidget(OperationWidget):
 
     def _show(self, result: Any) -> str:
         psf, recipe = result
-        name = f"PSF {self.model.current_choice}"
+        name = f"PSF {_MODELS[psf.metadata['model']]}"
         if "na" in psf.metadata:
             name += f" {psf.metadata['na']:g} {_medium(psf.metadata['n_immersion'])}"
         self._show_psf(psf, name, recipe, self._source)
@@ -162,9 +169,9 @@ class SyntheticPsfWidget(OperationWidget):
         return f"The PSF is a new layer.{moved}"
 
 
-def _make(model: str, *, callback: Callback, device: str, **parameters: Any) -> Any:
+def _make(callback: Callback, **parameters: Any) -> Any:
     """Make a PSF; it is one step, so there is no progress to report."""
-    return recorded(make_psf, model, device=device, callback=None, **parameters)
+    return recorded(make_psf, callback=None, **parameters)
 
 
 def _medium(index: float) -> str:
