@@ -1,1 +1,42 @@
-"""Deconvolution microscopy: from beads to PSF to deconvolved images."""
+"""Deconvolution microscopy: from beads to PSF to deconvolved images.
+
+Arrays are (z, y, x) or (y, x), spacing is (z, y, x) in µm, results are float32 NumPy arrays of the
+input's shape. Any integer or real dtype is taken; nothing that is passed in is modified.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from napari_deconv.background import estimate_background, subtract_background
+from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
+from napari_deconv.deconvolution import Deconvolution, State, convolve, deconvolve, iterate
+from napari_deconv.engines import get_engine, list_devices
+from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
+from napari_deconv.psf import Psf, PsfReport, distill_psf, make_psf, measure_psf
+
+__version__ = version("napari-deconv")
+
+__all__ = [
+    "Beads",
+    "DeconvError",
+    "DeconvWarning",
+    "Deconvolution",
+    "DeviceError",
+    "Psf",
+    "PsfReport",
+    "Rejection",
+    "State",
+    "convolve",
+    "deconvolve",
+    "detect_beads",
+    "distill_psf",
+    "estimate_background",
+    "get_engine",
+    "iterate",
+    "list_devices",
+    "make_psf",
+    "measure_psf",
+    "subtract_background",
+    "threshold_beads",
+]

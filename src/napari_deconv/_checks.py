@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from napari_deconv.errors import DeconvError
 
 __all__ = ["as_volume", "check_choice", "check_finite", "check_image", "check_spacing"]
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Beyond this float32 sums of squares overflow.
 _LARGEST = 1e15
@@ -118,6 +121,6 @@ def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[f
     return tuple(values.tolist())
 
 
-def as_volume(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def as_volume(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """View a plane (y, x) as a volume (1, y, x); a volume is returned as it is."""
     return array[np.newaxis] if array.ndim == 2 else array

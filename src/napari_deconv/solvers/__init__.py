@@ -1,0 +1,1 @@
+"""Solvers: each inverts any forward model, one iteration at a time."""

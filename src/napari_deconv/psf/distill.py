@@ -1,0 +1,271 @@
+"""From an image of beads to the PSF that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from napari_deconv._checks import as_volume, check_choice, check_image, check_spacing
+from napari_deconv._progress import Callback
+from napari_deconv.background import estimate_background, subtract_background
+from napari_deconv.beads import Beads, detect_beads, threshold_beads
+from napari_deconv.engines import Engine, get_engine
+from napari_deconv.errors import DeconvError
+from napari_deconv.psf.objects import BLUR, draw_beads
+from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.reverse import solve_psf
+from napari_deconv.recipe import describe
+
+__all__ = ["DISTILLING", "distill_psf"]
+
+Float = npt.NDArray[np.float32]
+
+DISTILLING = ("reverse", "average", "centroids")
+
+# The default box reaches this many FWHM from the centre.
+_REACH = 4.0
+
+_ITERATIONS = {"reverse": 50, "centroids": 200, "average": 1}
+
+# Voxels (z, y, x) taken as FWHM by the classic recipe, which does not measure any.
+_CENTROID_WIDTH = (4.0, 4.0, 4.0)
+
+# Beads that do not count keep their light to themselves within this many FWHM.
+_SHADOW = 2.0
+
+
+def distill_psf(
+    image: npt.ArrayLike,
+    beads: Beads | None = None,
+    *,
+    spacing: float | Sequence[float],
+    shape: Sequence[int] | None = None,
+    iterations: int | None = None,
+    bead_diameter: float = 0.0,
+    background: float | npt.ArrayLike | None = None,
+    method: Literal["reverse", "average", "centroids"] = "reverse",
+    engine: str | Engine = "auto",
+    callback: Callback | None = None,
+) -> Psf:
+    """Find the PSF from an image of beads.
+
+    Parameters
+    ----------
+    image : array_like
+        Beads, (z, y, x) or (y, x), any integer or real dtype. It is not modified.
+    beads : Beads, optional
+        What `detect_beads` found, in voxels of this image. The accepted ones are used, and by
+        ``"reverse"`` those that only have a close neighbour. Default: detected here.
+    spacing : float or sequence of float
+        Voxel size in µm.
+    shape : sequence of int, optional
+        Voxels of the PSF; odd sizes have their centre in the middle. Default: 4 FWHM to each side,
+        at most the size of the image.
+    iterations : int, optional
+        Richardson–Lucy steps: 50 for ``"reverse"`` (accelerated), 200 for ``"centroids"``.
+    bead_diameter : float
+        Diameter of the beads in µm; its blur is taken out by ``"reverse"``.
+    background : float or array_like, optional
+        Light that does not come from beads. Default: 1st percentile of the smoothed image.
+        ``"centroids"`` subtracts 1.25 · mean unless it is given.
+    method : {"reverse", "average", "centroids"}
+        ``"reverse"``: image = beads ⊗ PSF + background is solved for the PSF, with spheres of the
+        beads' size at their sub-voxel positions, weighted by their flux; rejected beads are masked.
+        ``"average"``: the beads, aligned by Fourier shift, are averaged; they must be isolated, and
+        their size stays in the PSF.
+        ``"centroids"``: the classic recipe. Background 1.25 · mean, Otsu threshold, one bright
+        voxel at each centroid, plain Richardson–Lucy. It broadens the PSF by about a tenth.
+    engine : str or Engine
+        ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
+    callback : callable, optional
+        Called with a `State` after every step; what it raises ends the run.
+
+    Returns
+    -------
+    Psf
+        Sum 1, centre voxel n // 2; metadata say how it came about and how many beads it is from.
+
+    Raises
+    ------
+    DeconvError
+        For an unusable image, no accepted bead, or impossible parameters.
+    """
+    check_choice(method, DISTILLING, "method")
+    array = check_image(image, "bead image")
+    if array.ndim > 3:
+        raise DeconvError(
+            f"The bead image has shape {array.shape}: expected (z, y, x) or (y, x). Choose one "
+            "channel and one time point."
+        )
+    voxel = check_spacing(spacing, array.ndim)
+    if voxel is None:
+        raise DeconvError("Distilling needs the voxel size: pass spacing=(z, y, x) in µm.")
+    if bead_diameter < 0 or not np.isfinite(bead_diameter):
+        raise DeconvError(f"bead_diameter={bead_diameter!r}: expected µm, 0 for points.")
+    steps = _ITERATIONS[method] if iterations is None else iterations
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise DeconvError(f"iterations={iterations!r}: expected a whole number of at least 1.")
+    device = get_engine(engine)
+    data: npt.NDArray[Any]
+    metadata: dict[str, Any] = {"method": method, "bead_diameter": bead_diameter}
+    if method == "centroids":
+        data, count = _centroids(array, beads, shape, steps, background, device, callback)
+        metadata |= {"beads": count}
+    else:
+        if beads is None:
+            beads = detect_beads(array, spacing=voxel, bead_diameter=bead_diameter, engine=device)
+        used = _usable(beads, array.ndim, method)
+        metadata |= {"beads": beads.counts}
+        offset = estimate_background(array, engine=device) if background is None else background
+        width = _width(beads, used)
+        box = _box(shape, array.shape, width)
+        base = np.asarray(offset, float)
+        if method == "average":
+            data = _average(array - base, beads.positions[used], box)
+        else:
+            diameter = [bead_diameter / step for step in voxel]
+            shadows = _unshadowed(array.shape, beads.positions[~used], _SHADOW * width)
+            drawn = draw_beads(array.shape, beads.positions[used], beads.flux[used], diameter)
+            data = _reverse(array, drawn, shadows, box, base, int(steps), device, callback)
+    parameters = {
+        "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
+        "bead_diameter": bead_diameter, "background": background,
+    }  # fmt: skip
+    return Psf(data, voxel, metadata | describe("distill_psf", parameters, device))
+
+
+def _usable(beads: Beads, ndim: int, method: str) -> npt.NDArray[np.bool_]:
+    """Say which beads the PSF can be taken from."""
+    if beads.positions.shape[1] != ndim:
+        raise DeconvError(
+            f"The beads have {beads.positions.shape[1]} coordinates, the image {ndim} axes: detect "
+            "them in this image."
+        )
+    # What neighbours add to each other is in the model of reverse deconvolution.
+    usable = beads.accepted | (beads.status == "neighbour" if method == "reverse" else False)
+    if not usable.any():
+        raise DeconvError(
+            f"None of {len(beads)} beads is accepted ({beads.counts}): nothing to distil a PSF "
+            "from. Switch off the rule that rejects them, or take an image of more beads."
+        )
+    return usable
+
+
+def _box(
+    shape: Sequence[int] | None, image: tuple[int, ...], fwhm: npt.NDArray[np.float64]
+) -> tuple[int, ...]:
+    """Check a PSF's shape, or make an odd one that reaches `_REACH` FWHM (in voxels)."""
+    if shape is None:
+        widest = [n - 1 + n % 2 for n in image]
+        wanted = [2 * int(np.ceil(_REACH * width)) + 1 for width in fwhm]
+        return tuple(min(pair) for pair in zip(wanted, widest, strict=True))
+    if len(shape) != len(image) or any(int(n) != n or n < 1 for n in shape):
+        raise DeconvError(
+            f"shape={tuple(shape)!r} is not a PSF's: expected {len(image)} whole numbers above 0."
+        )
+    return tuple(int(n) for n in shape)
+
+
+def _reverse(
+    image: npt.NDArray[Any],
+    drawn: Float,
+    mask: npt.NDArray[np.bool_],
+    box: tuple[int, ...],
+    background: npt.NDArray[np.float64],
+    iterations: int,
+    engine: Engine,
+    callback: Callback | None,
+) -> Float:
+    """Solve for the PSF behind a drawn object, and blur it as the object's points are."""
+    solved = solve_psf(
+        np.maximum(as_volume(image), 0),
+        as_volume(drawn),
+        as_volume(np.empty(box)).shape,
+        background=background.reshape(1, 1, 1) if background.size == 1 else as_volume(background),
+        mask=None if mask.all() else as_volume(mask),
+        iterations=iterations,
+        acceleration="heavy_ball",
+        engine=engine,
+        callback=callback,
+    )
+    blurred: Float = scipy.ndimage.gaussian_filter(solved.reshape(box), BLUR, mode="constant")
+    return blurred
+
+
+def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Median FWHM of beads in voxels."""
+    widths: npt.NDArray[np.float64] = np.median(beads.fwhm[used], axis=0)
+    return widths if beads.spacing is None else widths / beads.spacing
+
+
+def _unshadowed(
+    shape: tuple[int, ...], positions: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Find the voxels that are not near any of the positions."""
+    clear = np.ones(shape, bool)
+    for position in positions:
+        low = np.maximum(np.floor(position - reach), 0).astype(int)
+        high = np.ceil(position + reach).astype(int) + 1
+        clear[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = False
+    return clear
+
+
+def _average(
+    image: npt.NDArray[np.float64], positions: npt.NDArray[np.float64], box: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Average beads, each shifted by Fourier phases to the centre voxel."""
+    margin = 4
+    half = [n // 2 + margin for n in box]
+    padded = np.pad(image, [(h, h) for h in half], mode="reflect")
+    total = np.zeros(box)
+    for position in positions:
+        nearest = np.rint(position).astype(int)
+        around = tuple(slice(c, c + 2 * h + 1) for c, h in zip(nearest, half, strict=True))
+        spectrum = np.fft.fftn(padded[around])
+        shifted = np.fft.ifftn(scipy.ndimage.fourier_shift(spectrum, nearest - position)).real
+        total += shifted[tuple(slice(margin, margin + n) for n in box)]
+    # Noise around a background of 0 averages to 0; what is left below it is no light.
+    return np.maximum(total, 0)
+
+
+def _centroids(
+    image: npt.NDArray[Any],
+    beads: Beads | None,
+    shape: Sequence[int] | None,
+    iterations: int,
+    background: float | npt.ArrayLike | None,
+    engine: Engine,
+    callback: Callback | None,
+) -> tuple[Float, int]:
+    """Follow the classic recipe: 1.25 · mean, Otsu, one voxel per centroid, plain iterations."""
+    if background is None:
+        light = subtract_background(image, "mean", engine=engine)
+    else:
+        light = np.maximum(image - np.asarray(background, np.float32), 0.1)
+    if beads is None:
+        labels = threshold_beads(light, "otsu", engine=engine)
+        found = scipy.ndimage.center_of_mass(labels > 0, labels, np.arange(labels.max()) + 1)
+        positions = np.array(found).reshape(-1, image.ndim)
+    else:
+        positions = beads.positions[beads.accepted]
+    if not len(positions):
+        raise DeconvError("No bead is brighter than the threshold: is this an image of beads?")
+    points = np.zeros(image.shape, np.float32)
+    points[tuple(np.rint(positions).astype(int).T)] = 1
+    box = _box(shape, image.shape, np.array(_CENTROID_WIDTH[-image.ndim :]))
+    solved = solve_psf(
+        as_volume(light),
+        as_volume(points),
+        as_volume(np.empty(box)).shape,
+        background=np.zeros((1, 1, 1)),
+        mask=None,
+        iterations=iterations,
+        acceleration=None,
+        engine=engine,
+        callback=callback,
+    )
+    return solved.reshape(box), len(positions)

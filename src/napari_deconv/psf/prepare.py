@@ -1,0 +1,89 @@
+"""A user's PSF made fit for an image: same axes, same voxels, peak in the centre."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv._checks import check_spacing
+from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.psf.psf import Psf, centre_psf, resample_psf
+
+__all__ = ["prepare_psf"]
+
+# Voxel sizes closer than this are one: headers are rounded.
+_SAME_SPACING = 5e-3
+
+
+def prepare_psf(
+    psf: Psf | npt.ArrayLike,
+    image_ndim: int,
+    spacing: float | Sequence[float] | None,
+    centre: bool,
+) -> tuple[npt.NDArray[np.float32], tuple[float, ...] | None]:
+    """Make a PSF fit for an image, and say what was changed.
+
+    Parameters
+    ----------
+    psf : Psf or array_like
+        (z, y, x) or (y, x). A plain array is taken in the image's voxels.
+    image_ndim : int
+        Axes of the image; those in front of the PSF's are looped over.
+    spacing : float, sequence of float or None
+        The image's voxel size in µm for the PSF's axes; None takes the PSF's.
+    centre : bool
+        Bring the peak to voxel n // 2.
+
+    Returns
+    -------
+    data : ndarray of float32
+        Not negative, sum 1.
+    spacing : tuple of float or None
+        Voxel size in µm where it is known.
+
+    Raises
+    ------
+    DeconvError
+        If the PSF is unusable or has more axes than the image, or the spacing is not one.
+
+    Warns
+    -----
+    DeconvWarning
+        If the PSF was resampled, centred, or had negative values.
+    """
+    shape = np.shape(psf)
+    if len(shape) > image_ndim:
+        raise DeconvError(
+            f"The PSF has shape {shape}, the image {image_ndim} axes: choose a PSF with as many "
+            "space axes as the image."
+        )
+    voxel = check_spacing(spacing, len(shape))
+    if isinstance(psf, Psf):
+        known = psf
+        if voxel is not None and not np.allclose(voxel, psf.spacing, rtol=_SAME_SPACING, atol=0):
+            known = resample_psf(psf, voxel)
+            _say(
+                f"The PSF's voxels are {_micrometres(psf.spacing)}, the image's "
+                f"{_micrometres(voxel)}: the PSF was resampled."
+            )
+        voxel = voxel or psf.spacing
+    else:
+        known = Psf(psf, voxel or (1.0,) * len(shape))
+    data, moved = centre_psf(known.data) if centre else (known.data, ())
+    if moved:
+        _say(
+            f"The PSF was {moved} voxels off its centre: it was centred, so that nothing "
+            "moves in the result. Pass centre_psf=False to keep it as it is."
+        )
+    return data, voxel
+
+
+def _micrometres(spacing: Sequence[float]) -> str:
+    return " × ".join(f"{step:.4g}" for step in spacing) + " µm"
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, DeconvWarning, stacklevel=4)
