@@ -6,30 +6,101 @@ import re
 import shlex
 from dataclasses import fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from napari_deconv import background, beads, deconvolution, sample_data
+import napari_deconv
+from napari_deconv import background, beads, deconvolution, demo, sample_data
 from napari_deconv.cli import main
-from napari_deconv.psf import distill
+from napari_deconv.files import read_image
+from napari_deconv.psf import distill, models
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NAMES = [page.name for page in PAGES]
+PAGES = {page.name: page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
 
-# Commands for the user's own shell, which are not ours to run.
-_NOT_OURS = ("cd", "git", "make", "napari", "pip", "sudo")
-
-
-def blocks(page: Path, *languages: str) -> list[str]:
-    """The fenced blocks of a page in one of the languages."""
-    fence = re.compile(rf"^```(?:{'|'.join(languages)})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return fence.findall(page.read_text())
+# Commands of other programs.
+OTHERS = {"cd", "make", "napari", "pip"}
 
 
-def commands(page: Path) -> list[list[str]]:
-    text = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
-    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+def blocks(page: str, language: str) -> list[str]:
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return fence.findall(PAGES[page])
+
+
+def pages_with(language: str) -> list[str]:
+    return [page for page in PAGES if blocks(page, language)]
+
+
+def correlation(image, truth) -> float:
+    return np.corrcoef(np.ravel(image), np.ravel(truth))[0, 1]
+
+
+@pytest.fixture
+def small_world(monkeypatch, tmp_path):
+    """Small samples, and an empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    shape = (24, 128, 128)
+    small = partial(demo.run_demo, shape=shape, psf_shape=(17, 41, 41), iterations=5)
+    monkeypatch.setattr(demo, "run_demo", small)
+    for name in ("beads_widefield", "cells_widefield"):
+        monkeypatch.setattr(sample_data, name, partial(getattr(sample_data, name), shape))
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_python_blocks_run(page, small_world):
+    names = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), names)
+    assert np.all(np.isfinite(names["result"].image))
+    if "specimen" in names:
+        image, truth = names["specimen"].image, names["specimen"].truth
+        assert correlation(names["result"].image, truth) > correlation(image, truth) + 0.05
+        assert napari_deconv.Psf.load("psf.ome.tif").spacing == names["specimen"].spacing
+
+
+@pytest.mark.parametrize("page", pages_with("sh"))
+def test_shell_blocks_run(page, small_world, monkeypatch):
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    for program, *arguments in filter(None, (shlex.split(line, comments=True) for line in lines)):
+        if program == "cd":
+            monkeypatch.chdir(*arguments)
+        elif program == "napari-deconv":
+            outcome = CliRunner().invoke(main, arguments)
+            assert outcome.exit_code == 0, f"{arguments}: {outcome.output}"
+        else:
+            assert program in OTHERS
+        for written in [after for flag, after in pairwise(arguments) if flag == "-o"]:
+            assert written.endswith(".csv") or read_image(written).spacing == (0.2, 0.08, 0.08)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
+        assert target.startswith("https://") or (folder / target).exists(), target
+
+
+def test_index_names_every_public_function():
+    functions = [name for name in napari_deconv.__all__ if name.islower() and name[0] != "_"]
+    assert [name for name in functions if f"`{name}`" not in PAGES["index.md"]] == []
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        background.METHODS,
+        beads.METHODS,
+        deconvolution.BOUNDARIES,
+        deconvolution.METHODS,
+        distill.DISTILLING,
+        models.Model.__args__,
+        ("heavy_ball", "biggs", "tv"),
+        [rule.name for rule in fields(beads.Rejection) if rule.type == "bool"],
+    ],
+)
+def test_methods_page_describes_every_choice(choices):
+    assert [choice for choice in choices if f'"{choice}"' not in PAGES["methods.md"]] == []
