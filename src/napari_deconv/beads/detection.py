@@ -30,7 +30,9 @@ METHODS = ("dog", *THRESHOLDS)
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
-_MOST_BEADS = 20_000
+_ALL_RULES = Rejection()
+_FEWEST_VOXELS = 5  # along an axis, to fit a Gaussian on an offset
+_MOST_BEADS = 10_000
 _HALO_REACH = 6.0  # FWHM
 _HALO_SHARE = 0.1  # of the height of the bead whose halo it is
 # A sphere of diameter d has the variance d²/20 along an axis; FWHM² is 8·ln 2 variances.
@@ -46,7 +48,7 @@ def detect_beads(
     fwhm: float | Sequence[float] | None = None,
     bead_diameter: float = 0.0,
     background: npt.ArrayLike | None = None,
-    reject: Rejection = Rejection(),  # noqa: B008 - frozen
+    reject: Rejection = _ALL_RULES,
     engine: str | Engine = "auto",
     callback: Callback | None = None,
 ) -> Beads:
@@ -108,6 +110,11 @@ def detect_beads(
         raise DeconvError(
             f"The image has shape {array.shape}: expected (z, y, x) or (y, x). "
             "Choose one channel and time point."
+        )
+    if min(array.shape) < _FEWEST_VOXELS:
+        raise DeconvError(
+            f"The image has shape {array.shape}: widths can be measured from {_FEWEST_VOXELS} "
+            "voxels along each axis. Give a single plane as (y, x)."
         )
     if array.min() == array.max():
         raise DeconvError(

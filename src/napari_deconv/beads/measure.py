@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float32]
 
 _DRIFT = 0.5  # FWHM; a centre of mass that goes further follows a neighbour
 _STEPS = 50
+_STRIDE = (
+    1.5  # the window halves the shift of a bead of its width; 2 would not converge for a point
+)
 _STILL = 1e-4  # voxels
 _PLATEAU = 3  # touching voxels at the top value
 _SAME = 0.5  # FWHM; beads closer than this are one
@@ -99,7 +102,7 @@ def _centre_of_mass(image: Floats, start: Doubles, fwhm: Doubles, level: float) 
         total = weighted.sum()
         if total <= 0:
             return start
-        shift = np.array([np.sum(weighted * offset) / total for offset in offsets])
+        shift = np.array([_STRIDE * np.sum(weighted * offset) / total for offset in offsets])
         position = np.clip(position + shift, 0, np.array(image.shape) - 1)
         if np.any(np.abs(position - start) > _DRIFT * fwhm + 1.0):
             return start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import center_of_mass, label
+from scipy.ndimage import label
 
 from napari_deconv._checks import as_volume
 from napari_deconv._gaussian_fit import FWHM_PER_SIGMA, fit_gaussian
@@ -134,8 +134,10 @@ def _maxima(
 def _centres(peaks: npt.NDArray[np.bool_]) -> Doubles:
     """Centres of the maxima; those of equal touching voxels are one."""
     regions, count = label(peaks, np.ones((3,) * peaks.ndim))
-    centres = center_of_mass(peaks, regions, range(1, count + 1))
-    return np.array(centres, dtype=np.float64).reshape(count, peaks.ndim)
+    region = regions[peaks] - 1
+    sizes = np.bincount(region, minlength=count)
+    axes = np.nonzero(peaks)
+    return np.stack([np.bincount(region, axis, count) / sizes for axis in axes], axis=1)
 
 
 def _upload(image: Floats, engine: Engine) -> Array:
