@@ -8,50 +8,27 @@ import warnings
 import numpy as np
 import pandas
 import pytest
-import skimage.filters
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter, label
 from scipy.spatial.distance import cdist
-from scipy.special import erf
 
+from bead_fields import (
+    BACKGROUND,
+    FWHM,
+    NO_RULES,
+    SHAPE,
+    SIGMA,
+    SPACING,
+    VOLUME,
+    apart,
+    bead,
+    match,
+    uneven,
+)
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import THRESHOLDS, Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.errors import DeconvError, DeconvWarning
-
-SPACING = (0.2, 0.08, 0.08)
-FWHM = (0.7, 0.27, 0.24)
-SHAPE = (40, 150, 160)
-BACKGROUND = 100.0
-SIGMA = np.array(FWHM) / SPACING / 2.3548
-VOLUME = np.prod(SIGMA * np.sqrt(2 * np.pi))  # flux of a bead of height 1
-RULES = ("edge", "neighbour", "saturated", "brightness", "doublet", "fit", "correlation")
-NO_RULES = Rejection(**dict.fromkeys(RULES, False))
-
-
-def bead(shape, centre, height, sigma=SIGMA):
-    """Integrate a Gaussian bead over the voxels."""
-    image = np.array(height * np.prod(np.sqrt(2 * np.pi) * np.asarray(sigma)))
-    for size, c, s in zip(shape, centre, sigma, strict=True):
-        edges = erf((np.arange(size + 1) - 0.5 - c) / (s * np.sqrt(2)))
-        image = np.multiply.outer(image, np.diff(edges) / 2)
-    return image
-
-
-def apart(count, shape, distance, margin, rng):
-    """Random places at least `distance` from each other along some axis."""
-    places: list[np.ndarray] = []
-    while len(places) < count:
-        place = rng.uniform(margin, np.array(shape) - 1 - margin)
-        if all(np.any(np.abs(place - other) > distance) for other in places):
-            places.append(place)
-    return np.array(places)
-
-
-def uneven(shape):
-    ramp = np.linspace(0.8, 1.3, shape[-1]) * np.linspace(1.1, 0.9, shape[-2])[:, np.newaxis]
-    return np.broadcast_to(BACKGROUND * ramp, shape).copy()
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +42,6 @@ def field():
     for place, height in zip(places, heights, strict=True):
         image += bead(SHAPE, place, height)
     return rng.poisson(image).astype(np.uint16), places, heights
-
-
-def match(truth, found):
-    """Index of the found bead at each true place, or -1."""
-    distances = cdist(truth, found)
-    nearest = distances.argmin(axis=1)
-    return np.where(distances.min(axis=1) < 1, nearest, -1)
 
 
 # -- simulated fields ----------------------------------------------------------------------------
@@ -199,6 +169,15 @@ def test_beads_of_any_size_are_found_unasked(width):
     np.testing.assert_allclose(np.median(beads.fwhm, axis=0), recorded, rtol=0.04)
 
 
+def test_a_clump_does_not_hide_the_beads(field):
+    image, places, _ = field
+    clump = bead(SHAPE, (20, 75, 80), 40_000, 4 * SIGMA)
+    beads = detect_beads(image + clump, spacing=SPACING, engine="cpu")
+    far = np.linalg.norm((places - (20, 75, 80)) * SPACING, axis=1) > 3.5
+    assert far.sum() >= 5
+    assert np.all(match(places[far], beads.positions[beads.accepted]) >= 0)
+
+
 def test_a_given_background_is_used(field):
     image, places, heights = field
     level = uneven(SHAPE)
@@ -210,152 +189,6 @@ def test_a_given_background_is_used(field):
     box = np.prod(2 * np.ceil(1.5 * np.array(FWHM) / SPACING) + 1)
     index = match(places, beads.positions)
     assert np.all(beads.flux[index] - heights * VOLUME > 0.7 * BACKGROUND * box)
-
-
-# -- rules ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def flawed():
-    """Seven good beads and one or two for each rule: image, good places, {rule: places}."""
-    shape = (48, 240, 240)
-    good = [(24, y, x) for y in (40.3, 120.1, 200.4) for x in (40.2, 120.4, 200.3)][:7]
-    image = np.full(shape, BACKGROUND)
-    for place in good:
-        image += bead(shape, place, 2000)
-    flaws = {
-        "edge": [(24, 80, 3.2), (6.2, 160, 160)],
-        "neighbour": [(24, 80.2, 80.1), (24, 95.3, 84.2)],
-        "saturated": [(24, 80.3, 160.2)],
-        "brightness": [(24, 160.1, 80.3)],
-        "doublet": [(24, 200.2, 120.0)],
-        "fit": [(24, 200.3, 200.1)],
-        "correlation": [(24, 160.2, 22.3)],
-    }
-    for place in flaws["edge"] + flaws["neighbour"]:
-        image += bead(shape, place, 2000)
-    image += bead(shape, flaws["saturated"][0], 5500)
-    image += bead(shape, flaws["brightness"][0], 500)
-    for shift in (-1.6, 1.6):
-        image += bead(shape, np.add(flaws["doublet"][0], (0, 0, shift)), 1200)
-    blinking = np.where(np.arange(48) % 2, 0.3, 1.0)[:, np.newaxis, np.newaxis]
-    image += blinking * bead(shape, flaws["fit"][0], 2000)
-    image += oblique(shape, flaws["correlation"][0], 2000)
-    counts = np.random.default_rng(0).poisson(image)
-    return np.minimum(counts, 4000).astype(np.uint16), np.array(good), flaws
-
-
-def oblique(shape, centre, height):
-    """Make a bead as wide along y and x as the others, but long and thin along the diagonals."""
-    z, y, x = np.indices(shape) - np.reshape(centre, (3, 1, 1, 1))
-    along, across = (y + x) / np.sqrt(2), (y - x) / np.sqrt(2)
-    width = SIGMA[1:].mean()
-    distance = (z / SIGMA[0]) ** 2 + (along / (3 * width)) ** 2 + (across / (0.73 * width)) ** 2
-    return height * np.exp(-distance / 2)
-
-
-def status_at(beads, places):
-    index = match(np.array(places), beads.positions)
-    assert np.all(index >= 0), f"not found: {places}"
-    return beads.status[index].tolist()
-
-
-def test_each_flaw_is_named(flawed):
-    image, good, flaws = flawed
-    beads = detect_beads(image, spacing=SPACING, engine="cpu")
-    assert status_at(beads, good) == ["accepted"] * len(good)
-    for rule, places in flaws.items():
-        assert status_at(beads, places) == [rule] * len(places)
-    assert beads.counts["accepted"] == len(good)
-    assert sum(beads.counts.values()) == len(beads)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_each_rule_can_be_switched_off(flawed, rule):
-    image, good, flaws = flawed
-    beads = detect_beads(image, spacing=SPACING, reject=Rejection(**{rule: False}), engine="cpu")
-    assert rule not in beads.counts
-    assert status_at(beads, good) == ["accepted"] * len(good)
-    only = dict.fromkeys(RULES, False) | {rule: True}
-    beads = detect_beads(image, spacing=SPACING, reject=Rejection(**only), engine="cpu")
-    assert set(beads.counts) == {"accepted", rule}
-    assert set(status_at(beads, flaws[rule])) == {rule}
-
-
-def test_without_rules_everything_is_accepted(flawed):
-    beads = detect_beads(flawed[0], spacing=SPACING, reject=NO_RULES, engine="cpu")
-    assert beads.counts == {"accepted": len(beads)}
-
-
-def test_the_numbers_of_the_rules_count(flawed):
-    image, _, flaws = flawed
-    near = Rejection(neighbour_distance=1.0)
-    assert status_at(detect_beads(image, spacing=SPACING, reject=near, engine="cpu"),
-                     flaws["neighbour"]) == ["accepted"] * 2  # fmt: skip
-    dim = Rejection(brightness_range=(0.1, 2.5))
-    assert status_at(detect_beads(image, spacing=SPACING, reject=dim, engine="cpu"),
-                     flaws["brightness"]) == ["accepted"]  # fmt: skip
-
-
-def test_a_dim_speck_is_no_neighbour():
-    shape = (40, 80, 80)
-    image = bead(shape, (20, 40, 40), 3000) + bead(shape, (20, 40, 57), 240) + 10
-    beads = detect_beads(image, spacing=SPACING, threshold=50, fwhm=FWHM, engine="cpu")
-    assert beads.counts == {"accepted": 1}
-
-
-def test_halo_of_a_bright_bead_is_not_beads():
-    shape = (40, 120, 120)
-    y, x = np.ogrid[:120, :120]
-    ring = np.exp(-((np.hypot(y - 60, x - 60) - 14) ** 2) / 4) * (
-        1 + np.cos(8 * np.arctan2(y - 60, x - 60))
-    )
-    image = bead(shape, (20, 60, 60), 3000) + 60 * ring + 10
-    beads = detect_beads(image, spacing=SPACING, fwhm=FWHM, threshold=20, engine="cpu")
-    assert len(beads) == 1
-
-
-def test_a_clump_does_not_hide_the_beads(field):
-    image, places, _ = field
-    clump = bead(SHAPE, (20, 75, 80), 40_000, 4 * SIGMA)
-    beads = detect_beads(image + clump, spacing=SPACING, engine="cpu")
-    far = np.linalg.norm((places - (20, 75, 80)) * SPACING, axis=1) > 3.5
-    assert far.sum() >= 5
-    assert np.all(match(places[far], beads.positions[beads.accepted]) >= 0)
-
-
-def test_no_bead_left_says_why_and_what_next():
-    shape = (40, 100, 100)
-    places = [(20, 40, 40), (20, 40, 52), (20, 54, 45)]
-    image = BACKGROUND + sum(bead(shape, place, 3000) for place in places)
-    with pytest.warns(DeconvWarning, match=r"3 of 3 were closer than 2 µm .* Lower the distance"):
-        beads = detect_beads(image, spacing=SPACING, engine="cpu")
-    assert beads.counts == {"accepted": 0, "neighbour": 3}
-    with pytest.warns(DeconvWarning, match="closer than 5 FWHM"):
-        detect_beads(image, engine="cpu")
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_every_reason_has_its_words(flawed, rule):
-    """Whichever rule leaves no bead, the message counts them and gives a next step."""
-    image = flawed[0]
-    numbers = {
-        "edge": {"edge_distance": 100.0},
-        "neighbour": {"neighbour_distance": 100.0},
-        "saturated": {},
-        "brightness": {"brightness_range": (5.0, 6.0)},
-        "doublet": {"doublet_ratio": 0.1},
-        "fit": {"r_squared_axial": 1.1},
-        "correlation": {"correlation_limit": 1.1},
-    }[rule]
-    if rule == "saturated":
-        image = image[:, 60:100, 140:180]
-    switches = dict.fromkeys(RULES, False) | {rule: True}
-    with pytest.warns(DeconvWarning, match=r"^No bead left: (\d+) of \1 were .*\. [A-Z].*\.$"):
-        beads = detect_beads(
-            image, spacing=SPACING, fwhm=FWHM, reject=Rejection(**switches, **numbers), engine="cpu"
-        )
-    assert beads.counts[rule] == len(beads)
 
 
 # -- real fields ---------------------------------------------------------------------------------
@@ -389,70 +222,6 @@ def test_haase_beads(data_dir):
     assert sorted(nearest.argmin(axis=1)) == [0, 1, 2, 3]
     assert nearest.min(axis=1).max() < 1.5
     np.testing.assert_allclose(np.median(beads.fwhm, axis=0), (0.537, 0.227, 0.161), rtol=0.06)
-
-
-# -- thresholds ----------------------------------------------------------------------------------
-
-
-def blobs(shape, dtype, seed=0):
-    image = gaussian_filter(np.random.default_rng(seed).normal(size=shape), 1.5)
-    image = (image - image.min()) / np.ptp(image)
-    return (200 * image**3).astype(dtype)
-
-
-def assert_same_regions(labels, mask):
-    """Labels are the connected regions of a mask, up to their numbers."""
-    expected, count = label(mask, np.ones((3,) * mask.ndim))
-    assert labels.dtype == np.int32
-    assert labels.max() == count > 1
-    np.testing.assert_array_equal(labels > 0, mask)
-    assert len(np.unique(labels[mask].astype(np.int64) * (count + 1) + expected[mask])) == count
-
-
-@pytest.mark.parametrize("shape", [(60, 71), (12, 40, 33)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
-@pytest.mark.parametrize("method", ["otsu", "li", "triangle"])
-def test_global_thresholds_are_those_of_scikit_image(shape, dtype, method):
-    image = blobs(shape, dtype)
-    limit = getattr(skimage.filters, f"threshold_{method}")(image)
-    assert_same_regions(threshold_beads(image, method, engine="cpu"), image > limit)
-
-
-@pytest.mark.parametrize("shape", [(60, 71), (12, 40, 33)])
-def test_local_threshold_is_that_of_scikit_image(shape, engine):
-    image = blobs(shape, np.float32)
-    local = skimage.filters.threshold_local(
-        image.astype(np.float64), 121, "gaussian", offset=-30, mode="reflect", param=15
-    )
-    mask = image > local
-    labels = threshold_beads(image, "local", value=30, engine=engine)
-    certain = np.abs(image - local) > 1e-3
-    np.testing.assert_array_equal(labels[certain] > 0, mask[certain])
-    assert_same_regions(labels, labels > 0)
-
-
-def test_local_threshold_ignores_the_noise():
-    rng = np.random.default_rng(0)
-    image = rng.normal(1000, 10, (20, 60, 60)) + bead((20, 60, 60), (10, 30, 30), 500)
-    labels = threshold_beads(image, "local", engine="cpu")
-    assert labels.max() <= 2
-    assert labels[10, 30, 30] > 0
-
-
-@settings(deadline=None, max_examples=30)
-@given(value=st.integers(1, 150), seed=st.integers(0, 5))
-def test_manual_threshold(value, seed):
-    image = blobs((20, 31), np.uint8, seed)
-    labels = threshold_beads(image, "manual", value=value, engine="cpu")
-    np.testing.assert_array_equal(labels > 0, image > value)
-
-
-def test_regions_do_not_reach_into_other_volumes():
-    image = np.zeros((2, 3, 8, 8), np.uint8)
-    image[:, :, 2:4, 2:4] = 9
-    labels = threshold_beads(image, engine="cpu")
-    assert np.unique(labels[0]).tolist() == [0, 1]
-    assert np.unique(labels[1]).tolist() == [0, 2]
 
 
 # -- properties ----------------------------------------------------------------------------------

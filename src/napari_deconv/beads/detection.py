@@ -104,22 +104,8 @@ def detect_beads(
     DeconvWarning
         If no bead is accepted; it says why and what to do.
     """
-    array = check_image(image)
+    array = _check_image(image)
     check_choice(method, METHODS, "method")
-    if array.ndim > 3:
-        raise DeconvError(
-            f"The image has shape {array.shape}: expected (z, y, x) or (y, x). "
-            "Choose one channel and time point."
-        )
-    if min(array.shape) < _FEWEST_VOXELS:
-        raise DeconvError(
-            f"The image has shape {array.shape}: widths can be measured from {_FEWEST_VOXELS} "
-            "voxels along each axis. Give a single plane as (y, x)."
-        )
-    if array.min() == array.max():
-        raise DeconvError(
-            f"The image is constant ({array.flat[0]} everywhere): there are no beads in it."
-        )
     if threshold is not None and not np.isfinite(threshold):
         raise DeconvError(f"threshold={threshold!r}: expected a finite number of grey values.")
     steps = check_spacing(spacing, array.ndim)
@@ -148,6 +134,26 @@ def detect_beads(
         message = explain(found.counts, steps, reject)
         warnings.warn(message, DeconvWarning, stacklevel=2)
     return found
+
+
+def _check_image(image: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Take one volume or plane in which there can be beads."""
+    array = check_image(image)
+    if array.ndim > 3:
+        raise DeconvError(
+            f"The image has shape {array.shape}: expected (z, y, x) or (y, x). "
+            "Choose one channel and time point."
+        )
+    if min(array.shape) < _FEWEST_VOXELS:
+        raise DeconvError(
+            f"The image has shape {array.shape}: widths can be measured from {_FEWEST_VOXELS} "
+            "voxels along each axis. Give a single plane as (y, x)."
+        )
+    if array.min() == array.max():
+        raise DeconvError(
+            f"The image is constant ({array.flat[0]} everywhere): there are no beads in it."
+        )
+    return array
 
 
 def _expected_size(
