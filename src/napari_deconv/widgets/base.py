@@ -79,6 +79,7 @@ class OperationWidget(QWidget):
         self._viewer = viewer
         self._worker: Worker | None = None
         self._started = 0.0
+        self._said: set[str] = set()
         self._known: dict[ComboBox, list[Layer]] = {}
         self.voxel_size = VoxelSize()
         self.device = choice(
@@ -246,6 +247,7 @@ class OperationWidget(QWidget):
         worker.finished.connect(self._finished)
         self._worker = worker
         self._started = time.perf_counter()
+        self._said.clear()
         self.run_button.setText("Cancel")
         self.progress_bar.setRange(0, 0)
         self.progress_bar.setVisible(True)
@@ -265,7 +267,9 @@ class OperationWidget(QWidget):
     def _warned(self, warning: tuple[Any, ...]) -> None:
         message, category = warning[:2]
         if issubclass(category, DeconvWarning):
-            show_warning(str(message))
+            if str(message) not in self._said:  # of a series, each volume may say the same
+                self._said.add(str(message))
+                show_warning(str(message))
         elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
             notification_manager.receive_warning(*warning)
 

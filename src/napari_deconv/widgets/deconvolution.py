@@ -159,8 +159,8 @@ class DeconvolutionWidget(OperationWidget):
         self._run(lambda: partial(self._job, iterations=_GO_ON, initial=self._last))
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
-        self.go_on_button.setVisible(False)
         super()._run(prepare)
+        self.go_on_button.setVisible(self._worker is None and self._last is not None)
 
     def _finished(self) -> None:
         super()._finished()
@@ -176,7 +176,7 @@ class DeconvolutionWidget(OperationWidget):
         else:
             self._layer.data, self._layer.name = result.image, options["name"]
             self._layer.metadata = options["metadata"]
-            self._layer.reset_contrast_limits()
+            self._layer.reset_contrast_limits("data")
         self._last = result if iterative else None
         return f"{result.stop_reason}; background {_levels(result.background)}."
 

@@ -84,7 +84,9 @@ class Worker(WorkerBase):
         """Run the task; an error after `quit` is the cancelling itself."""
         try:
             self._stop_if_asked()
-            return self._task(self._report)
+            result = self._task(self._report)
+            self._stop_if_asked()
+            return result
         except Exception as error:
             if not self.abort_requested:
                 traceback.clear_frames(error.__traceback__)  # they hold the arrays

@@ -1,0 +1,87 @@
+"""A real viewer, small images, nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hand import Hand, blob
+from napari.qt.threading import WorkerBase
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "widgets" in item.path.parts:
+            item.add_marker(pytest.mark.gui)
+
+
+@pytest.fixture(scope="session")
+def bead_image():
+    """Nine beads, 2.4 µm apart, 0.80 × 0.30 × 0.30 µm wide, on a background of 100."""
+    rng = np.random.default_rng(1)
+    image = np.full((24, 72, 72), 100.0)
+    for y in (12, 36, 60):
+        for x in (12, 36, 60):
+            centre = np.array([12, y, x]) + rng.uniform(-0.5, 0.5, 3)
+            image += 2000 * blob(image.shape, centre)
+    image = rng.poisson(image).astype(np.uint16)
+    image.flags.writeable = False
+    return image
+
+
+@pytest.fixture(scope="session")
+def psf_array():
+    """The Gaussian of the beads."""
+    return blob((13, 13, 13), (6, 6, 6)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks():
+    """No test leaves a thread or a worker behind."""
+    before = set(threading.enumerate())
+    yield
+    assert QThreadPool.globalInstance().waitForDone(10_000)
+    QApplication.processEvents()  # what workers said last
+    new = {thread.name for thread in set(threading.enumerate()) - before if not thread.daemon}
+    assert not {name for name in new if not name.startswith("napari-deconv_")}  # the engine's own
+    assert not WorkerBase._worker_set
+
+
+@pytest.fixture
+def said():
+    """What has been notified since the test began."""
+    notification_manager.records.clear()
+    return lambda: [record.message for record in notification_manager.records]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def open_widget(qtbot, viewer):
+    def open_it(title):
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-deconv", title)
+        return Hand(qtbot, dock, widget)
+
+    return open_it
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """Every step takes a while, so that there is time to cancel."""
+    from napari_deconv.widgets.workers import Worker
+
+    report = Worker._report
+
+    def slow(self, progress):
+        time.sleep(0.1)
+        report(self, progress)
+
+    monkeypatch.setattr(Worker, "_report", slow)

@@ -1,0 +1,201 @@
+"""What holds for all five widgets: run, cancel, run again, close, results, errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hand import SPACING
+
+from napari_deconv.widgets import synthetic_psf
+from napari_deconv.widgets.layers import KEY
+
+PLACE = {
+    "scale": SPACING,
+    "units": ("µm",) * 3,
+    "translate": (1.0, -2.0, 3.0),
+    "axis_labels": ("z", "y", "x"),
+}
+
+
+@dataclass
+class Case:
+    """A widget, how to set it up, and the names and operations of its results."""
+
+    title: str
+    results: dict[str, str]
+    fields: dict[str, Any]
+    same_place: bool = True
+
+
+CASES = [
+    Case(
+        "Background subtraction",
+        {"beads · background": "subtract_background"},
+        {"method": "rolling_ball", "radius": 1.0},
+    ),
+    Case(
+        "Bead detection",
+        {"beads · Otsu threshold": "detect_beads", "beads · beads": "detect_beads"},
+        {"method": "otsu"},
+    ),
+    Case("PSF distilling", {"PSF (beads)": "distill_psf"}, {"iterations": 10}, same_place=False),
+    Case("Synthetic PSF", {"PSF Gaussian": "make_psf"}, {"model": "gaussian"}, same_place=False),
+    Case("Deconvolution", {"beads · RL 12": "deconvolve"}, {"iterations": 12}),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.title)
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def hand(case, viewer, open_widget, bead_image, psf_array):
+    viewer.add_image(
+        psf_array, name="PSF", scale=SPACING, units=("µm",) * 3, axis_labels=("z", "y", "x")
+    )
+    viewer.add_image(bead_image, name="beads", **PLACE)
+    hand = open_widget(case.title)
+    for name, value in case.fields.items():
+        getattr(hand.widget, name).value = value
+    return hand
+
+
+@pytest.fixture
+def slow_hand(hand, slowly, monkeypatch):
+    """A hand whose operation takes long; making a PSF reports no progress."""
+    make_psf = synthetic_psf.make_psf
+
+    def make_psf_slowly(**parameters):
+        time.sleep(1)
+        return make_psf(**parameters)
+
+    monkeypatch.setattr(synthetic_psf, "make_psf", make_psf_slowly)
+    return hand
+
+
+def start(hand, case):
+    """Start an operation and let it get somewhere."""
+    hand.click()
+    if case.title == "Synthetic PSF":
+        hand.qtbot.wait(300)
+    else:
+        hand.wait_for_progress()
+
+
+def added(viewer):
+    return {layer.name: layer for layer in viewer.layers if layer.name not in ("PSF", "beads")}
+
+
+def state(layer):
+    return layer.scale.tolist(), layer.translate.tolist(), layer.units, dict(layer.metadata)
+
+
+def test_two_runs(viewer, hand, case, bead_image, psf_array):
+    sources = [state(layer) for layer in viewer.layers[:2]]
+    copies = psf_array.copy(), bead_image.copy()
+
+    hand.run()
+    first = added(viewer)
+    assert set(first) == set(case.results)
+    for name, layer in first.items():
+        recipe = layer.metadata[KEY]
+        assert recipe["operation"] == case.results[name]
+        assert recipe["source"] == "beads"
+        assert json.loads(json.dumps(recipe)) == recipe
+        assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
+        np.testing.assert_allclose(layer.scale, SPACING)
+        if case.same_place:
+            np.testing.assert_array_equal(layer.translate, PLACE["translate"])
+            assert layer.axis_labels == PLACE["axis_labels"]
+
+    assert [state(layer) for layer in viewer.layers[:2]] == sources
+    assert viewer.layers["PSF"].data is psf_array
+    assert viewer.layers["beads"].data is bead_image
+    np.testing.assert_array_equal(psf_array, copies[0])
+    np.testing.assert_array_equal(bead_image, copies[1])
+
+    hand.run()
+    second = {name: layer for name, layer in added(viewer).items() if name not in first}
+    assert len(second) == len(first)
+    for old, new in zip(first.values(), second.values(), strict=True):
+        np.testing.assert_array_equal(old.data, new.data)
+
+
+def test_cancel_and_run_again(viewer, slow_hand, case, monkeypatch):
+    hand = slow_hand
+    start(hand, case)
+    clicked = time.perf_counter()
+    hand.click()
+    assert not hand.widget.run_button.isEnabled()
+    hand.wait()
+    assert time.perf_counter() - clicked < 2
+    assert hand.widget.result_line.text() == "Cancelled."
+    assert not hand.widget.progress_bar.isVisibleTo(hand.widget)
+    assert added(viewer) == {}
+
+    hand.click()
+    hand.click()  # before it has begun
+    hand.wait()
+    assert added(viewer) == {}
+
+    monkeypatch.undo()
+    hand.run()
+    assert set(added(viewer)) == set(case.results)
+
+
+def test_closing_the_dock_cancels(viewer, slow_hand, case):
+    hand = slow_hand
+    start(hand, case)
+    hand.dock.destroyOnClose()
+    hand.wait()
+    assert added(viewer) == {}
+    viewer.add_image(np.zeros((4, 4)))  # nothing of the widget listens any more
+    assert [layer.name for layer in hand.widget.image.choices if layer] == ["PSF", "beads"]
+
+
+def test_closing_the_viewer_cancels(viewer, slow_hand, case):
+    start(slow_hand, case)
+    viewer.close()
+    worker = slow_hand.widget._worker
+    assert worker is None or worker.abort_requested
+
+
+def test_errors_are_said_in_one_line(viewer, hand, case, said, bead_image, monkeypatch):
+    widget = hand.widget
+    if case.title != "Synthetic PSF":  # it looks at the voxel size of the image only
+        viewer.add_image(np.full((24, 72, 72), np.nan, np.float32), name="bad", **PLACE)
+        assert widget.image.value.name == "bad"
+        hand.run()
+        message = said()[-1]
+        assert "NaN" in message
+        assert "\n" not in message
+        assert widget.result_line.text() == message
+
+    def fail(callback):
+        raise RuntimeError("the device fell off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(widget, "_prepare", lambda: fail)
+        hand.run()
+    assert said()[-1] == f"{case.title} failed, RuntimeError: the device fell off"
+    assert widget.result_line.text() == said()[-1]
+
+    viewer.add_image(bead_image, name="bare")
+    assert widget.image.value.name == "bare"
+    assert widget.voxel_size.field.value == ""
+    assert widget.voxel_size.note.native.isVisibleTo(widget)
+    hand.click()
+    assert "no voxel size" in said()[-1]
+    widget.voxel_size.field.value = "0.25 × 0.1 × 0.1"
+    hand.run()
+    expected = (1, 1, 1) if case.same_place else SPACING
+    np.testing.assert_allclose(viewer.layers[-1].scale, expected)
+
+    widget.more_button.click()
+    assert widget.minimumSizeHint().width() <= 320

@@ -1,0 +1,180 @@
+"""Between layers and arrays: voxel size, transforms, provenance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.psf.psf import Psf
+from napari_deconv.widgets.fields import VoxelSize, read_numbers
+from napari_deconv.widgets.layers import (
+    KEY,
+    beside,
+    layer_array,
+    on_source,
+    psf_options,
+    role,
+    space_axes,
+    spacing,
+    spacing_is_certain,
+)
+
+VOLUME = np.zeros((3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("unit", "micrometres"),
+    [("µm", 1.0), ("um", 1.0), ("nm", 1e-3), ("mm", 1e3), ("angstrom", 1e-4)],
+)
+def test_spacing_is_in_micrometres(unit, micrometres):
+    layer = Image(VOLUME, scale=(300, -108, 108), units=(unit,) * 3)
+    expected = np.array([300, 108, 108]) * micrometres
+    np.testing.assert_allclose(spacing(layer), expected, rtol=1e-12)
+    assert spacing_is_certain(layer)
+
+
+def test_mixed_units_of_length():
+    layer = Image(VOLUME, scale=(0.3, 108, 108), units=("µm", "nm", "nm"))
+    np.testing.assert_allclose(spacing(layer), (0.3, 0.108, 0.108))
+
+
+def test_pixels_without_scale_are_no_voxel_size():
+    assert spacing(Image(VOLUME)) is None
+    assert spacing(Image(VOLUME, units="pixel", scale=(1, 1, 1))) is None
+
+
+def test_a_scale_without_unit_is_uncertain():
+    layer = Image(VOLUME, scale=(0.3, 0.1, 0.1))
+    assert spacing(layer) == (0.3, 0.1, 0.1)
+    assert not spacing_is_certain(layer)
+
+
+@pytest.mark.parametrize(
+    ("ndim", "options", "axes"),
+    [
+        (2, {}, 2),
+        (3, {}, 3),
+        (3, {"axis_labels": ("t", "y", "x")}, 2),
+        (3, {"axis_labels": ("Channel", "y", "x")}, 2),
+        (3, {"units": ("second", "µm", "µm")}, 2),
+        (4, {"axis_labels": ("c", "z", "y", "x")}, 3),
+        (4, {"axis_labels": ("c", "t", "y", "x")}, 2),
+    ],
+)
+def test_space_axes(ndim, options, axes):
+    layer = Image(np.zeros((3, 4, 5, 6)[:ndim]), scale=(2, 3, 4, 5)[-ndim:], **options)
+    assert space_axes(layer) == axes
+    assert spacing(layer) == (2, 3, 4, 5)[-axes:]
+
+
+def test_multiscale_gives_its_full_resolution():
+    full = np.arange(64.0).reshape(8, 8)
+    layer = Image([full, full[::2, ::2]], multiscale=True)
+    np.testing.assert_array_equal(layer_array(layer, "image"), full)
+
+
+def test_rgb_and_nothing_are_refused():
+    with pytest.raises(DeconvError, match="RGB"):
+        layer_array(Image(np.zeros((8, 8, 3), np.uint8), rgb=True), "image")
+    with pytest.raises(DeconvError, match="No PSF is chosen"):
+        layer_array(None, "PSF")
+
+
+def test_a_result_lies_exactly_on_its_source():
+    affine = np.eye(4)
+    affine[0, 3], affine[1, 2] = 7, 0.1
+    source = Image(
+        np.zeros((40, 40, 3)),
+        rgb=False,
+        scale=(300, 108, 108),
+        units=("nm",) * 3,
+        translate=(1, 2, 3),
+        rotate=[[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]],
+        shear=(0, 0, 0.3),
+        affine=affine,
+        axis_labels=("z", "y", "x"),
+        colormap="green",
+        blending="additive",
+        name="cells",
+    )
+    recipe = {"operation": "deconvolve"}
+    result = Image(source.data + 1, **on_source(source, "RL 40", recipe, "result"))
+    points = np.random.default_rng(0).uniform(0, 40, (20, 3))
+    for point in points:
+        np.testing.assert_allclose(result.data_to_world(point), source.data_to_world(point))
+    assert result.name == "cells · RL 40"
+    assert not result.rgb
+    assert result.units == source.units
+    assert result.axis_labels == source.axis_labels
+    assert result.colormap.name == "green"
+    assert result.blending == "additive"
+    assert result.metadata == {
+        KEY: {"operation": "deconvolve", "source": "cells", "role": "result"}
+    }
+    assert KEY not in source.metadata
+
+
+def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():
+    psf = Psf(np.ones((5, 7, 7)), (0.2, 0.1, 0.1))
+    extent = np.array([[10, 0, 0], [10 + 20 * 0.2, 6.3, 6.3]])
+    corner = beside(extent, psf)
+    assert corner[0] + 2 * 0.2 == pytest.approx(12.0)
+    assert corner[2] > 6.3
+    source = Image(np.zeros((21, 64, 64)), scale=(200, 100, 100), units=("nm",) * 3)
+    layer = Image(psf.data, **psf_options(psf, "PSF", {}, source))
+    assert layer.translate[0] + 2 * 0.2 == pytest.approx(2.0)
+    assert layer.gamma == 0.5
+    assert layer.colormap.name == "magma"
+
+
+def test_roles():
+    assert role(Image(VOLUME, name="cells")) == "image"
+    assert role(Image(VOLUME, name="my_psf.tif")) == "psf"
+    assert role(Image(VOLUME, name="PSF", metadata={KEY: {"role": "truth"}})) == "truth"
+
+
+@pytest.mark.parametrize(
+    "text", ["0.3 × 0.1 × 0.1", "0.3,0.1,0.1", "0.3, .1, 1e-1", "0.3x0.1x0.1", " 0.3 0.1; 0.1 "]
+)
+def test_numbers_are_read(text):
+    assert read_numbers(text) == (0.3, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("text", ["0.3 × nan", "inf", "0.3 × -0.1", "0", "about 3", "0.3 µm"])
+def test_what_is_no_number_above_0_is_refused(text):
+    with pytest.raises(DeconvError, match="not understood"):
+        read_numbers(text)
+
+
+def test_whole_numbers_are_read_strictly():
+    assert read_numbers("31 × 65 × 65", int) == (31, 65, 65)
+    assert read_numbers("", int) == ()
+    with pytest.raises(DeconvError, match="whole numbers"):
+        read_numbers("31.5 × 65 × 65", int)
+
+
+def test_the_voxel_size_follows_its_layer(qtbot):
+    size = VoxelSize()
+    layer = Image(VOLUME, scale=(0.3, 1 / 3, 1 / 3), units=("µm",) * 3)
+    size.follow(layer)
+    assert size.field.value == "0.3 × 0.33333 × 0.33333"
+    assert size.value(3) == (0.3, 1 / 3, 1 / 3)  # what is shown is rounded, what is used is not
+    assert size.value(2) == (1 / 3, 1 / 3)
+    assert size.note.value == ""
+    layer.scale = (0.5, 0.25, 0.25)
+    assert size.value(3) == (0.5, 0.25, 0.25)
+    size.field.value = "0.4 × 0.2 × 0.2"
+    assert size.value(3) == (0.4, 0.2, 0.2)
+    layer.units = ("pixel",) * 3
+    assert "no unit" in size.note.value
+    size.follow(Image(VOLUME))
+    assert "no voxel size" in size.note.value
+    with pytest.raises(DeconvError, match="Enter it above as z × y × x"):
+        size.value(3)
+    size.field.value = "0.1 × 0.1"
+    with pytest.raises(DeconvError, match="expected 3 numbers"):
+        size.value(3)
+    layer.scale = (9, 9, 9)
+    assert size.field.value == "0.1 × 0.1"

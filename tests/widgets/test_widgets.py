@@ -1,0 +1,292 @@
+"""What is particular to each widget."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hand import SPACING, blob
+
+from napari_deconv.background import subtract_background
+from napari_deconv.beads import detect_beads, threshold_beads
+from napari_deconv.deconvolution import deconvolve
+from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.psf import Psf
+from napari_deconv.widgets.layers import KEY
+
+UM = {"scale": SPACING, "units": ("µm",) * 3}
+
+
+def shown(widget, *names):
+    return [getattr(widget, name).native.isVisibleTo(widget) for name in names]
+
+
+# -- deconvolution -------------------------------------------------------------------------------
+@pytest.fixture
+def deconvolution(viewer, open_widget, bead_image, psf_array):
+    viewer.add_image(psf_array, name="PSF", **UM)
+    viewer.add_image(bead_image, name="cells", **UM)
+    hand = open_widget("Deconvolution")
+    hand.widget.iterations.value = 8
+    return hand
+
+
+def test_deconvolution_is_that_of_the_api(viewer, deconvolution, bead_image, psf_array):
+    deconvolution.run()
+    expected = deconvolve(bead_image, Psf(psf_array, SPACING), spacing=SPACING, iterations=8)
+    np.testing.assert_array_equal(viewer.layers["cells · RL 8"].data, expected.image)
+    widget = deconvolution.widget
+    widget.acceleration.value = "biggs"
+    widget.total_variation.value = True
+    widget.weight.value = 0.01
+    widget.background.value = "value"
+    widget.background_value.value = 90
+    widget.boundary.value = "reflect"
+    deconvolution.run()
+    expected = deconvolve(
+        bead_image, Psf(psf_array, SPACING), spacing=SPACING, iterations=8, acceleration="biggs",
+        regularization="tv", regularization_weight=0.01, background=90, boundary="reflect",
+    )  # fmt: skip
+    np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)
+    widget.method.value = "wiener"
+    deconvolution.run()
+    expected = deconvolve(
+        bead_image, Psf(psf_array, SPACING), spacing=SPACING, method="wiener", background=90,
+        regularization_weight=0.01, boundary="reflect",
+    )  # fmt: skip
+    np.testing.assert_array_equal(viewer.layers["cells · Wiener"].data, expected.image)
+
+
+def test_going_on_is_one_longer_run(viewer, deconvolution, bead_image, psf_array):
+    widget = deconvolution.widget
+    assert not widget.go_on_button.isVisibleTo(widget)
+    deconvolution.run()
+    layer = viewer.layers[-1]
+    for _ in range(2):
+        widget.go_on_button.click()
+        deconvolution.wait()
+    assert viewer.layers[-1] == layer
+    assert layer.name == "cells · RL 28"
+    expected = deconvolve(bead_image, Psf(psf_array, SPACING), spacing=SPACING, iterations=28)
+    np.testing.assert_allclose(layer.data, expected.image, rtol=1e-5)
+    assert layer.contrast_limits[1] == pytest.approx(layer.data.max(), rel=0.3)
+    viewer.layers.remove(layer)
+    widget.go_on_button.click()
+    deconvolution.wait()
+    assert viewer.layers[-1].name == "cells · RL 38"
+
+
+def test_what_is_painted_is_left_out(viewer, deconvolution, bead_image, psf_array):
+    labels = np.zeros(bead_image.shape, int)
+    labels[10:14, 30:40, 30:40] = 1
+    viewer.add_labels(labels, name="dead", **UM)
+    deconvolution.widget.leave_out.value = viewer.layers["dead"].__wrapped__
+    deconvolution.run()
+    psf = Psf(psf_array, SPACING)
+    expected = deconvolve(bead_image, psf, spacing=SPACING, iterations=8, mask=labels == 0)
+    np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)
+
+
+def test_the_newest_psf_is_chosen_and_results_are_not(viewer, deconvolution, psf_array):
+    widget = deconvolution.widget
+    assert widget.psf.value.name == "PSF"
+    assert widget.image.value.name == "cells"
+    metadata = {KEY: {"role": "psf"}}
+    viewer.add_image(psf_array, name="distilled", metadata=metadata, **UM)
+    assert widget.psf.value.name == "distilled"
+    deconvolution.run()
+    assert widget.image.value.name == "cells"
+    assert widget.psf.value.name == "distilled"
+    viewer.layers["cells"].name = "nuclei"
+    assert widget.image.value.name == "nuclei"
+    viewer.layers.remove("distilled")
+    assert widget.psf.value is None or widget.psf.value.name == "PSF"
+
+
+def test_without_a_psf_it_says_what_to_do(viewer, open_widget, said, bead_image):
+    viewer.add_image(bead_image, name="cells", **UM)
+    hand = open_widget("Deconvolution")
+    assert hand.widget.psf.value is None
+    hand.click()
+    assert said()[-1].startswith("No PSF is chosen")
+
+
+def test_a_psf_of_other_voxels_is_resampled_and_said(viewer, deconvolution, said, psf_array):
+    viewer.add_image(psf_array, name="PSF 2", scale=(0.2, 0.08, 0.08), units=("µm",) * 3)
+    deconvolution.run()
+    assert any("resampled" in message for message in said())
+
+
+def test_a_psf_without_voxels_is_taken_in_those_of_the_image(viewer, deconvolution, psf_array):
+    widget = deconvolution.widget
+    assert shown(widget, "psf_note") == [False]
+    viewer.add_image(psf_array, name="bare PSF")
+    assert shown(widget, "psf_note") == [True]
+    deconvolution.run()
+    assert viewer.layers[-1].metadata[KEY]["operation"] == "deconvolve"
+
+
+def test_channels_and_times_are_looped_over(viewer, deconvolution, bead_image):
+    series = np.stack([bead_image, bead_image[:, ::-1]])
+    viewer.add_image(
+        series, name="two", scale=(1, *SPACING), units=("pixel", *["µm"] * 3),
+        axis_labels=("c", "z", "y", "x"),
+    )  # fmt: skip
+    deconvolution.run()
+    layer = viewer.layers["two · RL 8"]
+    assert layer.data.shape == series.shape
+    np.testing.assert_array_equal(layer.scale, (1, *SPACING))
+
+
+def test_fields_that_do_not_apply_are_hidden(viewer, deconvolution):
+    widget = deconvolution.widget
+    assert shown(widget, "iterations", "noise", "acceleration") == [True, False, False]
+    widget.more_button.click()
+    assert shown(widget, "acceleration", "weight", "leave_out") == [True, False, True]
+    widget.total_variation.value = True
+    assert shown(widget, "weight") == [True]
+    widget.method.value = "wiener"
+    names = ("iterations", "noise", "acceleration", "weight", "leave_out")
+    assert shown(widget, *names) == [False, True, False, False, False]
+    deconvolution.qtbot.waitUntil(lambda: len(widget.device.choices) > 1, timeout=20_000)
+    assert {"auto", "cpu"} < set(widget.device.choices)
+
+
+# -- beads and distilling ------------------------------------------------------------------------
+@pytest.fixture
+def beads(viewer, open_widget, bead_image):
+    viewer.add_image(bead_image, name="beads", translate=(1, 2, 3), **UM)
+    hand = open_widget("Bead detection")
+    hand.run()
+    return hand
+
+
+def test_points_tell_what_was_found(viewer, beads, bead_image):
+    layer = viewer.layers["beads · beads"]
+    expected = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.1)
+    np.testing.assert_array_equal(layer.data, expected.positions)
+    assert list(layer.features["status"]) == list(expected.status)
+    beads.widget.rules["edge"].value = False
+    beads.widget.fwhm.value = 0.3
+    beads.run()
+    assert "beads accepted" in beads.widget.result_line.text()
+
+
+def test_points_are_coloured_by_reason(viewer, beads, bead_image):
+    image = bead_image + 1000 * blob(bead_image.shape, (12, 36, 44))
+    viewer.add_image(image, name="doublet", **UM)
+    beads.run()
+    layer = viewer.layers[-1]
+    accepted = (layer.features["status"] == "accepted").to_numpy()
+    assert 0 < accepted.sum() < len(accepted)
+    np.testing.assert_allclose(layer.border_color[accepted], [[0, 1, 0, 1]] * accepted.sum())
+    orange = np.array([1, 165 / 255, 0, 1])
+    np.testing.assert_allclose(
+        layer.border_color[~accepted], [orange] * (~accepted).sum(), atol=1e-6
+    )
+    assert (layer.features["reason"][accepted] == "").all()
+    assert (layer.features["reason"][~accepted] == layer.features["status"][~accepted]).all()
+
+
+def test_labels_are_the_regions_of_the_threshold(viewer, beads, bead_image):
+    beads.widget.method.value = "manual"
+    beads.widget.threshold.value = 700
+    beads.run()
+    labels = viewer.layers["beads · Manual threshold"]
+    np.testing.assert_array_equal(labels.data, threshold_beads(bead_image, "manual", value=700))
+    np.testing.assert_array_equal(labels.translate, (1, 2, 3))
+
+
+def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget):
+    points = viewer.layers["beads · beads"]
+    hand = open_widget("PSF distilling")
+    widget = hand.widget
+    assert widget.beads.value.name == points.name
+    points.selected_data = {0}
+    points.remove_selected()
+    widget.bead_diameter.value = 0
+    hand.run()
+    psf = viewer.layers["PSF (beads)"]
+    remaining = int((points.features["status"] == "accepted").sum())
+    assert psf.metadata[KEY]["beads"]["accepted"] == remaining
+    np.testing.assert_allclose(psf.data.sum(), 1, rtol=1e-5)
+    centre = tuple(n // 2 for n in psf.data.shape)
+    assert np.unravel_index(psf.data.argmax(), psf.data.shape) == centre
+
+
+def test_points_that_were_not_measured_are_refused(viewer, beads, open_widget, said):
+    viewer.add_points(np.full((3, 3), 12.0), name="clicks", **UM)
+    hand = open_widget("PSF distilling")
+    hand.widget.beads.value = viewer.layers["clicks"].__wrapped__
+    hand.click()
+    assert "“clicks” holds no measured beads" in said()[-1]
+
+
+def test_no_accepted_bead_is_said(viewer, beads, said):
+    image = np.full((24, 72, 72), 100.0) + 1000 * blob((24, 72, 72), (12, 36, 1))
+    noise = np.random.default_rng(0).normal(0, 5, image.shape)
+    viewer.add_image((image + noise).astype(np.float32), name="edge", **UM)
+    beads.run()
+    assert any("No bead left" in message for message in said())
+    assert beads.widget.result_line.text().startswith("0 of 1 beads accepted; rejected: 1 edge")
+
+
+# -- background and synthetic PSF ----------------------------------------------------------------
+def test_background_of_each_plane_of_a_series(viewer, open_widget):
+    rng = np.random.default_rng(0)
+    series = rng.poisson([[[10.0]], [[200.0]]] * np.ones((2, 40, 40))).astype(np.uint16)
+    viewer.add_image(
+        series, name="t", scale=(1, 0.1, 0.1), units=("second", "µm", "µm"),
+        axis_labels=("t", "y", "x"),
+    )  # fmt: skip
+    hand = open_widget("Background subtraction")
+    hand.run()
+    expected = [subtract_background(plane, "percentile", percentile=1) for plane in series]
+    np.testing.assert_allclose(viewer.layers["t · background"].data, expected, rtol=1e-5)
+    hand.widget.output.value = hand.widget.output.choices[1]
+    hand.run()
+    assert hand.widget.result_line.text().startswith("The background is 8.")
+    hand.widget.method.value = "gaussian"
+    hand.run()
+    assert viewer.layers["t · background estimate"].data.shape == series.shape
+
+
+def test_background_asks_for_voxels_only_where_lengths_matter(viewer, open_widget, bead_image):
+    viewer.add_image(bead_image, name="bare")
+    hand = open_widget("Background subtraction")
+    hand.widget.method.value = "mean"
+    assert not hand.widget.voxel_size.field.native.isVisibleTo(hand.widget)
+    hand.run()
+    expected = subtract_background(bead_image, "mean", factor=1.25, floor=0.1)
+    np.testing.assert_array_equal(viewer.layers[-1].data, expected)
+    hand.widget.method.value = "top_hat"
+    assert hand.widget.voxel_size.field.native.isVisibleTo(hand.widget)
+
+
+def test_a_synthetic_psf_takes_over_what_the_image_says(viewer, open_widget, bead_image):
+    optics = {"na": 1.2, "wavelength": 0.6, "n_immersion": 1.333}
+    metadata = {KEY: {"role": "image", "optics": optics}}
+    viewer.add_image(bead_image, name="cells", metadata=metadata, **UM)
+    hand = open_widget("Synthetic PSF")
+    hand.widget.size.value = "11 × 65 × 65"
+    hand.run()
+    layer = viewer.layers["PSF Gibson–Lanni 1.2 water"]
+    expected = make_psf("gibson_lanni", shape=(11, 65, 65), spacing=SPACING, **optics)
+    np.testing.assert_array_equal(layer.data, expected.data)
+    hand.widget.size.value = "65 × 65"
+    hand.widget.model.value = "born_wolf"
+    hand.run()
+    expected = make_psf("born_wolf", shape=(65, 65), spacing=SPACING[1:], **optics)
+    np.testing.assert_array_equal(viewer.layers["PSF Born–Wolf 1.2 water"].data, expected.data)
+
+
+def test_a_synthetic_psf_without_any_image(viewer, open_widget, said):
+    hand = open_widget("Synthetic PSF")
+    hand.widget.size.value = "9 × 33"
+    hand.click()
+    assert "no voxel size" in said()[-1]
+    hand.widget.voxel_size.field.value = "0.1 × 0.1"
+    hand.run()
+    assert viewer.layers[0].data.shape == (9, 33)
+    hand.widget.size.value = "large"
+    hand.click()
+    assert "not understood" in said()[-1]
