@@ -79,7 +79,7 @@ def _fibres(shape: Shape, spacing: Floats, foot: Floats, rng: np.random.Generato
     path[..., 0] += foot[0]
     brightness = np.broadcast_to(rng.uniform(0.4, 1.0, number), path.shape[:2])
     lines = draw.deposit(shape, path.reshape(-1, 3) / spacing, brightness.ravel())
-    bundles: Floats = scipy.ndimage.gaussian_filter(lines, 0.07 / spacing)
+    bundles: Floats = scipy.ndimage.gaussian_filter(lines, (0.14, 0.07, 0.07) / spacing)
     return bundles
 
 

@@ -1,0 +1,257 @@
+"""Commands about beads and point-spread functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from napari_deconv.beads import METHODS, Beads, Rejection, detect_beads
+from napari_deconv.cli.shell import (
+    CHANNEL,
+    ENGINE,
+    OUTPUT,
+    SPACING,
+    Command,
+    Numbers,
+    check_output,
+    detail,
+    micrometres,
+    options,
+    progress,
+    read_input,
+    report,
+    spacing_of,
+)  # fmt: skip
+from napari_deconv.files import IMAGE_SUFFIXES
+from napari_deconv.psf.distill import DISTILLING, distill_psf
+from napari_deconv.psf.measure import PsfReport, measure_psf
+from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.psf import Psf
+
+__all__ = ["beads", "distill", "measure", "psf"]
+
+_PATH = click.Path(path_type=Path)
+_RULES = tuple(field.name for field in fields(Rejection) if field.type == "bool")
+_OPTICS = (
+    ("na", "Numerical aperture."),
+    ("wavelength", "Emission wavelength in vacuum, µm."),
+    ("immersion", "Refractive index of the immersion medium. [default: 1.515]"),
+    ("sample", "Refractive index of the specimen. [default: that of the immersion medium]"),
+    ("glass", "Refractive index of the cover slip. [default: 1.515]"),
+    ("depth", "Depth below the cover slip, µm. [default: 0]"),
+    ("glass-thickness", "Thickness of the cover slip, µm. [default: 170]"),
+    ("glass-thickness-design", "Thickness that the objective is corrected for, µm."),
+    ("working-distance", "Immersion layer that the objective is corrected for, µm. [default: 150]"),
+)
+
+_DETECTION = (
+    click.option("-d", "--bead-diameter", type=float, default=0.0, show_default=True, help="µm."),
+    click.option("-m", "--detection", type=click.Choice(METHODS), default="dog", show_default=True,
+                 help="How beads are found."),
+    click.option("-t", "--threshold", type=float, help="Grey value, instead of an automatic one."),
+    click.option("--keep", type=click.Choice(_RULES), multiple=True,
+                 help="Do not reject beads for this reason; may be given several times."),
+)  # fmt: skip
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "napari-deconv beads beads.tif --spacing 0.3,0.108,0.108 -o beads.csv",
+        "napari-deconv beads beads.tif --keep neighbour --keep brightness -o beads.csv",
+    ],
+)
+@click.argument("image", type=_PATH)
+@options(
+    click.option("-o", "--output", type=_PATH, required=True, help="CSV file to write."),
+    *_DETECTION,
+    click.option("--fwhm", type=Numbers("z,y,x"),
+                 help="Expected width of a point in µm, instead of the measured one."),
+    SPACING,
+    CHANNEL,
+    ENGINE,
+)  # fmt: skip
+def beads(
+    image: Path,
+    output: Path,
+    detection: str,
+    keep: tuple[str, ...],
+    fwhm: tuple[float, ...] | None,
+    spacing: tuple[float, ...] | None,
+    channel: int | None,
+    **parameters: Any,
+) -> None:
+    """Find the beads of IMAGE, measure them, and say which can be trusted.
+
+    The table has a row a bead: position, flux, FWHM, R², and "accepted" or the reason against it.
+    """
+    check_output(output, [image], (".csv",))
+    source = read_input(image, spacing, channel)
+    with progress("beads") as callback:
+        found = detect_beads(
+            source.data, spacing=spacing_of(source, image), method=detection, fwhm=fwhm,
+            reject=_rules(keep), callback=callback, **parameters,
+        )  # fmt: skip
+    found.to_csv(output)
+    _report_beads(found)
+    report(f"Wrote {output}.")
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "napari-deconv distill beads.tif --bead-diameter 0.2 -o psf.ome.tif",
+        "napari-deconv distill beads.tif --method average --shape 41,65,65 -o psf.ome.tif",
+    ],
+)
+@click.argument("image", type=_PATH)
+@options(
+    OUTPUT,
+    click.option("--method", type=click.Choice(DISTILLING), default=DISTILLING[0],
+                 show_default=True, help="How beads become a PSF."),
+    click.option("-n", "--iterations", type=int, help="[default: 50, centroids 200]"),
+    click.option("--shape", type=Numbers("z,y,x", int), help="Voxels of the PSF."),
+    click.option("-b", "--background", type=float, help="Grey value, instead of an automatic one."),
+    *_DETECTION,
+    SPACING,
+    CHANNEL,
+    ENGINE,
+)  # fmt: skip
+def distill(
+    image: Path,
+    output: Path,
+    method: str,
+    bead_diameter: float,
+    detection: str,
+    threshold: float | None,
+    keep: tuple[str, ...],
+    spacing: tuple[float, ...] | None,
+    channel: int | None,
+    engine: str,
+    **parameters: Any,
+) -> None:
+    """Distil the PSF from the beads of IMAGE."""
+    check_output(output, [image], IMAGE_SUFFIXES)
+    source = read_input(image, spacing, channel)
+    voxel = spacing_of(source, image)
+    found = None
+    if method != "centroids":
+        with progress("beads") as callback:
+            found = detect_beads(
+                source.data, spacing=voxel, method=detection, threshold=threshold,
+                bead_diameter=bead_diameter, reject=_rules(keep), engine=engine, callback=callback,
+            )  # fmt: skip
+        _report_beads(found)
+    given: dict[str, Any] = {"method": method, **parameters}
+    with progress("distill") as callback:
+        distilled = distill_psf(
+            source.data, found, spacing=voxel, bead_diameter=bead_diameter, engine=engine,
+            callback=callback, **given,
+        )  # fmt: skip
+    _save(replace(distilled, metadata=distilled.metadata | {"input": image.name}), output)
+
+
+def _add_optics(command: Any) -> Any:
+    for name, text in reversed(_OPTICS):
+        command = click.option(f"--{name}", type=float, help=text)(command)
+    return command
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "napari-deconv psf gibson_lanni --na 1.4 --immersion 1.515 --wavelength 0.52 \\",
+        "    --spacing 0.2,0.08,0.08 --shape 65,129,129 -o psf.ome.tif",
+        "napari-deconv psf gaussian --fwhm 0.5,0.2,0.2 --spacing 0.1,0.05,0.05 \\",
+        "    --shape 31,31,31 -o psf.ome.tif",
+    ],
+)
+@click.argument("model", type=click.Choice(["gaussian", "lorentzian", "born_wolf", "gibson_lanni"]))
+@options(
+    OUTPUT,
+    click.option("--shape", type=Numbers("z,y,x", int), required=True, help="Voxels."),
+    click.option("-s", "--spacing", type=Numbers("z,y,x"), required=True, help="Voxel size in µm."),
+    _add_optics,
+    click.option("--fwhm", type=Numbers("z,y,x"), help="Of gaussian and lorentzian, µm."),
+    click.option("--centre", type=click.Choice(["best_focus", "paraxial", "none"]),
+                 default="best_focus", show_default=True, help="What the middle plane shows."),
+    click.option("--no-pixel-integration", is_flag=True,
+                 help="Sample at the pixels' centres instead of integrating over their area."),
+    ENGINE,
+)  # fmt: skip
+def psf(
+    model: str,
+    output: Path,
+    immersion: float | None,
+    sample: float | None,
+    glass: float | None,
+    depth: float | None,
+    no_pixel_integration: bool,
+    **parameters: Any,
+) -> None:
+    """Make a synthetic PSF from MODEL."""
+    check_output(output, [], IMAGE_SUFFIXES)
+    made = make_psf(
+        model,  # type: ignore[arg-type]  # the choices are the model's names
+        n_immersion=immersion, n_sample=sample, n_glass=glass, depth=depth or 0.0,
+        pixel_integration=not no_pixel_integration, **parameters,
+    )  # fmt: skip
+    _save(made, output)
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "napari-deconv measure psf.ome.tif",
+        "napari-deconv measure psf.tif --spacing 0.3,0.13,0.13 --json",
+    ],
+)
+@click.argument("psf", type=_PATH)
+@options(SPACING, click.option("--json", "as_json", is_flag=True, help="Print JSON."))
+def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool) -> None:
+    """Measure the widths and the symmetry of PSF."""
+    source = read_input(psf, spacing)
+    voxel = spacing_of(source, psf)
+    measured = measure_psf(Psf(source.data, voxel))
+    if as_json:
+        click.echo(json.dumps({"file": str(psf), "spacing": voxel, **measured.to_dict()}, indent=2))
+        return
+    rows = (
+        ("FWHM of a Gaussian, µm", measured.fwhm),
+        ("FWHM, half maximum, µm", measured.fwhm_half_maximum),
+        ("R² of the Gaussian", measured.r_squared),
+        ("centre, voxels", measured.centre),
+    )
+    click.echo(" " * 24 + "".join(f"{axis:>9}" for axis in "zyx"[-len(voxel) :]))
+    for name, values in rows:
+        click.echo(f"{name:24}" + "".join(f"{value:9.3f}" for value in values))
+    click.echo(f"asymmetry x/y − 1       {measured.asymmetry:9.3f}")
+    click.echo(f"flux outside of 3 FWHM  {measured.flux_outside:9.3f}")
+
+
+def _rules(keep: tuple[str, ...]) -> Rejection:
+    return Rejection(**dict.fromkeys(keep, False))  # type: ignore[arg-type]  # names of switches
+
+
+def _report_beads(found: Beads) -> None:
+    """Say how many beads there are, and how wide the accepted ones are."""
+    counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
+    report(f"{len(found)} beads: {counts}.")
+    if found.accepted.any():
+        width = micrometres(np.median(found.fwhm[found.accepted], axis=0).tolist())
+        report(f"Median FWHM of the accepted: {width}.")
+    detail(found.to_dataframe().to_string())
+
+
+def _save(made: Psf, output: Path) -> None:
+    made.save(output)
+    report(f"Wrote {output}: {_summary(measure_psf(made))}")
+
+
+def _summary(measured: PsfReport) -> str:
+    return f"FWHM {micrometres(measured.fwhm)}."

@@ -1,0 +1,284 @@
+"""What all commands share: errors and warnings in one line, progress, options, voxel sizes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from napari_deconv._progress import Callback, Progress
+from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.files import Image, check_target, read_image
+
+__all__ = [
+    "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "Numbers", "check_output",
+    "detail", "micrometres", "options", "progress", "read_input", "report", "spacing_of",
+]  # fmt: skip
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+_QUIET = "napari_deconv.quiet"
+
+_log = logging.getLogger("napari_deconv")
+_LOGGERS = (_log, logging.getLogger("tifffile"))
+
+
+class _WithExamples:
+    """A command whose help ends with examples, line by line as they are written."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+class Command(_WithExamples, click.Command):
+    """A command with examples."""
+
+
+class Group(_WithExamples, click.Group):
+    """A group of commands whose errors are one line on stderr.
+
+    Bad input exits with 2, Ctrl-C with 130; neither leaves a partial file.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line and exit."""
+        code = 0
+        try:
+            with _one_line_warnings(), _quiet_logging():
+                code = self._run(*args, **extra)
+        except (KeyboardInterrupt, click.Abort):
+            code = _fail("interrupted, nothing was written", _INTERRUPTED)
+        sys.exit(code)
+
+    def _run(self, *args: Any, **extra: Any) -> int:
+        try:
+            return super().main(*args, **extra | {"standalone_mode": False}) or 0
+        except click.exceptions.NoArgsIsHelpError as usage:
+            usage.show()
+        except (click.ClickException, DeconvError, MemoryError) as error:
+            _log.debug("Where the error comes from:", exc_info=True)
+            _fail(_message(error), _BAD_INPUT)
+        return _BAD_INPUT
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DeconvWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """Let loggers say something only after -v has set their level."""
+    handler = logging.StreamHandler()
+    for logger in _LOGGERS:
+        logger.addHandler(handler)
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger in _LOGGERS:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"Out of memory ({error}): crop the image, or use a machine with more."
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    return " ".join(text.split())
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+# -- options -------------------------------------------------------------------------------------
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers separated by commas, (z, y, x) or (y, x), or one for all axes."""
+
+    def __init__(self, name: str, kind: Callable[[str], float] = float) -> None:
+        """Read each number with `kind`; `name` describes the value in the help."""
+        self.name = name
+        self.kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Split at commas."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.kind(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not numbers separated by commas ({self.name}).", param, ctx)
+
+
+SPACING = click.option(
+    "-s", "--spacing", type=Numbers("z,y,x"), help="Voxel size in µm, instead of the file's."
+)
+OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write."
+)
+CHANNEL = click.option(
+    "-c", "--channel", type=int, help="Take only this channel of the file, counted from 0."
+)
+ENGINE = click.option(
+    "-e", "--engine", default="auto", show_default=True, metavar="DEVICE",
+    help="auto, cpu, opencl or opencl:NAME; see napari-deconv devices.",
+)  # fmt: skip
+
+
+def _verbosity(command: Function) -> Function:
+    """Add -v and -q, which `report` and `progress` follow."""
+
+    def be_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[_QUIET] = value
+
+    def be_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
+        for logger in _LOGGERS if value else ():
+            logger.setLevel(logging.DEBUG)
+
+    quiet = click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=be_quiet,
+        help="Print errors and warnings only.",
+    )  # fmt: skip
+    verbose = click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=be_verbose,
+        help="Say more, and show where errors come from.",
+    )  # fmt: skip
+    return verbose(quiet(command))
+
+
+def options(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Apply options so that they are listed in this order, then -v and -q."""
+
+    def decorate(command: Function) -> Function:
+        command = _verbosity(command)
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+# -- talking -------------------------------------------------------------------------------------
+
+
+def report(message: str) -> None:
+    """Print a line on stdout unless -q was given."""
+    if not _is_quiet():
+        click.echo(message)
+
+
+def detail(message: str) -> None:
+    """Print a line on stderr if -v was given."""
+    _log.debug(message)
+
+
+def _is_quiet() -> bool:
+    return bool(click.get_current_context().meta.get(_QUIET))
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callback]:
+    """Show a bar on stderr while the block runs, if that is a terminal.
+
+    Parameters
+    ----------
+    description : str
+        What is going on.
+
+    Yields
+    ------
+    callable
+        To be passed as ``callback=``.
+    """
+    # None hides the bar where stderr is no terminal
+    hidden = _is_quiet() or None
+    with tqdm(desc=description, file=sys.stderr, disable=hidden, leave=False) as bar:
+
+        def show(state: Progress) -> None:
+            bar.total = state.iterations
+            bar.update(state.iteration - bar.n)
+
+        yield show
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def check_output(output: Path, inputs: Sequence[Path], suffixes: Sequence[str]) -> None:
+    """Raise `DeconvError` before the work is done if its result cannot be written.
+
+    Parameters
+    ----------
+    output : Path
+        File to write.
+    inputs : sequence of Path
+        Files that must not be overwritten.
+    suffixes : sequence of str
+        Endings that `output` may have.
+    """
+    check_target(output, suffixes)
+    if any(output.resolve() == path.resolve() for path in inputs):
+        raise DeconvError(f"{output} is the input: choose another name for the output.")
+
+
+def read_input(path: Path, spacing: tuple[float, ...] | None, channel: int | None = None) -> Image:
+    """Read an image, or one of its channels, counted from 0."""
+    image = read_image(path, spacing)
+    size = "unknown" if image.spacing is None else micrometres(image.spacing)
+    detail(f"{path}: {image.axes} {image.data.shape} {image.data.dtype}, voxel size {size}")
+    if channel is None:
+        return image
+    axis = image.axes.find("C")
+    if axis < 0 or not 0 <= channel < image.data.shape[axis]:
+        count = 1 if axis < 0 else image.data.shape[axis]
+        raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
+    return replace(
+        image,
+        data=image.data.take(channel, axis),
+        axes=image.axes.replace("C", ""),
+        channels=image.channels[channel : channel + 1],
+    )
+
+
+def spacing_of(image: Image, path: Path, option: str = "--spacing") -> tuple[float, ...]:
+    """Give the voxel size, which is never guessed."""
+    if image.spacing is None:
+        raise DeconvError(
+            f"{path} has no voxel size: give it with {option} z,y,x in µm; "
+            "it is in the microscope's metadata."
+        )
+    return image.spacing
+
+
+def micrometres(lengths: Sequence[float]) -> str:
+    """Write lengths as people do: 0.30 × 0.108 × 0.108 µm."""
+    return " × ".join(f"{length:.3g}" for length in lengths) + " µm"
