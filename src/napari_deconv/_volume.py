@@ -115,13 +115,14 @@ class Volume:
         y, b, m = (engine.asarray(part) for part in (data, offset, counted))
         self.observation = Observation(y, b, m, _FLOOR)
 
-    def _surrounded(self, data: Float, offset: Float, boundary: str) -> Float:
+    def _surrounded(self, data: Float, offset: Float, boundary: str) -> npt.NDArray[Any]:
         grid = self.model.grid
         if boundary == "reflect":
             return extend(data, grid, "reflect")
-        if offset.size == 1:
-            return extend(data - offset, grid, "zero") + offset
-        return extend(data - offset, grid, "zero") + extend(offset, grid, "reflect")
+        around = offset if offset.size == 1 else extend(offset, grid, "reflect")
+        light = extend(data - offset, grid, "zero")
+        light += around
+        return light
 
     def start(self, initial: npt.NDArray[Any] | None, acceleration: str | None) -> Position:
         """Start flat, or from an estimate (z, y, x) in the image's units."""
@@ -130,9 +131,7 @@ class Volume:
         if initial is not None:
             inside = tuple(slice(size) for size in self.shape)
             values[inside] = np.maximum(initial / self.scale, _FLOOR)
-        x = engine.asarray(values)
-        method = make_acceleration(acceleration, engine)
-        return Position(x, method.start(x), method)
+        return Position(engine.asarray(values), make_acceleration(acceleration, engine))
 
     def read(self, estimate: Array) -> Float:
         """Read an estimate back: (z, y, x) of the image's shape, in its units."""

@@ -143,7 +143,7 @@ class CpuEngine:
     def inverse(self, spectrum: Spectrum, otf: Spectrum, epsilon: float) -> None:
         def work(slab: Slab) -> None:
             h = otf[slab] + np.float32(epsilon)
-            usable = h.real**2 + h.imag**2 >= np.float32(epsilon) ** 2
+            usable = h.real**2 + h.imag**2 >= np.float32(epsilon / 2) ** 2
             spectrum[slab] *= np.divide(1, h, out=np.zeros_like(h), where=usable)
 
         self._each(work, spectrum.shape)

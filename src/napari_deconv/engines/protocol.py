@@ -116,7 +116,7 @@ class Engine(Protocol):
         ...
 
     def inverse(self, spectrum: Array, otf: Array, epsilon: float) -> None:
-        """S ← S/(H + ε), 0 where |H + ε| < ε so that the gain never exceeds 1/ε."""
+        """S ← S/(H + ε), 0 where |H + ε| < ε/2 so that the gain never exceeds 2/ε."""
         ...
 
     # -- Richardson–Lucy ---------------------------------------------------------------------

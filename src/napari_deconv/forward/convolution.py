@@ -88,7 +88,7 @@ class Convolution:
         self.engine.irfft_into(self._spectrum, out)
 
     def filter_inverse(self, data: Array, epsilon: float, out: Array) -> None:
-        """Filter inversely: F⁻¹[F y/(OTF + ε)], no frequency amplified more than 1/ε times."""
+        """Filter inversely: F⁻¹[F y/(OTF + ε)], no frequency amplified more than 2/ε times."""
         self.engine.rfft_into(data, self._spectrum)
         self.engine.inverse(self._spectrum, self.otf, epsilon)
         self.engine.irfft_into(self._spectrum, out)

@@ -72,9 +72,8 @@ def solve_psf(
     model = Convolution(engine, kernel)
     volume = Volume(model, image, background, mask, "padded")
     support = centred_at_origin(np.ones(shape, np.float32), grid)
-    x = engine.asarray(support / support.sum())
-    method = make_acceleration(acceleration, engine)
-    position = Position(x, method.start(x), method)
+    start = engine.asarray(support / support.sum())
+    position = Position(start, make_acceleration(acceleration, engine))
 
     def read() -> Float:
         estimate = np.roll(engine.to_numpy(position.estimate), [n // 2 for n in shape], (0, 1, 2))

@@ -41,4 +41,4 @@ def load_position(checkpoint: Checkpoint, acceleration: str | None, engine: Engi
     recalled.recall(memory)
     x = engine.asarray(checkpoint["estimate"])
     guess = x if checkpoint["guess"] is None else engine.asarray(checkpoint["guess"])
-    return Position(x, guess, recalled, checkpoint["iteration"], checkpoint["divergence"])
+    return Position(x, recalled, guess, checkpoint["iteration"], checkpoint["divergence"])

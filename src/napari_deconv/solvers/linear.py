@@ -37,7 +37,7 @@ def wiener(model: Convolution, data: Array, weight: float) -> Array:
 
 
 def inverse(model: Convolution, data: Array, epsilon: float) -> Array:
-    """Filter with 1/(H + ε), 0 where |H + ε| < ε: the toy that shows what noise does.
+    """Filter with 1/(H + ε), 0 where |H + ε| < ε/2: the toy that shows what noise does.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def inverse(model: Convolution, data: Array, epsilon: float) -> Array:
     data : Array
         Recorded image on the model's grid, background subtracted.
     epsilon : float
-        ε; no frequency is amplified more than 1/ε times.
+        ε; no frequency is amplified more than 2/ε times.
 
     Returns
     -------

@@ -25,10 +25,10 @@ class Position:
     ----------
     estimate : Array
         x on the model's grid.
-    guess : Array
-        p, where the next step starts from.
     acceleration : Acceleration
         How p follows from the estimates.
+    guess : Array or None
+        p, where the next step starts from; None before the first.
     iteration : int
         Steps done.
     divergence : float
@@ -36,8 +36,8 @@ class Position:
     """
 
     estimate: Array
-    guess: Array
     acceleration: Acceleration
+    guess: Array | None = None
     iteration: int = 0
     divergence: float = nan
 
@@ -77,6 +77,10 @@ def richardson_lucy(
     engine, data, background = model.engine, observation.data, observation.background
     mask, floor = observation.mask, observation.floor
     normalization = _normalization(model, observation)
+    if position.guess is None:
+        # x·N/N: what sends no light into the data is 0 from the start.
+        engine.update(position.estimate, normalization, normalization)
+        position.guess = position.acceleration.start(position.estimate)
     work = engine.full(model.grid, 0.0)
     for _ in range(iterations):
         p = position.guess

@@ -27,13 +27,13 @@ __kernel void wiener(__global float2 *spectrum, __global const float2 *otf,
     spectrum[i] = power > 0.0f ? times(spectrum[i], conjugate(h)) / power : (float2)(0.0f);
 }
 
-// S / (H + ε), 0 where |H + ε| < ε
+// S / (H + ε), 0 where |H + ε| < ε/2
 __kernel void inverse(__global float2 *spectrum, __global const float2 *otf, const float epsilon,
                       const int n) {
     const int i = get_global_id(0);
     if (i >= n) return;
     const float2 h = otf[i] + (float2)(epsilon, 0.0f);
     const float power = dot(h, h);
-    spectrum[i] = power >= epsilon * epsilon ? times(spectrum[i], conjugate(h)) / power
+    spectrum[i] = power >= 0.25f * epsilon * epsilon ? times(spectrum[i], conjugate(h)) / power
                                              : (float2)(0.0f);
 }
