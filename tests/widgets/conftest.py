@@ -81,7 +81,7 @@ def slowly(monkeypatch):
     report = Worker._report
 
     def slow(self, progress):
-        time.sleep(0.1)
+        time.sleep(0.05)
         report(self, progress)
 
     monkeypatch.setattr(Worker, "_report", slow)

@@ -7,7 +7,7 @@ import pytest
 from hand import SPACING, blob
 
 from napari_deconv.background import subtract_background
-from napari_deconv.beads import detect_beads, threshold_beads
+from napari_deconv.beads import Rejection, detect_beads, threshold_beads
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
@@ -102,27 +102,25 @@ def test_the_newest_psf_is_chosen_and_results_are_not(viewer, deconvolution, psf
     assert widget.psf.value is None or widget.psf.value.name == "PSF"
 
 
-def test_without_a_psf_it_says_what_to_do(viewer, open_widget, said, bead_image):
+def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
     viewer.add_image(bead_image, name="cells", **UM)
     hand = open_widget("Deconvolution")
-    assert hand.widget.psf.value is None
+    widget = hand.widget
+    widget.iterations.value = 2
+    assert widget.psf.value is None
     hand.click()
     assert said()[-1].startswith("No PSF is chosen")
 
-
-def test_a_psf_of_other_voxels_is_resampled_and_said(viewer, deconvolution, said, psf_array):
     viewer.add_image(psf_array, name="PSF 2", scale=(0.2, 0.08, 0.08), units=("µm",) * 3)
-    deconvolution.run()
+    assert shown(widget, "psf_note") == [False]
+    hand.run()
     assert any("resampled" in message for message in said())
 
-
-def test_a_psf_without_voxels_is_taken_in_those_of_the_image(viewer, deconvolution, psf_array):
-    widget = deconvolution.widget
-    assert shown(widget, "psf_note") == [False]
     viewer.add_image(psf_array, name="bare PSF")
     assert shown(widget, "psf_note") == [True]
-    deconvolution.run()
-    assert viewer.layers[-1].metadata[KEY]["operation"] == "deconvolve"
+    hand.run()
+    expected = deconvolve(bead_image, psf_array, spacing=SPACING, iterations=2)
+    np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)
 
 
 def test_channels_and_times_are_looped_over(viewer, deconvolution, bead_image):
@@ -160,17 +158,6 @@ def beads(viewer, open_widget, bead_image):
     return hand
 
 
-def test_points_tell_what_was_found(viewer, beads, bead_image):
-    layer = viewer.layers["beads · beads"]
-    expected = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.1)
-    np.testing.assert_array_equal(layer.data, expected.positions)
-    assert list(layer.features["status"]) == list(expected.status)
-    beads.widget.rules["edge"].value = False
-    beads.widget.fwhm.value = 0.3
-    beads.run()
-    assert "beads accepted" in beads.widget.result_line.text()
-
-
 def test_points_are_coloured_by_reason(viewer, beads, bead_image):
     image = bead_image + 1000 * blob(bead_image.shape, (12, 36, 44))
     viewer.add_image(image, name="doublet", **UM)
@@ -187,16 +174,29 @@ def test_points_are_coloured_by_reason(viewer, beads, bead_image):
     assert (layer.features["reason"][~accepted] == layer.features["status"][~accepted]).all()
 
 
-def test_labels_are_the_regions_of_the_threshold(viewer, beads, bead_image):
-    beads.widget.method.value = "manual"
-    beads.widget.threshold.value = 700
+def test_points_and_labels_are_those_of_the_api(viewer, beads, bead_image):
+    layer = viewer.layers["beads · beads"]
+    expected = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.1)
+    np.testing.assert_array_equal(layer.data, expected.positions)
+    assert list(layer.features["status"]) == list(expected.status)
+
+    widget = beads.widget
+    widget.method.value = "manual"
+    widget.threshold.value = 700
+    widget.fwhm.value = 0.3
+    widget.rules["edge"].value = False
     beads.run()
     labels = viewer.layers["beads · Manual threshold"]
     np.testing.assert_array_equal(labels.data, threshold_beads(bead_image, "manual", value=700))
     np.testing.assert_array_equal(labels.translate, (1, 2, 3))
+    expected = detect_beads(
+        bead_image, spacing=SPACING, bead_diameter=0.1, method="manual", threshold=700, fwhm=0.3,
+        reject=Rejection(edge=False),
+    )  # fmt: skip
+    assert list(viewer.layers[-1].features["status"]) == list(expected.status)
 
 
-def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget):
+def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said):
     points = viewer.layers["beads · beads"]
     hand = open_widget("PSF distilling")
     widget = hand.widget
@@ -212,11 +212,8 @@ def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget):
     centre = tuple(n // 2 for n in psf.data.shape)
     assert np.unravel_index(psf.data.argmax(), psf.data.shape) == centre
 
-
-def test_points_that_were_not_measured_are_refused(viewer, beads, open_widget, said):
     viewer.add_points(np.full((3, 3), 12.0), name="clicks", **UM)
-    hand = open_widget("PSF distilling")
-    hand.widget.beads.value = viewer.layers["clicks"].__wrapped__
+    widget.beads.value = viewer.layers["clicks"].__wrapped__
     hand.click()
     assert "“clicks” holds no measured beads" in said()[-1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -116,15 +116,15 @@ class BackgroundWidget(OperationWidget):
             **parameters,
         )
 
-    def _show(self, result: Any) -> str:
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         data, recipe = result
         estimate = recipe["operation"] == "estimate_background"
         if np.size(data) < np.prod(self._shape):
             levels = ", ".join(f"{level:.4g}" for level in np.ravel(data))
-            return f"The background is {levels}."
+            return f"The background is {levels}.", recipe
         options = on_source(
             self._source, "background estimate" if estimate else "background", recipe, "result"
         )
         self._viewer.add_image(data.reshape(self._shape), **options)
         what = "The background" if estimate else "The image without its background"
-        return f"{what} is a new layer (device: {recipe['engine']})."
+        return f"{what} is a new layer.", recipe

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import CheckBox, ComboBox, Label
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
@@ -93,8 +93,8 @@ class OperationWidget(QWidget):
         """Read the fields and layers; return what to call with ``callback=`` in the thread."""
         raise NotImplementedError
 
-    def _show(self, result: Any) -> str:
-        """Add the layers of a result; return the line that is shown about it."""
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
+        """Add the layers of a result; return a line about it, and the recipe."""
         raise NotImplementedError
 
     def _applies(self) -> dict[ValueWidget, bool]:
@@ -148,7 +148,7 @@ class OperationWidget(QWidget):
         self._arrange()
 
     def _add_row(self, form: QFormLayout, field: ValueWidget) -> None:
-        if isinstance(field, CheckBox):
+        if isinstance(field, CheckBox | Label):
             self._rows[field] = None
             form.addRow(field.native)
         else:
@@ -286,8 +286,11 @@ class OperationWidget(QWidget):
 
     def _returned(self, result: Any) -> None:
         # The viewer or the dock may have closed since the worker sent it.
-        if not self._worker.abort_requested:
-            self.result_line.setText(self._show(result))
+        if self._worker.abort_requested:
+            return
+        line, recipe = self._show(result)
+        seconds = time.perf_counter() - self._started
+        self.result_line.setText(f"{line} {seconds:.1f} s on {recipe['engine']}.")
 
     def _aborted(self) -> None:
         self.result_line.setText("Cancelled.")

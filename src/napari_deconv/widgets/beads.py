@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class BeadsWidget(OperationWidget):
             device=self.device.value,
         )
 
-    def _show(self, result: Any) -> str:
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         labels, beads, recipe = result
         if labels is not None:
             self._viewer.add_labels(
@@ -108,7 +108,7 @@ class BeadsWidget(OperationWidget):
         # Points show in their own plane only: go to the one in the midst of them.
         middle = self._source.data_to_world(np.median(beads.positions, axis=0))
         self._viewer.dims.set_point(range(len(middle)), middle)
-        return _summary(beads)
+        return _summary(beads), recipe
 
 
 def _detect(

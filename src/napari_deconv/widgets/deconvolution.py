@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class DeconvolutionWidget(OperationWidget):
             "PSF", "How the microscope shows a point. Another voxel size is resampled.",
             none="choose one",
         )  # fmt: skip
-        self.psf_note = note(orange("No voxel size: taken to be the image's."))
+        self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
         self.method = choice(
             "Method",
             _METHODS,
@@ -166,7 +166,7 @@ class DeconvolutionWidget(OperationWidget):
         super()._finished()
         self.go_on_button.setVisible(self._last is not None)
 
-    def _show(self, result: Deconvolution) -> str:
+    def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
         method = result.recipe["parameters"]["method"]
         iterative = method == "richardson_lucy"
         short = f"{_SHORT[method]} {result.iterations}" if iterative else _SHORT[method]
@@ -178,7 +178,8 @@ class DeconvolutionWidget(OperationWidget):
             self._layer.metadata = options["metadata"]
             self._layer.reset_contrast_limits("data")
         self._last = result if iterative else None
-        return f"{result.stop_reason}; background {_levels(result.background)}."
+        line = f"{result.stop_reason}, background {_levels(result.background)}."
+        return line, result.recipe
 
 
 def _deconvolve(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["DistillWidget"]
 
 _METHODS = [
-    ("Reverse deconvolution", "reverse"),
+    ("Reverse", "reverse"),
     ("Average", "average"),
-    ("Centroids (tutorial)", "centroids"),
+    ("Centroids", "centroids"),
 ]
 
 
@@ -59,8 +59,8 @@ class DistillWidget(OperationWidget):
         self.method = choice(
             "Method",
             _METHODS,
-            "Reverse deconvolution takes out the beads' size and separates neighbours; the average "
-            "keeps both. Centroids is the bead tutorial's recipe and gives a broader PSF.",
+            "Reverse solves for the PSF: it takes out the beads' size and separates neighbours; "
+            "the average keeps both. Centroids is the bead tutorial's recipe; its PSF is broader.",
         )
         self.iterations = integer(
             "Iterations", 50, "More is sharper, until the noise turns into grains."
@@ -114,10 +114,10 @@ class DistillWidget(OperationWidget):
             engine=self.device.value,
         )
 
-    def _show(self, result: Any) -> str:
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         psf, line = result
         self._show_psf(psf, f"PSF ({self._source.name})", psf.metadata, self._source)
-        return line
+        return line, psf.metadata
 
 
 def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:

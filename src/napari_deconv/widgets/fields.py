@@ -199,9 +199,9 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
     if layer is None:
         return ""
     if found is None:
-        return "The layer has no voxel size: enter it here."
+        return "The layer has no voxel size: enter it."
     if not spacing_is_certain(layer):
-        return "The layer's scale has no unit: check that this is in µm."
+        return "The layer's scale has no unit: are these µm?"
     return ""
 
 

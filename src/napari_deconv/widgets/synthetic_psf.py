@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +158,7 @@ class SyntheticPsfWidget(OperationWidget):
             **parameters,
         )
 
-    def _show(self, result: Any) -> str:
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         psf, recipe = result
         name = f"PSF {_MODELS[psf.metadata['model']]}"
         if "na" in psf.metadata:
@@ -166,7 +166,7 @@ class SyntheticPsfWidget(OperationWidget):
         self._show_psf(psf, name, recipe, self._source)
         shift = psf.metadata.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
-        return f"The PSF is a new layer.{moved}"
+        return f"The PSF is a new layer.{moved}", recipe
 
 
 def _make(callback: Callback, **parameters: Any) -> Any:
