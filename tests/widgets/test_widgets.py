@@ -39,7 +39,7 @@ def test_deconvolution_is_that_of_the_api(viewer, deconvolution, bead_image, psf
     widget.total_variation.value = True
     widget.weight.value = 0.01
     widget.background.value = "value"
-    widget.background_value.value = 90
+    widget.background_value.value = "90"
     widget.boundary.value = "reflect"
     deconvolution.run()
     expected = deconvolve(
@@ -182,15 +182,16 @@ def test_points_and_labels_are_those_of_the_api(viewer, beads, bead_image):
 
     widget = beads.widget
     widget.method.value = "manual"
-    widget.threshold.value = 700
-    widget.fwhm.value = 0.3
+    widget.threshold.value = "700"
+    widget.fwhm.value = "0.8 × 0.3 × 0.3"
     widget.rules["edge"].value = False
     beads.run()
     labels = viewer.layers["beads · Manual threshold"]
     np.testing.assert_array_equal(labels.data, threshold_beads(bead_image, "manual", value=700))
     np.testing.assert_array_equal(labels.translate, (1, 2, 3))
     expected = detect_beads(
-        bead_image, spacing=SPACING, bead_diameter=0.1, method="manual", threshold=700, fwhm=0.3,
+        bead_image, spacing=SPACING, bead_diameter=0.1, method="manual", threshold=700,
+        fwhm=(0.8, 0.3, 0.3),
         reject=Rejection(edge=False),
     )  # fmt: skip
     assert list(viewer.layers[-1].features["status"]) == list(expected.status)

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.widgets.base import OperationWidget, recorded
-from napari_deconv.widgets.fields import choice, layer_choice, number
+from napari_deconv.widgets.fields import choice, entry, layer_choice, number, read_number
 from napari_deconv.widgets.layers import layer_array, on_source, space_axes
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class BackgroundWidget(OperationWidget):
             "Percentile (%)", 1, "The share of voxels darker than the background.", step=0.1,
             most=100,
         )  # fmt: skip
-        self.value = number(
-            "Value (grey)", 100, "What a dark part of the picture shows.", step=1, least=-1e6
-        )
+        self.value = entry("Value (grey)", "100", "What a dark part of the picture shows.")
         self.radius = number(
             "Radius (µm)", 1, "Larger than the largest object: what is wider is flattened away.",
             step=0.1, least=0.01,
@@ -104,6 +102,8 @@ class BackgroundWidget(OperationWidget):
         parameters = {
             name: getattr(self, name).value for name in fields if applies[getattr(self, name)]
         }
+        if "value" in parameters:
+            parameters["value"] = read_number(parameters["value"])
         if applies[self.voxel_size.field]:
             spacing = self.voxel_size.value(axes)
             parameters["spacing"] = (spacing[0], *spacing) if series else spacing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Label
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -156,6 +156,15 @@ class OperationWidget(QWidget):
             label.setToolTip(field.tooltip)
             form.addRow(label, field.native)
         field.changed.connect(self._arrange)
+        field.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        field.native.installEventFilter(self)
+
+    def eventFilter(self, field: QObject, event: QEvent) -> bool:
+        """Leave the wheel to scrolling: it changes a field only after a click into it."""
+        if event.type() == QEvent.Type.Wheel and not field.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(field, event)
 
     def _arrange(self) -> None:
         """Show the fields that apply, and of those below More only the unfolded ones."""

@@ -11,7 +11,15 @@ import numpy as np
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import get_engine
 from napari_deconv.widgets.base import OperationWidget, recorded
-from napari_deconv.widgets.fields import check, choice, layer_choice, number
+from napari_deconv.widgets.fields import (
+    check,
+    choice,
+    entry,
+    layer_choice,
+    number,
+    read_number,
+    read_numbers,
+)
 from napari_deconv.widgets.layers import layer_array, placement, provenance, space_axes
 from napari_deconv.widgets.points import bead_options
 
@@ -56,17 +64,21 @@ class BeadsWidget(OperationWidget):
             "Spots (difference of Gaussians) finds dim and bright beads alike; a "
             "threshold finds what is brighter than it and adds its regions as labels.",
         )
-        self.threshold = number(
-            "Threshold (grey)", 0, "Higher finds fewer, brighter beads. For spots it is the height "
-            "above the surroundings.", step=1, most=1e9, zero="automatic",
-        )  # fmt: skip
+        self.threshold = entry(
+            "Threshold (grey)",
+            "",
+            "Higher finds fewer, brighter beads. For spots: height above the surroundings.",
+            empty="automatic",
+        )
         self.bead_diameter = number(
             "Bead diameter (µm)", 0.1, "From the label of the beads.", step=0.01, least=0.0
         )
-        self.fwhm = number(
-            "Expected width (µm)", 0, "Width in the plane of what a point looks like: larger "
-            "spots and smaller specks are then passed over.", step=0.01, zero="measured",
-        )  # fmt: skip
+        self.fwhm = entry(
+            "Expected width (µm)",
+            "",
+            "How wide a point looks, z × y × x: larger spots and smaller specks are passed over.",
+            empty="measured",
+        )
         self.rules = {name: check(text, True, tooltip) for name, (text, tooltip) in _RULES.items()}
         main = [self.image, self.voxel_size.field, self.voxel_size.note]
         main += [self.method, self.threshold, self.bead_diameter]
@@ -81,14 +93,14 @@ class BeadsWidget(OperationWidget):
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
         image = layer_array(self._source, "image")
-        uses_threshold = self._applies()[self.threshold] and self.threshold.value
+        threshold = self.threshold.value if self._applies()[self.threshold] else ""
         return partial(
             _detect,
             image,
             method=self.method.value,
-            threshold=self.threshold.value if uses_threshold else None,
+            threshold=read_number(threshold) if threshold else None,
             spacing=self.voxel_size.value(space_axes(self._source)),
-            fwhm=self.fwhm.value or None,
+            fwhm=read_numbers(self.fwhm.value) or None,
             bead_diameter=self.bead_diameter.value,
             reject=Rejection(**{name: field.value for name, field in self.rules.items()}),
             device=self.device.value,

@@ -13,7 +13,17 @@ from qtpy.QtWidgets import QPushButton
 from napari_deconv.deconvolution import Deconvolution, deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import check, choice, integer, layer_choice, note, number, orange
+from napari_deconv.widgets.fields import (
+    check,
+    choice,
+    entry,
+    integer,
+    layer_choice,
+    note,
+    number,
+    orange,
+    read_number,
+)
 from napari_deconv.widgets.layers import layer_array, on_source, space_axes, spacing
 
 if TYPE_CHECKING:
@@ -75,8 +85,8 @@ class DeconvolutionWidget(OperationWidget):
             "Light that does not come from the object. Too little leaves haze, too much eats dim "
             "parts away. Automatic takes the 1st percentile.",
         )
-        self.background_value = number(
-            "Value (grey)", 100, "What a dark part of the picture shows.", step=1, most=1e9
+        self.background_value = entry(
+            "Value (grey)", "100", "What a dark part of the picture shows."
         )
         self._make_more()
         self._last: Deconvolution | None = None
@@ -142,7 +152,7 @@ class DeconvolutionWidget(OperationWidget):
         given["engine"] = self.device.value
         given["background"] = self.background.value
         if self.background.value == "value":
-            given["background"] = self.background_value.value
+            given["background"] = read_number(self.background_value.value)
         if self.method.value == "richardson_lucy":
             given |= {"iterations": self.iterations.value, "acceleration": self.acceleration.value}
             if self.total_variation.value:

@@ -14,11 +14,12 @@ from napari_deconv.psf.measure import measure_psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
     choice,
+    entry,
     integer,
     layer_choice,
     number,
+    read_number,
     read_numbers,
-    whole_numbers,
 )
 from napari_deconv.widgets.layers import layer_array, space_axes
 from napari_deconv.widgets.points import read_beads
@@ -65,7 +66,7 @@ class DistillWidget(OperationWidget):
         self.iterations = integer(
             "Iterations", 50, "More is sharper, until the noise turns into grains."
         )
-        self.size = whole_numbers(
+        self.size = entry(
             "PSF size (voxels)", "", "z × y × x, for example 33 × 65 × 65. Empty: as far as the "
             "beads can be seen.", empty="automatic",
         )  # fmt: skip
@@ -75,8 +76,8 @@ class DistillWidget(OperationWidget):
             "Light that does not come from the beads. Too little leaves haze around the PSF, too "
             "much cuts its halo off.",
         )
-        self.background_value = number(
-            "Value (grey)", 100, "What a dark part of the picture shows.", step=1, most=1e9
+        self.background_value = entry(
+            "Value (grey)", "100", "What a dark part of the picture shows."
         )
         self.method.changed.connect(self._default_iterations)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.beads]
@@ -109,7 +110,7 @@ class DistillWidget(OperationWidget):
             shape=read_numbers(self.size.value, int) or None,
             iterations=self.iterations.value,
             bead_diameter=self.bead_diameter.value,
-            background=self.background_value.value if given else None,
+            background=read_number(self.background_value.value) if given else None,
             method=self.method.value,
             engine=self.device.value,
         )

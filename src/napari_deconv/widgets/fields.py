@@ -29,13 +29,14 @@ __all__ = [
     "VoxelSize",
     "check",
     "choice",
+    "entry",
     "integer",
     "layer_choice",
     "note",
     "number",
     "orange",
+    "read_number",
     "read_numbers",
-    "whole_numbers",
 ]
 
 
@@ -74,8 +75,8 @@ def integer(label: str, value: int, tooltip: str) -> SpinBox:
     return SpinBox(label=label, value=value, tooltip=tooltip, min=1, max=100_000)
 
 
-def whole_numbers(label: str, value: str, tooltip: str, empty: str = "") -> LineEdit:
-    """Ask for several whole numbers, as in ``31 × 129 × 129``; read it with `read_numbers`."""
+def entry(label: str, value: str, tooltip: str, empty: str = "") -> LineEdit:
+    """Ask for one or several numbers of any size; `empty` is shown in grey where there is none."""
     field = LineEdit(label=label, value=value, tooltip=tooltip)
     field.native.setPlaceholderText(empty)
     return field
@@ -91,6 +92,23 @@ def note(text: str = "") -> Label:
     label = Label(label="", value=text)
     label.native.setWordWrap(True)
     return label
+
+
+def read_number(text: str) -> float:
+    """Read one number.
+
+    Raises
+    ------
+    DeconvError
+        If it is none, or not finite.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DeconvError(f"“{text}” is not understood: expected one number.")
+    return value
 
 
 def read_numbers(text: str, kind: type[float] = float) -> tuple[Any, ...]:

@@ -13,10 +13,10 @@ from napari_deconv.widgets.base import OperationWidget, recorded
 from napari_deconv.widgets.fields import (
     check,
     choice,
+    entry,
     layer_choice,
     number,
     read_numbers,
-    whole_numbers,
 )
 from napari_deconv.widgets.layers import KEY
 
@@ -74,7 +74,7 @@ class SyntheticPsfWidget(OperationWidget):
         self.image = layer_choice(
             "For image", "The image to deconvolve: the PSF gets its voxel size.", none="none"
         )
-        self.size = whole_numbers(
+        self.size = entry(
             "Size (voxels)",
             "31 × 193 × 193",
             "Voxels z × y × x, or y × x for a plane. Out of focus the PSF is a cone: many planes "
