@@ -37,7 +37,7 @@ def main() -> None:
 @main.command(cls=Command, examples=["napari-deconv devices", "napari-deconv devices --json"])
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def devices(as_json: bool) -> None:
-    """List where computations can run, and which device "auto" takes."""
+    """List the devices that can compute."""
     auto = get_engine("auto").device
     found = [(device, device == auto) for device in list_devices()]
     if as_json:
@@ -71,7 +71,7 @@ def devices(as_json: bool) -> None:
     ENGINE,
 )  # fmt: skip
 def demo(output: Path, engine: str) -> None:
-    """Show what it does on simulated beads and cells of known truth."""
+    """Run everything on simulated data of known truth."""
     from napari_deconv.demo import run_demo
 
     start = time.perf_counter()

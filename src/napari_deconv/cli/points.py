@@ -49,14 +49,19 @@ _OPTICS = (
     ("working-distance", "Immersion layer that the objective is corrected for, µm. [default: 150]"),
 )
 
-_DETECTION = (
-    click.option("-d", "--bead-diameter", type=float, default=0.0, show_default=True, help="µm."),
-    click.option("-m", "--detection", type=click.Choice(METHODS), default="dog", show_default=True,
-                 help="How beads are found."),
-    click.option("-t", "--threshold", type=float, help="Grey value, instead of an automatic one."),
-    click.option("--keep", type=click.Choice(_RULES), multiple=True,
-                 help="Do not reject beads for this reason; may be given several times."),
-)  # fmt: skip
+
+def _detection(*names: str) -> tuple[Any, ...]:
+    """Options about finding beads; `names` are those of the method's."""
+    return (
+        click.option(*names, "detection", type=click.Choice(METHODS), default="dog",
+                     show_default=True, help="How beads are found."),
+        click.option("-d", "--bead-diameter", type=float, default=0.0, show_default=True,
+                     help="In µm."),
+        click.option("-t", "--threshold", type=float,
+                     help="Grey value, instead of an automatic one."),
+        click.option("--keep", type=click.Choice(_RULES), multiple=True,
+                     help="Do not reject beads for this reason; may be given several times."),
+    )  # fmt: skip
 
 
 @click.command(
@@ -69,7 +74,7 @@ _DETECTION = (
 @click.argument("image", type=_PATH)
 @options(
     click.option("-o", "--output", type=_PATH, required=True, help="CSV file to write."),
-    *_DETECTION,
+    *_detection("-m", "--method"),
     click.option("--fwhm", type=Numbers("z,y,x"),
                  help="Expected width of a point in µm, instead of the measured one."),
     SPACING,
@@ -86,9 +91,10 @@ def beads(
     channel: int | None,
     **parameters: Any,
 ) -> None:
-    """Find the beads of IMAGE, measure them, and say which can be trusted.
+    """Find and judge the beads of IMAGE.
 
-    The table has a row a bead: position, flux, FWHM, R², and "accepted" or the reason against it.
+    The table has a row a bead: position, flux, FWHM, R², and whether it can be trusted:
+    "accepted", or the reason against it.
     """
     check_output(output, [image], (".csv",))
     source = read_input(image, spacing, channel)
@@ -112,12 +118,13 @@ def beads(
 @click.argument("image", type=_PATH)
 @options(
     OUTPUT,
-    click.option("--method", type=click.Choice(DISTILLING), default=DISTILLING[0],
+    click.option("-m", "--method", type=click.Choice(DISTILLING), default=DISTILLING[0],
                  show_default=True, help="How beads become a PSF."),
-    click.option("-n", "--iterations", type=int, help="[default: 50, centroids 200]"),
+    click.option("-n", "--iterations", type=int,
+                 help="Richardson–Lucy steps. [default: 50, centroids 200]"),
     click.option("--shape", type=Numbers("z,y,x", int), help="Voxels of the PSF."),
     click.option("-b", "--background", type=float, help="Grey value, instead of an automatic one."),
-    *_DETECTION,
+    *_detection("--detection"),
     SPACING,
     CHANNEL,
     ENGINE,
@@ -243,7 +250,7 @@ def _report_beads(found: Beads) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
     report(f"{len(found)} beads: {counts}.")
     if found.accepted.any():
-        width = micrometres(np.median(found.fwhm[found.accepted], axis=0).tolist())
+        width = micrometres(np.median(found.fwhm[found.accepted], axis=0), 3)
         report(f"Median FWHM of the accepted: {width}.")
     detail(found.to_dataframe().to_string())
 
@@ -254,4 +261,4 @@ def _save(made: Psf, output: Path) -> None:
 
 
 def _summary(measured: PsfReport) -> str:
-    return f"FWHM {micrometres(measured.fwhm)}."
+    return f"FWHM {micrometres(measured.fwhm, 3)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +108,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"Out of memory ({error}): crop the image, or use a machine with more."
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        text += f" See {error.ctx.command_path} --help."
     return " ".join(text.split())
 
 
@@ -279,6 +281,6 @@ def spacing_of(image: Image, path: Path, option: str = "--spacing") -> tuple[flo
     return image.spacing
 
 
-def micrometres(lengths: Sequence[float]) -> str:
-    """Write lengths as people do: 0.30 × 0.108 × 0.108 µm."""
-    return " × ".join(f"{length:.3g}" for length in lengths) + " µm"
+def micrometres(lengths: Iterable[float], digits: int = 4) -> str:
+    """Write lengths as people do: 0.3 × 0.108 × 0.108 µm."""
+    return " × ".join(f"{length:.{digits}g}" for length in lengths) + " µm"
