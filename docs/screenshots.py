@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_deconv.widgets.base import OperationWidget
@@ -42,8 +43,8 @@ def save(viewer: napari.Viewer, name: str) -> None:
     """Save the whole window."""
     viewer.reset_view()
     wait(2)
-    path = IMAGES / f"{name}.png"
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    window = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+    window.quantize(256).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def show_only(viewer: napari.Viewer, *names: str) -> None:
@@ -79,7 +80,7 @@ def cells(viewer: napari.Viewer) -> None:
     """Show before and after side by side."""
     viewer.open_sample("napari-deconv", "cells_widefield")
     run(viewer, "Deconvolution")
-    viewer.layers["cells · RL 40"].gamma = 0.7
+    viewer.layers["cells · RL 40"].gamma = 0.6
     viewer.canvas.grid.enabled = True
     show_only(viewer, "cells", "cells · RL 40")
     save(viewer, "deconvolution")

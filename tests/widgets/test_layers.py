@@ -11,7 +11,7 @@ from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.fields import VoxelSize, read_numbers
 from napari_deconv.widgets.layers import (
     KEY,
-    beside,
+    centred,
     layer_array,
     on_source,
     psf_options,
@@ -69,10 +69,11 @@ def test_space_axes(ndim, options, axes):
     assert spacing(layer) == (2, 3, 4, 5)[-axes:]
 
 
-def test_multiscale_gives_its_full_resolution():
+def test_multiscale_gives_its_full_resolution_and_says_so(said):
     full = np.arange(64.0).reshape(8, 8)
-    layer = Image([full, full[::2, ::2]], multiscale=True)
+    layer = Image([full, full[::2, ::2]], multiscale=True, name="pyramid")
     np.testing.assert_array_equal(layer_array(layer, "image"), full)
+    assert said() == ["“pyramid” has several resolutions: the full one is used."]
 
 
 def test_rgb_and_nothing_are_refused():
@@ -118,13 +119,12 @@ def test_a_result_lies_exactly_on_its_source():
 
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():
     psf = Psf(np.ones((5, 7, 7)), (0.2, 0.1, 0.1))
-    extent = np.array([[10, 0, 0], [10 + 20 * 0.2, 6.3, 6.3]])
-    corner = beside(extent, psf)
-    assert corner[0] + 2 * 0.2 == pytest.approx(12.0)
-    assert corner[2] > 6.3
+    extent = np.array([[10, 0, 0], [10 + 20 * 0.2, 6.4, 6.4]])
+    np.testing.assert_allclose(centred(extent, psf), (12 - 0.4, 3.2 - 0.3, 3.2 - 0.3))
     source = Image(np.zeros((21, 64, 64)), scale=(200, 100, 100), units=("nm",) * 3)
     layer = Image(psf.data, **psf_options(psf, "PSF", {}, source))
     assert layer.translate[0] + 2 * 0.2 == pytest.approx(2.0)
+    assert layer.translate[2] > 6.3
     assert layer.gamma == 0.5
     assert layer.colormap.name == "magma"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pint
+from napari.utils.notifications import show_info
 
 from napari_deconv.errors import DeconvError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
-    "beside",
+    "centred",
     "layer_array",
     "on_source",
     "placement",
@@ -67,7 +68,7 @@ def spacing_is_certain(layer: Layer) -> bool:
 
 
 def layer_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
-    """Read the pixels of an image layer, full resolution of a multiscale one.
+    """Read the pixels of an image layer, of a multiscale one the full resolution (and say so).
 
     Parameters
     ----------
@@ -88,7 +89,10 @@ def layer_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
             f"“{layer.name}” is an RGB picture: split it into channels (right click on the layer), "
             "then choose one."
         )
-    return np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    if layer.multiscale:
+        show_info(f"“{layer.name}” has several resolutions: the full one is used.")
+        return np.asarray(layer.data[0])
+    return np.asarray(layer.data)
 
 
 def placement(layer: Layer) -> dict[str, Any]:
@@ -161,6 +165,37 @@ def beside(extent: npt.NDArray[np.float64], psf: Psf) -> npt.NDArray[np.float64]
     middle = low + np.round((high - low) / step / 2 + 1e-6) * step
     corner = np.broadcast_to(middle, size.shape) - size // 2 * step
     corner[-1] = high[-1] + 5 * step[-1]
+    return corner
+
+
+def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
+    """Give the length of each unit in µm; 1 for what is no length, as napari draws it."""
+    lengths = [unit if unit.is_compatible_with("micrometer") else "micrometer" for unit in units]
+    registry = pint.get_application_registry()
+    return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
+
+
+def centred(extent: npt.NDArray[np.float64], psf: Psf) -> npt.NDArray[np.float64]:
+    """Find where a PSF lies if its centre is to be the middle voxel of an image.
+
+    Parameters
+    ----------
+    extent : ndarray
+        (2, n), the centres of the image's first and last voxels in µm.
+    psf : Psf
+        What is to lie there.
+    """
+    low, high = extent
+    step = np.array(psf.spacing)
+    middle = low + np.round((high - low) / step / 2 + 1e-6) * step
+    return np.array(middle - np.array(psf.shape) // 2 * step)
+
+
+def _right_of(source: Layer, psf: Psf) -> npt.NDArray[np.float64]:
+    axes = slice(-min(psf.ndim, source.ndim), None)
+    extent = source.extent.world[:, axes] * _micrometres(source.units[axes])
+    corner = centred(extent, psf)
+    corner[-1] = extent[1, -1] + 5 * psf.spacing[-1]
     return corner
 
 

@@ -39,7 +39,7 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
         "text": {
             "string": "{reason}",
             "color": "orange",
-            "size": 8,
+            "size": 7,
             "anchor": "upper_left",
             "translation": np.eye(source.ndim)[-1] * _SIZE / 2,
         },

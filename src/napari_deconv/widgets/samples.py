@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_deconv import sample_data
-from napari_deconv.widgets.layers import beside, provenance, psf_options
+from napari_deconv.widgets.layers import centred, provenance, psf_options
 
 __all__ = ["bars_confocal", "beads_widefield", "cells_widefield"]
 
@@ -42,7 +42,7 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str) -> list[Layer
     hidden = {"visible": False}
     extent = np.array([[0, 0, 0], np.array(sample.image.shape) - 1]) * sample.spacing
     psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "psf")) | hidden
-    psf["translate"] = beside(extent, sample.psf)
+    psf["translate"] = centred(extent, sample.psf)
     truth = volume | hidden | {"name": f"{name}, truth", "metadata": provenance(origin, "truth")}
     image = volume | {"name": name, "metadata": provenance(origin, "image")}
     return [
