@@ -17,7 +17,7 @@ from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.figures import draw_demo
-from napari_deconv.files import write_image
+from napari_deconv.files import replacing, write_image
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
@@ -121,7 +121,8 @@ def run_demo(
     ):
         recipe = result.recipe if image is result.image else {"optics": specimen.optics}
         write_image(folder / f"{name}.ome.tif", image, specimen.spacing, recipe)
-    draw_demo(demo, folder / "demo.png")
+    with replacing(folder / "demo.png") as temporary:
+        draw_demo(demo).savefig(temporary, format="png", dpi=110)
     return demo
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv.files import replacing
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
 
@@ -33,18 +31,20 @@ _PART = _PSF_WINDOW[2] / _PSF_WINDOW[0]
 _LOWER = (_WIDTH - 6 * _GAP) / (3 + 2 * _PART)
 
 
-def draw_demo(demo: Demo, path: Path) -> None:
+def draw_demo(demo: Demo) -> Figure:
     """Draw before, after and truth, and below the beads, the PSF and the true one.
 
     Parameters
     ----------
     demo : Demo
         What `napari_deconv.demo.run_demo` has made.
-    path : Path
-        PNG file to write.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        XY and XZ of everything with scale bars, correlations with the truth, and FWHM (z / y / x).
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     depth, height, width = np.multiply(demo.specimen.image.shape, demo.specimen.spacing)
@@ -53,11 +53,9 @@ def draw_demo(demo: Demo, path: Path) -> None:
     lower = _TITLE + across + _GAP + along + _GAP + _TITLE
     with mpl.rc_context({"text.color": _INK, "font.size": 12, "font.family": "DejaVu Sans"}):
         figure = Figure((_WIDTH, lower + _LOWER + _GAP), facecolor=_PAPER)
-        FigureCanvasAgg(figure)
         _draw_specimen(figure, demo, column, across, along)
         _draw_points(figure, demo, lower)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
+    return figure
 
 
 def _draw_specimen(figure: Figure, demo: Demo, column: float, across: float, along: float) -> None:
