@@ -44,7 +44,7 @@ def save(viewer: napari.Viewer, name: str) -> None:
     viewer.reset_view()
     wait(2)
     window = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
-    window.quantize(256).save(IMAGES / f"{name}.png", optimize=True)
+    window.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def show_only(viewer: napari.Viewer, *names: str) -> None:
