@@ -39,7 +39,7 @@ def reference(image, psf, background, iterations, acceleration=None, mask=None):
         changes.append(new - p)
         alpha, floor = 0.0, 0.0
         if acceleration == "heavy_ball":
-            alpha, floor = (k - 1) / (k + 2), 0.01
+            alpha, floor = (k - 1) / (k + 2), 0.5
         elif acceleration == "biggs" and k > 1:
             alpha = np.clip((changes[-1] * changes[-2]).sum() / (changes[-2] ** 2).sum(), 0, 1)
         p, x = np.maximum(new + alpha * (new - x), floor * new), new

@@ -12,7 +12,7 @@ import scipy.ndimage
 from napari_deconv._checks import as_volume, check_choice, check_image, check_spacing
 from napari_deconv._progress import Callback
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.beads import Beads, detect_beads, threshold_beads
+from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.objects import BLUR, draw_beads
@@ -33,6 +33,9 @@ _ITERATIONS = {"reverse": 50, "centroids": 200, "average": 1}
 
 # Voxels (z, y, x) taken as FWHM by the classic recipe, which does not measure any.
 _CENTROID_WIDTH = (4.0, 4.0, 4.0)
+
+# What the first estimate of the PSF is everywhere, in parts of its peak.
+_PEDESTAL = 1e-3
 
 # Beads that do not count keep their light to themselves within this many FWHM.
 _SHADOW = 2.0
@@ -78,7 +81,7 @@ def distill_psf(
         ``"average"``: the beads, aligned by Fourier shift, are averaged; they must be isolated, and
         their size stays in the PSF.
         ``"centroids"``: the classic recipe. Background 1.25 · mean, Otsu threshold, one bright
-        voxel at each centroid, plain Richardson–Lucy. It broadens the PSF by about a tenth.
+        voxel at each centroid, plain Richardson–Lucy. Whole voxels shift and broaden the PSF.
     engine : str or Engine
         ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
     callback : callable, optional
@@ -111,15 +114,17 @@ def distill_psf(
         raise DeconvError(f"iterations={iterations!r}: expected a whole number of at least 1.")
     device = get_engine(engine)
     data: npt.NDArray[Any]
-    metadata: dict[str, Any] = {"method": method, "bead_diameter": bead_diameter}
     if method == "centroids":
         data, count = _centroids(array, beads, shape, steps, background, device, callback)
-        metadata |= {"beads": count}
+        found = {"accepted": count}
     else:
         if beads is None:
-            beads = detect_beads(array, spacing=voxel, bead_diameter=bead_diameter, engine=device)
+            rules = Rejection(neighbour=method == "average")
+            beads = detect_beads(
+                array, spacing=voxel, bead_diameter=bead_diameter, reject=rules, engine=device
+            )
         used = _usable(beads, array.ndim, method)
-        metadata |= {"beads": beads.counts}
+        found = beads.counts
         offset = estimate_background(array, engine=device) if background is None else background
         width = _width(beads, used)
         box = _box(shape, array.shape, width)
@@ -130,12 +135,13 @@ def distill_psf(
             diameter = [bead_diameter / step for step in voxel]
             shadows = _unshadowed(array.shape, beads.positions[~used], _SHADOW * width)
             drawn = draw_beads(array.shape, beads.positions[used], beads.flux[used], diameter)
-            data = _reverse(array, drawn, shadows, box, base, int(steps), device, callback)
+            start = _bell(box, width)
+            data = _reverse(array, drawn, shadows, start, base, int(steps), device, callback)
     parameters = {
         "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
         "bead_diameter": bead_diameter, "background": background,
     }  # fmt: skip
-    return Psf(data, voxel, metadata | describe("distill_psf", parameters, device))
+    return Psf(data, voxel, describe("distill_psf", parameters, device) | {"beads": found})
 
 
 def _usable(beads: Beads, ndim: int, method: str) -> npt.NDArray[np.bool_]:
@@ -174,7 +180,7 @@ def _reverse(
     image: npt.NDArray[Any],
     drawn: Float,
     mask: npt.NDArray[np.bool_],
-    box: tuple[int, ...],
+    start: Float,
     background: npt.NDArray[np.float64],
     iterations: int,
     engine: Engine,
@@ -184,15 +190,17 @@ def _reverse(
     solved = solve_psf(
         np.maximum(as_volume(image), 0),
         as_volume(drawn),
-        as_volume(np.empty(box)).shape,
+        as_volume(start),
         background=background.reshape(1, 1, 1) if background.size == 1 else as_volume(background),
         mask=None if mask.all() else as_volume(mask),
         iterations=iterations,
-        acceleration="heavy_ball",
+        acceleration="biggs",
         engine=engine,
         callback=callback,
     )
-    blurred: Float = scipy.ndimage.gaussian_filter(solved.reshape(box), BLUR, mode="constant")
+    blurred: Float = scipy.ndimage.gaussian_filter(
+        solved.reshape(start.shape), BLUR, mode="constant"
+    )
     return blurred
 
 
@@ -200,6 +208,13 @@ def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]
     """Median FWHM of beads in voxels."""
     widths: npt.NDArray[np.float64] = np.median(beads.fwhm[used], axis=0)
     return widths if beads.spacing is None else widths / beads.spacing
+
+
+def _bell(shape: tuple[int, ...], width: npt.NDArray[np.float64]) -> Float:
+    """Make a Gaussian of the beads' FWHM (in voxels) on a low pedestal."""
+    grid = np.ogrid[tuple(slice(-(n // 2), n - n // 2) for n in shape)]
+    squares = sum((x / w) ** 2 for x, w in zip(grid, width, strict=True))
+    return np.asarray(np.exp(-4 * np.log(2) * squares) + _PEDESTAL, np.float32)
 
 
 def _unshadowed(
@@ -260,7 +275,7 @@ def _centroids(
     solved = solve_psf(
         as_volume(light),
         as_volume(points),
-        as_volume(np.empty(box)).shape,
+        as_volume(np.ones(box, np.float32)),
         background=np.zeros((1, 1, 1)),
         mask=None,
         iterations=iterations,

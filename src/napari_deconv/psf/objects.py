@@ -69,4 +69,5 @@ def _sphere() -> npt.NDArray[np.float64]:
     steps = (2 * np.arange(_LATTICE) + 1 - _LATTICE) / _LATTICE
     lattice = np.array(list(product(steps, repeat=3)))
     inside: npt.NDArray[np.float64] = lattice[(lattice**2).sum(axis=1) <= 1]
-    return inside
+    # A unit sphere's variance along an axis is 1/5.
+    return inside * np.sqrt(0.2 / (inside[:, 0] ** 2).mean())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +22,7 @@ Float = npt.NDArray[np.float32]
 def solve_psf(
     image: npt.NDArray[np.generic],
     true_object: Float,
-    shape: Sequence[int],
+    start: Float,
     *,
     background: npt.NDArray[np.float64],
     mask: npt.NDArray[np.bool_] | None,
@@ -35,8 +33,8 @@ def solve_psf(
 ) -> Float:
     """Solve image = object ⊗ PSF + background for the PSF by Richardson–Lucy.
 
-    Convolution is symmetric, so it is the same solver with the object in the PSF's place; the PSF
-    is limited to its box because a voxel that starts at 0 stays 0.
+    Convolution is symmetric, so it is the same solver with the object in the PSF's place, and the
+    PSF is limited to its box because a voxel that starts at 0 stays 0.
 
     Parameters
     ----------
@@ -44,8 +42,9 @@ def solve_psf(
         (z, y, x), not negative.
     true_object : ndarray of float32
         (z, y, x), of the image's shape.
-    shape : sequence of int
-        Of the PSF.
+    start : ndarray of float32
+        First estimate of the PSF, (z, y, x), centre voxel n // 2; where it is 0 it stays 0. Far
+        from the solution, acceleration overshoots and leaves holes.
     background : ndarray
         Of the image's shape or (1, 1, 1).
     mask : ndarray of bool or None
@@ -62,8 +61,9 @@ def solve_psf(
     Returns
     -------
     ndarray of float32
-        Of the given shape, centre voxel n // 2, not normalised.
+        Of the shape of `start`, centre voxel n // 2, not normalised.
     """
+    shape = start.shape
     grid = fast_shape([n + m - 1 for n, m in zip(image.shape, shape, strict=True)])
     voxels = int(np.prod([*grid[:-1], grid[-1] + 2]))
     engine.require(28 * voxels, 4 * voxels, f"Distilling from an image of {image.shape}")
@@ -71,9 +71,8 @@ def solve_psf(
     kernel[tuple(slice(size) for size in image.shape)] = true_object / true_object.sum()
     model = Convolution(engine, kernel)
     volume = Volume(model, image, background, mask, "padded")
-    support = centred_at_origin(np.ones(shape, np.float32), grid)
-    start = engine.asarray(support / support.sum())
-    position = Position(start, make_acceleration(acceleration, engine))
+    first = engine.asarray(centred_at_origin(start / start.sum(), grid))
+    position = Position(first, make_acceleration(acceleration, engine))
 
     def read() -> Float:
         estimate = np.roll(engine.to_numpy(position.estimate), [n // 2 for n in shape], (0, 1, 2))

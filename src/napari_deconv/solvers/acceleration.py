@@ -70,10 +70,12 @@ class Unaccelerated:
 class HeavyBall:
     """Scaled heavy ball (Wang & Miller, IEEE Trans. Image Process. 23, 848, 2014).
 
-    p = x_k + α_k (x_k − x_{k−1}), α_k = (k − 1)/(k + 2), where it is at least a hundredth of x_k.
+    p = max(x_k + α_k (x_k − x_{k−1}), x_k/2), α_k = (k − 1)/(k + 2).
     """
 
-    _FLOOR = 0.01
+    # Updates multiply: a voxel that overshoots to nearly nothing again and again stays there, as
+    # a hole in the middle of a bright point.
+    _FLOOR = 0.5
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
