@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import Beads, detect_beads
-from napari_deconv.deconvolution import deconvolve
+from napari_deconv.deconvolution import Deconvolution, deconvolve
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
@@ -25,8 +25,8 @@ from napari_deconv.sample_data import Sample, beads_widefield, cells_widefield
 
 __all__ = ["Demo", "run_demo"]
 
-# µm, of the top hat that takes the uneven background away: more than a bead's halo.
-_RADIUS = 2.0
+# µm, of the top hat that takes the uneven background away: several times a bead's FWHM.
+_RADIUS = 1.0
 
 Say = Callable[[str], object]
 
@@ -114,13 +114,7 @@ def run_demo(
         f"Specimen: {iterations} iterations of Richardson–Lucy raise the correlation with the "
         f"truth from {demo.correlation_before:.2f} to {demo.correlation_after:.2f}."
     )
-    for name, image in (
-        ("specimen", specimen.image),
-        ("specimen_truth", specimen.truth),
-        ("specimen_deconvolved", result.image),
-    ):
-        recipe = result.recipe if image is result.image else {"optics": specimen.optics}
-        write_image(folder / f"{name}.ome.tif", image, specimen.spacing, recipe)
+    _write_specimen(folder, specimen, result)
     with replacing(folder / "demo.png") as temporary:
         draw_demo(demo).savefig(temporary, format="png", dpi=110)
     return demo
@@ -152,6 +146,16 @@ def _distil(
     psf.save(folder / "psf.ome.tif")
     sample.psf.save(folder / "psf_truth.ome.tif")
     return found, psf
+
+
+def _write_specimen(folder: Path, sample: Sample, result: Deconvolution) -> None:
+    optics = {"optics": sample.optics}
+    for name, image, metadata in (
+        ("specimen", sample.image, optics),
+        ("specimen_truth", sample.truth, optics),
+        ("specimen_deconvolved", result.image, result.recipe),
+    ):
+        write_image(folder / f"{name}.ome.tif", image, sample.spacing, metadata)
 
 
 def _correlation(image: npt.NDArray[Any], truth: npt.NDArray[np.float32]) -> float:

@@ -134,7 +134,7 @@ def beads_widefield(
         field, np.array(_WIDEFIELD_SPACING), 0.1, np.random.default_rng(seed)
     )
     y, x = np.ogrid[-1 : 1 : shape[1] * 1j, -1 : 1 : shape[2] * 1j]
-    background = np.broadcast_to(100 + 25 * np.exp(-(x**2) - (y - 0.5) ** 2) + 10 * x, shape)
+    background = np.broadcast_to(100 + 12 * np.exp(-(x**2) - (y - 0.5) ** 2) + 4 * x, shape)
     psf = _widefield_psf(field, engine)
     # Cubic weights keep the beads' width, linear ones keep the truth from going below 0.
     image = simulate(
