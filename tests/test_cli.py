@@ -187,6 +187,18 @@ def test_beads_and_distill(shell, bead_file):
     assert psf.metadata["operation"] == "distill_psf"
 
 
+def test_distances_of_the_rules(shell, bead_file):
+    path, sample = bead_file
+    shell(f"beads {path} --edge-distance 0.5 --neighbour-distance 4 -e cpu -o beads.csv")
+    with Path("beads.csv").open(newline="") as file:
+        statuses = [row["status"] for row in csv.DictReader(file)]
+    rules = napari_deconv.Rejection(edge_distance=0.5, neighbour_distance=4)
+    found = napari_deconv.detect_beads(
+        sample.image, spacing=sample.spacing, reject=rules, engine="cpu"
+    )
+    assert statuses == found.status.tolist()
+
+
 def test_distilling_by_centroids_finds_its_own_beads(shell, bead_file):
     path, _ = bead_file
     result = shell(f"distill {path} -m centroids -n 3 --shape 9,15,15 -e cpu -o psf.tif")

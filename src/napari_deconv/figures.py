@@ -94,7 +94,7 @@ def _draw_points(figure: Figure, demo: Demo, top: float) -> None:
         xy = _axes(figure, left, top, _LOWER, _LOWER)
         _show(xy, window[middle[0]], psf.spacing[1:], limits, "magma", 0.5)
         width = " / ".join(f"{length:.3f}" for length in measure_psf(psf).fwhm)
-        _caption(xy, "PSF", f"{name}, FWHM {width} µm")
+        _caption(xy, "PSF", f"{name}, FWHM z / y / x {width} µm")
         _corner(xy, "XY")
         _scale_bar(xy, 0.5)
         xz = _axes(figure, left + _LOWER + _GAP, top, _PART * _LOWER, _LOWER)

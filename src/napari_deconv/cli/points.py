@@ -61,6 +61,10 @@ def _detection(*names: str) -> tuple[Any, ...]:
                      help="Grey value, instead of an automatic one."),
         click.option("--keep", type=click.Choice(_RULES), multiple=True,
                      help="Do not reject beads for this reason; may be given several times."),
+        click.option("--neighbour-distance", type=float, default=Rejection.neighbour_distance,
+                     show_default=True, help="Reject beads closer to each other, in µm."),
+        click.option("--edge-distance", type=float, default=Rejection.edge_distance,
+                     show_default=True, help="Reject beads closer to the stack's ends, in µm."),
     )  # fmt: skip
 
 
@@ -97,11 +101,12 @@ def beads(
     "accepted", or the reason against it.
     """
     check_output(output, [image], (".csv",))
+    rules = _rules(keep, parameters)
     source = read_input(image, spacing, channel)
     with progress("beads") as callback:
         found = detect_beads(
             source.data, spacing=spacing_of(source, image), method=detection, fwhm=fwhm,
-            reject=_rules(keep), callback=callback, **parameters,
+            reject=rules, callback=callback, **parameters,
         )  # fmt: skip
     found.to_csv(output)
     _report_beads(found)
@@ -144,6 +149,7 @@ def distill(
 ) -> None:
     """Distil the PSF from the beads of IMAGE."""
     check_output(output, [image], IMAGE_SUFFIXES)
+    rules = _rules(keep, parameters)
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
     found = None
@@ -151,7 +157,7 @@ def distill(
         with progress("beads") as callback:
             found = detect_beads(
                 source.data, spacing=voxel, method=detection, threshold=threshold,
-                bead_diameter=bead_diameter, reject=_rules(keep), engine=engine, callback=callback,
+                bead_diameter=bead_diameter, reject=rules, engine=engine, callback=callback,
             )  # fmt: skip
         _report_beads(found)
     given: dict[str, Any] = {"method": method, **parameters}
@@ -241,8 +247,12 @@ def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool) -> None
     click.echo(f"flux outside of 3 FWHM  {measured.flux_outside:9.3f}")
 
 
-def _rules(keep: tuple[str, ...]) -> Rejection:
-    return Rejection(**dict.fromkeys(keep, False))  # type: ignore[arg-type]  # names of switches
+def _rules(keep: tuple[str, ...], parameters: dict[str, Any]) -> Rejection:
+    """Make the rules from --keep and the distances, which are taken out of the parameters."""
+    rules: dict[str, Any] = dict.fromkeys(keep, False)
+    for name in ("neighbour_distance", "edge_distance"):
+        rules[name] = parameters.pop(name)
+    return Rejection(**rules)
 
 
 def _report_beads(found: Beads) -> None:
