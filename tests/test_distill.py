@@ -95,7 +95,7 @@ def test_the_size_of_the_beads_is_taken_out():
 
 
 def test_whole_voxel_centroids_shift_the_psf_and_sub_voxel_ones_do_not():
-    positions = np.rint(grid_positions()) + [0, 0.4, -0.4]
+    positions = np.rint(grid_positions()) + np.array([0, 0.4, -0.4])
     image = field(positions, np.full(9, 60000.0))
     options = {"spacing": SPACING, "shape": (13, 21, 21), "engine": "cpu"}
     exact = measure_psf(distill_psf(image, **options))

@@ -198,10 +198,8 @@ def _reverse(
         engine=engine,
         callback=callback,
     )
-    blurred: Float = scipy.ndimage.gaussian_filter(
-        solved.reshape(start.shape), BLUR, mode="constant"
-    )
-    return blurred
+    plain = solved.reshape(start.shape)
+    return np.asarray(scipy.ndimage.gaussian_filter(plain, BLUR, mode="constant"))
 
 
 def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

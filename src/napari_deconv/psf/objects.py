@@ -70,4 +70,5 @@ def _sphere() -> npt.NDArray[np.float64]:
     lattice = np.array(list(product(steps, repeat=3)))
     inside: npt.NDArray[np.float64] = lattice[(lattice**2).sum(axis=1) <= 1]
     # A unit sphere's variance along an axis is 1/5.
-    return inside * np.sqrt(0.2 / (inside[:, 0] ** 2).mean())
+    inside *= np.sqrt(0.2 / (inside[:, 0] ** 2).mean())
+    return inside

@@ -167,14 +167,14 @@ def _normalise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     total = float(data.sum(where=data > 0))
     if total <= 0:
         raise DeconvError("The PSF has no value above 0: check that it is the right file or layer.")
-    if negative > 0:
+    if negative > _ROUNDING * total:
         warnings.warn(
             f"The PSF had negative values, {negative / total:.2g} of the sum of the positive ones: "
             "they were set to 0. If that is much, subtract less background.",
             DeconvWarning,
             stacklevel=3,
         )
-        np.maximum(data, 0, out=data)
+    np.maximum(data, 0, out=data)
     if abs(total - 1) > _ROUNDING:
         data /= total
     normalised = data.astype(np.float32)
