@@ -189,14 +189,16 @@ def test_beads_and_distill(shell, bead_file):
 
 def test_distances_of_the_rules(shell, bead_file):
     path, sample = bead_file
-    shell(f"beads {path} --edge-distance 0.5 --neighbour-distance 4 -e cpu -o beads.csv")
+    shell(f"beads {path} --edge-distance 0.5 --neighbour-distance 0.3 -e cpu -o beads.csv")
     with Path("beads.csv").open(newline="") as file:
         statuses = [row["status"] for row in csv.DictReader(file)]
-    rules = napari_deconv.Rejection(edge_distance=0.5, neighbour_distance=4)
+    rules = napari_deconv.Rejection(edge_distance=0.5, neighbour_distance=0.3)
     found = napari_deconv.detect_beads(
         sample.image, spacing=sample.spacing, reject=rules, engine="cpu"
     )
     assert statuses == found.status.tolist()
+    default = napari_deconv.detect_beads(sample.image, spacing=sample.spacing, engine="cpu")
+    assert statuses != default.status.tolist()
 
 
 def test_distilling_by_centroids_finds_its_own_beads(shell, bead_file):
