@@ -70,7 +70,7 @@ def test_the_width_and_the_centre_are_the_truth(method, background):
     assert all(n % 2 == 1 for n in psf.shape)
     assert psf.spacing == SPACING
     assert psf.data.sum() == pytest.approx(1, abs=1e-5)
-    assert psf.metadata["beads"] == {"accepted": 9}
+    assert psf.metadata["beads"] == {"used": 9, "accepted": 9}
     assert json.loads(json.dumps(psf.metadata))["parameters"]["method"] == method
 
 
@@ -103,7 +103,7 @@ def test_whole_voxel_centroids_shift_the_psf_and_sub_voxel_ones_do_not():
     classic = distill_psf(image, method="centroids", iterations=60, **options)
     np.testing.assert_allclose(measure_psf(classic).centre, [6, 10.4, 9.6], atol=0.1)
     np.testing.assert_allclose(measure_psf(classic).fwhm, SEEN, rtol=0.1)
-    assert classic.metadata["beads"] == {"accepted": 9}
+    assert classic.metadata["beads"] == {"used": 9}
 
 
 def test_the_classic_recipe_step_by_step():

@@ -203,4 +203,4 @@ def _positive(value: Any) -> float:
 
 
 def _say(message: str) -> None:
-    warnings.warn(message, DeconvWarning, stacklevel=4)
+    warnings.warn(message, DeconvWarning, stacklevel=5)

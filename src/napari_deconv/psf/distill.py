@@ -116,7 +116,7 @@ def distill_psf(
     data: npt.NDArray[Any]
     if method == "centroids":
         data, count = _centroids(array, beads, shape, steps, background, device, callback)
-        found = {"accepted": count}
+        found = {"used": count}
     else:
         if beads is None:
             rules = Rejection(neighbour=method == "average")
@@ -124,7 +124,7 @@ def distill_psf(
                 array, spacing=voxel, bead_diameter=bead_diameter, reject=rules, engine=device
             )
         used = _usable(beads, array.ndim, method)
-        found = beads.counts
+        found = {"used": int(used.sum()), **beads.counts}
         offset = estimate_background(array, engine=device) if background is None else background
         width = _width(beads, used)
         box = _box(shape, array.shape, width)

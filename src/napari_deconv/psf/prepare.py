@@ -86,4 +86,4 @@ def _micrometres(spacing: Sequence[float]) -> str:
 
 
 def _say(message: str) -> None:
-    warnings.warn(message, DeconvWarning, stacklevel=4)
+    warnings.warn(message, DeconvWarning, stacklevel=5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox
 from napari.layers import Points
 
+from napari_deconv.errors import DeconvError
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.widgets.base import OperationWidget
@@ -124,7 +125,9 @@ class DistillWidget(OperationWidget):
 def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:
     """Distil a PSF and say in a line what came out."""
     psf = distill_psf(image, beads, **parameters)
-    count = psf.metadata["beads"]
-    used = count if isinstance(count, int) else count["accepted"]
-    widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
-    return psf, f"From {used} beads: FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})."
+    line = f"From {psf.metadata['beads']['used']} beads"
+    try:
+        widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
+    except DeconvError:  # too few voxels to measure it
+        return psf, f"{line}."
+    return psf, f"{line}: FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})."
