@@ -449,3 +449,78 @@ def test_only_richardson_lucy_takes_a_mask():
 def test_iterate_knows_the_options_of_deconvolve():
     with pytest.raises(TypeError, match="iteratons"):
         next(iterate(IMAGE, PSF, iteratons=3))
+
+
+@pytest.mark.parametrize("spacing", [(0.2, 0.1, 0.0001), (200, 100, 100), (2e-4, 1e-4, 1e-4)])
+def test_voxel_sizes_in_other_units_are_refused_before_resampling(spacing):
+    with pytest.raises(DeconvError, match="more than 100 times apart"):
+        deconvolve(IMAGE, Psf(PSF, (0.2, 0.1, 0.1)), spacing=spacing, engine="cpu")
+
+
+def test_a_psf_far_wider_than_the_image_is_refused(engine):
+    with pytest.raises(DeconvError, match="far wider than the image"):
+        deconvolve(IMAGE, np.ones((63, 63, 63)), iterations=2, engine=engine)
+
+
+def test_a_result_of_another_problem_is_an_estimate_like_any_other():
+    options = {"iterations": 5, "background": 10, "engine": "cpu"}
+    first = deconvolve(IMAGE, PSF, **options)
+    for change in (
+        {"image": IMAGE * 1000, "background": 10000},
+        {"psf": gaussian((3, 5, 5))},
+        {"boundary": "circular"},
+        {"background": 5},
+        {"acceleration": None},
+    ):
+        problem = {"image": IMAGE, "psf": PSF, **options, **change}
+        more = deconvolve(**problem, initial=first)
+        expected = deconvolve(**problem, initial=first.image)
+        np.testing.assert_array_equal(more.image, expected.image)
+        assert more.iterations == 5
+
+
+def test_masked_arrays_are_refused_with_a_way_out():
+    masked = np.ma.masked_greater(IMAGE, 400)
+    with pytest.raises(DeconvError, match=r"masked array: pass image.filled\(0\), and mask=~image"):
+        deconvolve(masked, PSF, engine="cpu")
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan])
+def test_a_mask_of_parts_is_refused(value):
+    with pytest.raises(DeconvError, match="expected True or 1"):
+        deconvolve(IMAGE, PSF, mask=np.full(IMAGE.shape, value), engine="cpu")
+
+
+def test_a_background_above_the_whole_image_is_refused():
+    with pytest.raises(DeconvError, match="above the whole image"):
+        deconvolve(IMAGE, PSF, background=1e9, engine="cpu")
+
+
+def test_integers_beyond_single_precision_are_refused():
+    with pytest.raises(DeconvError, match="single precision"):
+        deconvolve(IMAGE.astype(np.uint64) << 50, PSF, engine="cpu")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"regularization_weight": 0.1},
+        {"method": "wiener", "regularization": "tv"},
+        {"engine": None},
+        {"engine": 5},
+    ],
+)
+def test_what_would_have_no_effect_is_refused(options):
+    with pytest.raises(DeconvError):
+        deconvolve(IMAGE, PSF, **options)
+
+
+def test_memory_is_asked_for_by_what_is_held(monkeypatch):
+    from napari_deconv import get_engine
+
+    asked = []
+    engine = get_engine("cpu")
+    monkeypatch.setattr(engine, "require", lambda total, one, purpose: asked.append(total / one))
+    for options in ({}, {"acceleration": "biggs"}, {"regularization": "tv"}):
+        deconvolve(IMAGE, PSF, iterations=1, background=10, engine=engine, **options)
+    assert asked == [7, 9, 8]

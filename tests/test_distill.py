@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,6 +231,8 @@ BAD = {
     "iterations": (0, "at least 1"),
     "bead_diameter": (-1.0, "expected µm"),
     "engine": ("abacus", "choose 'auto'"),
+    "background": (np.nan, "is not light"),
+    "beads": (np.ones((3, 3)), "what detect_beads returns"),
 }
 
 
@@ -264,3 +267,35 @@ def test_beads_of_a_volume_do_not_fit_a_plane(beads):
     found = detect_beads(beads, spacing=SPACING)
     with pytest.raises(DeconvError, match="3 coordinates, the image 2 axes"):
         distill_psf(beads[12], found, spacing=SPACING[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shape", 5),
+        ("shape", ("a", 1, 2)),
+        ("shape", (9, 9.5, 9)),
+        ("bead_diameter", "a"),
+        ("bead_diameter", np.nan),
+        ("iterations", 2.5),
+        ("background", -50),
+        ("background", "auto"),
+        ("background", np.ones((3, 3, 3))),
+        ("background", 1e9),
+    ],
+)
+@pytest.mark.parametrize("method", ["reverse", "average", "centroids"])
+def test_more_impossible_parameters(beads, name, value, method):
+    with pytest.raises(DeconvError):
+        distill_psf(beads, spacing=SPACING, method=method, engine="cpu", **{name: value})
+
+
+@pytest.mark.parametrize("method", ["reverse", "average", "centroids"])
+def test_beads_of_another_image_are_refused(beads, method):
+    found = detect_beads(beads, spacing=SPACING)
+    with pytest.raises(DeconvError, match="detected with voxels of"):
+        distill_psf(beads, found, spacing=0.5, method=method)
+    for wrong in (found.positions - 60, found.positions * np.nan):
+        moved = replace(found, positions=wrong)
+        with pytest.raises(DeconvError, match="outside of the image"):
+            distill_psf(beads, moved, spacing=SPACING, method=method)

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError
 
-__all__ = ["as_volume", "check_choice", "check_finite", "check_image", "check_spacing"]
+__all__ = [
+    "as_volume",
+    "check_array",
+    "check_background",
+    "check_choice",
+    "check_finite",
+    "check_image",
+    "check_spacing",
+    "check_whole",
+]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -43,8 +52,14 @@ def check_array(image: npt.ArrayLike, name: str = "image") -> npt.NDArray[np.gen
     Raises
     ------
     DeconvError
-        For complex or non-numeric values, fewer than two axes, no voxels, or what looks like RGB.
+        For masked arrays, complex or non-numeric values, fewer than two axes, no voxels, or what
+        looks like RGB.
     """
+    if isinstance(image, np.ma.MaskedArray):
+        raise DeconvError(
+            f"The {name} is a NumPy masked array: pass {name}.filled(0), and mask=~{name}.mask "
+            "where the operation takes a mask."
+        )
     array = np.asarray(image)
     if np.iscomplexobj(array):
         raise DeconvError(f"The {name} is complex: take its magnitude or real part first.")
@@ -66,15 +81,13 @@ def check_array(image: npt.ArrayLike, name: str = "image") -> npt.NDArray[np.gen
 
 def check_finite(array: npt.NDArray[np.generic], name: str = "image") -> None:
     """Raise `DeconvError` if an array has NaN, infinite or extremely large values."""
-    if array.dtype.kind != "f":
-        return
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
         raise DeconvError(
             f"The {name} has {bad} NaN or infinite voxels of {array.size}: replace them, "
             "or leave them out with a mask where the operation takes one."
         )
-    largest = float(np.abs(array).max())
+    largest = max(float(array.max()), -float(array.min()))
     if largest > _LARGEST:
         raise DeconvError(
             f"The {name} has values up to {largest:.3g}, more than single precision can compute "
@@ -119,6 +132,46 @@ def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[f
             f"({', '.join(axes)}) in µm."
         )
     return tuple(values.tolist())
+
+
+def check_whole(value: object, name: str) -> int:
+    """Take a whole number of at least 1, or raise `DeconvError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise DeconvError(f"{name}={value!r}: expected a whole number of at least 1.")
+    return int(value)
+
+
+def check_background(
+    background: npt.ArrayLike, image: npt.NDArray[np.generic]
+) -> npt.NDArray[np.generic]:
+    """Take a background: one number, or an array that is broadcast to the image's shape.
+
+    Raises
+    ------
+    DeconvError
+        If it is not light (finite, not negative), does not fit, or hides the whole image.
+    """
+    values = np.asarray(background)
+    usable = values.dtype.kind in "buif" and values.size > 0
+    if not usable or not np.all(np.isfinite(values)) or values.min() < 0:
+        given = repr(background) if np.ndim(background) == 0 else f"array of shape {values.shape}"
+        raise DeconvError(
+            f"background={given} is not light: expected a number of at least 0, or an array of "
+            "such numbers."
+        )
+    if values.min() > image.max():
+        raise DeconvError(
+            f"The background, {values.min():.6g} and more, is above the whole image, whose "
+            f"brightest voxel is {image.max():.6g}: give it in the image's grey values."
+        )
+    if values.ndim == 0:
+        return values
+    try:
+        return np.broadcast_to(values, image.shape)
+    except ValueError:
+        raise DeconvError(
+            f"The background has shape {values.shape}, the image {image.shape}."
+        ) from None
 
 
 def as_volume(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

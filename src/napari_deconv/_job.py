@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume, check_array, check_choice, check_finite, check_image
+from napari_deconv._checks import (
+    as_volume,
+    check_array,
+    check_background,
+    check_choice,
+    check_finite,
+    check_image,
+    check_whole,
+)
 from napari_deconv._result import Deconvolution
 from napari_deconv._run import Options, Run
 from napari_deconv.engines import Engine, get_engine
@@ -41,7 +49,8 @@ class Job:
     options: Options
     background: npt.NDArray[Any] | None
     mask: npt.NDArray[np.bool_] | None
-    initial: npt.NDArray[Any] | list[Checkpoint] | None
+    initial: npt.NDArray[Any] | None
+    checkpoints: list[Checkpoint]
     leading: tuple[int, ...]
     parameters: dict[str, Any]
 
@@ -51,18 +60,15 @@ class Job:
 
     def run(self, frame: tuple[int, ...]) -> Run:
         """Make the run of one volume."""
-        initial = self.initial
-        if isinstance(initial, list):
-            start: Any = initial[self.frames.index(frame)]
-        else:
-            start = None if initial is None else initial[frame]
+        number = self.frames.index(frame)
         one_for_all = self.background is None or self.background.ndim == 0
         return Run(
             self.image[frame],
             self.options,
             self.background if one_for_all else self.background[frame],  # type: ignore[index]
             None if self.mask is None else self.mask[frame],
-            start,
+            None if self.initial is None else self.initial[frame],
+            self.checkpoints[number] if self.checkpoints else {},
         )
 
 
@@ -88,14 +94,14 @@ def prepare(
     check_choice(boundary, BOUNDARIES, "boundary")
     check_choice(acceleration, ACCELERATIONS, "acceleration")
     check_choice(regularization, REGULARIZATIONS, "regularization")
-    steps = _whole(iterations, "iterations")
-    given = regularization_weight
-    weight = _positive(_DEFAULT_WEIGHT[method] if given is None else given)
+    steps = check_whole(iterations, "iterations")
+    weight = _weight(regularization_weight, method, regularization)
     array = check_array(image)
     data, voxel = prepare_psf(psf, array.ndim, spacing, centre_psf)
     ndim = data.ndim
     allowed = _mask(mask, array.shape, method)
-    offset = _background(background, array.shape)
+    light = _light(array, allowed, method)
+    offset = None if _is_auto(background) else check_background(background, light)
     relative = (1.0,) * (3 - ndim) + (voxel or (1.0,) * ndim)
     options = Options(
         method, steps, boundary, acceleration, regularization, weight, as_volume(data), relative,
@@ -106,16 +112,16 @@ def prepare(
         "background": background if isinstance(background, str) else np.asarray(background)[()],
         "boundary": boundary, "mask": None if allowed is None else allowed,
         "acceleration": acceleration, "regularization": regularization,
-        "regularization_weight": weight, "centre_psf": centre_psf,
+        "regularization_weight": regularization_weight, "centre_psf": centre_psf,
         "initial": f"a result of {initial.iterations} iterations"
         if isinstance(initial, Deconvolution)
         else None if initial is None else np.asarray(initial),
     }  # fmt: skip
     used = Psf(data, voxel, psf.metadata if isinstance(psf, Psf) else {}) if voxel else data
-    light = _light(array, allowed, method)
-    start = _initial(initial, array.shape, acceleration)
+    start = _initial(initial, array.shape)
+    checkpoints = initial._checkpoints if isinstance(initial, Deconvolution) else []
     leading = array.shape[:-ndim]
-    return Job(light, used, options, offset, allowed, start, leading, parameters)
+    return Job(light, used, options, offset, allowed, start, checkpoints, leading, parameters)
 
 
 def _light(
@@ -144,9 +150,11 @@ def _mask(
         return None
     if method != "richardson_lucy":
         raise DeconvError(f"method={method!r} takes no mask: use 'richardson_lucy'.")
-    array = np.asarray(mask, bool)
+    array = np.asarray(mask)
+    if array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
+        raise DeconvError("The mask is not one: expected True or 1 where voxels count, else 0.")
     try:
-        allowed = np.broadcast_to(array, shape)
+        allowed = np.broadcast_to(array.astype(bool), shape)
     except ValueError:
         raise DeconvError(f"The mask has shape {array.shape}, the image {shape}.") from None
     if not allowed.any():
@@ -154,52 +162,34 @@ def _mask(
     return allowed
 
 
-def _background(
-    background: str | float | npt.ArrayLike, shape: tuple[int, ...]
-) -> npt.NDArray[Any] | None:
+def _is_auto(background: str | npt.ArrayLike) -> bool:
     if isinstance(background, str):
         check_choice(background, ("auto",), "background")
-        return None
-    values = np.asarray(background)
-    if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise DeconvError(
-            f"background={background!r} is not light: expected 'auto', a number of at least 0, or "
-            "an array of such numbers."
-        )
-    if values.ndim == 0:
-        return values
-    try:
-        return np.broadcast_to(values, shape)
-    except ValueError:
-        raise DeconvError(f"The background has shape {values.shape}, the image {shape}.") from None
+        return True
+    return False
 
 
 def _initial(
-    initial: npt.ArrayLike | Deconvolution | None, shape: tuple[int, ...], acceleration: str | None
-) -> npt.NDArray[Any] | list[Checkpoint] | None:
+    initial: npt.ArrayLike | Deconvolution | None, shape: tuple[int, ...]
+) -> npt.NDArray[Any] | None:
     if initial is None:
         return None
-    if isinstance(initial, Deconvolution):
-        same = initial.recipe["parameters"]["acceleration"] == acceleration
-        if same and initial.image.shape == shape and all(initial._checkpoints):
-            return initial._checkpoints
-        initial = initial.image
-    start = check_image(initial, "initial estimate")
+    estimate = initial.image if isinstance(initial, Deconvolution) else initial
+    start = check_image(estimate, "initial estimate")
     if start.shape != shape:
         raise DeconvError(f"The initial estimate has shape {start.shape}, the image {shape}.")
     return start
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise DeconvError(f"{name}={value!r}: expected a whole number of at least 1.")
-    return int(value)
-
-
-def _positive(value: Any) -> float:
-    if not isinstance(value, int | float | np.number) or not 0 < value < math.inf:
-        raise DeconvError(f"regularization_weight={value!r}: expected a number above 0.")
-    return float(value)
+def _weight(given: float | None, method: str, regularization: str | None) -> float:
+    if method != "richardson_lucy" and regularization is not None:
+        raise DeconvError(f"method={method!r} takes no regularization: use 'richardson_lucy'.")
+    weight = _DEFAULT_WEIGHT[method] if given is None else given
+    if not isinstance(weight, int | float | np.number) or not 0 < weight < math.inf:
+        raise DeconvError(f"regularization_weight={weight!r}: expected a number above 0.")
+    if method == "richardson_lucy" and regularization is None and given is not None:
+        raise DeconvError("regularization_weight has no effect without regularization='tv'.")
+    return float(weight)
 
 
 def _say(message: str) -> None:

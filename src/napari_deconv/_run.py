@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import nan
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from napari_deconv._checks import as_volume
 from napari_deconv._progress import Progress
-from napari_deconv._volume import Volume, extend, padded_model
+from napari_deconv._volume import ARRAYS, Volume, extend, padded_model
 from napari_deconv.background import estimate_background
 from napari_deconv.engines import Engine
 from napari_deconv.solvers.checkpoint import Checkpoint, load_position, save_position
@@ -79,8 +80,11 @@ class Run:
         Broadcasts with the image; None takes the 1st percentile of the smoothed image.
     mask : ndarray of bool or None
         Of the image's shape.
-    initial : ndarray, Checkpoint or None
+    initial : ndarray or None
         Where to start.
+    checkpoint : Checkpoint
+        Where an earlier run stood; it goes on from there if that run had the same image, PSF,
+        background, mask, boundary and acceleration.
     """
 
     def __init__(
@@ -89,13 +93,14 @@ class Run:
         options: Options,
         background: npt.NDArray[Any] | None,
         mask: npt.NDArray[np.bool_] | None,
-        initial: npt.NDArray[Any] | Checkpoint | None,
+        initial: npt.NDArray[Any] | None,
+        checkpoint: Checkpoint,
     ) -> None:
         self.background = (
             _background(image, mask, options.engine) if background is None else background
         )
         self.image: Float = np.zeros(image.shape, np.float32)
-        self.checkpoint: Checkpoint = {}
+        self.checkpoint = checkpoint
         self.history: list[tuple[int, float, float]] = []
         self._input = image
         self._options = options
@@ -120,7 +125,9 @@ class Run:
         engine = options.engine
         image = as_volume(self._input)
         mask = None if self._mask is None else as_volume(self._mask)
-        model = padded_model(image.shape, options.psf, options.boundary, engine)
+        arrays = ARRAYS + 2 * (options.acceleration == "biggs")
+        arrays += options.regularization is not None
+        model = padded_model(image.shape, options.psf, options.boundary, engine, arrays)
         volume = Volume(model, image, self._offset, mask, options.boundary)
         position = self._start(volume)
         planned = position.iteration + options.iterations
@@ -139,14 +146,22 @@ class Run:
                 self.history.append((done - 1, divergence, time.perf_counter() - started))
             yield State(done, planned, divergence, read)
         self.image = read()
-        self.checkpoint = save_position(position, engine)
+        self.checkpoint = save_position(position, engine) | {"problem": self._problem}
 
     def _start(self, volume: Volume) -> Position:
         options, initial = self._options, self._initial
-        if isinstance(initial, dict) and initial["estimate"].shape == volume.model.grid:
-            return load_position(initial, options.acceleration, options.engine)
-        estimate = None if initial is None else as_volume(np.asarray(initial))
+        if self.checkpoint.get("problem") == self._problem:
+            return load_position(self.checkpoint, options.acceleration, options.engine)
+        estimate = None if initial is None else as_volume(initial)
         return volume.start(estimate, options.acceleration)
+
+    @property
+    def _problem(self) -> tuple[object, ...]:
+        """What has to be the same for a run to go on from a checkpoint."""
+        options = self._options
+        arrays = (self._input, options.psf, self._offset, self._mask)
+        sums = (None if a is None else zlib.crc32(a.tobytes()) for a in arrays)
+        return (*sums, options.boundary, options.acceleration)
 
     def _filter(self) -> Float:
         options, volume = self._options, as_volume(self._input)

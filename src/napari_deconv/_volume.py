@@ -19,15 +19,15 @@ from napari_deconv.forward import (
 from napari_deconv.solvers.acceleration import make_acceleration
 from napari_deconv.solvers.richardson_lucy import Position
 
-__all__ = ["Volume", "extend", "padded_model"]
+__all__ = ["ARRAYS", "Volume", "extend", "padded_model", "require_memory"]
 
 Float = npt.NDArray[np.float32]
 
+ARRAYS = 7
+"""What plain and heavy-ball Richardson–Lucy hold: x, p, a work array, N, OTF, spectrum, data."""
+
 # Hx + b is floored at this part of the brightest voxel.
 _FLOOR = 1e-6
-
-# Richardson–Lucy holds x, p, work, N, the OTF, one spectrum and the data.
-_ARRAYS = 7
 
 
 def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.NDArray[Any]:
@@ -49,8 +49,18 @@ def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.
     return np.roll(padded, [-b for b in before], axis=(0, 1, 2))
 
 
-def padded_model(shape: Shape, psf: Float, boundary: str, engine: Engine) -> Convolution:
+def require_memory(engine: Engine, grid: Shape, arrays: int, purpose: str) -> None:
+    """Raise `DeviceError` if so many arrays on a grid do not fit on the device."""
+    voxels = int(np.prod([*grid[:-1], grid[-1] + 2]))
+    engine.require(4 * voxels * arrays, 4 * voxels, purpose)
+
+
+def padded_model(
+    shape: Shape, psf: Float, boundary: str, engine: Engine, arrays: int = ARRAYS
+) -> Convolution:
     """Make the convolution for an image of `shape`: periodic on it, or on a grid with margins.
+
+    It is made if so many `arrays` of its grid's size fit on the device.
 
     Raises
     ------
@@ -59,8 +69,7 @@ def padded_model(shape: Shape, psf: Float, boundary: str, engine: Engine) -> Con
     """
     padded = [n + m - 1 for n, m in zip(shape, psf.shape, strict=True)]
     grid = shape if boundary == "circular" else fast_shape(padded)
-    voxels = int(np.prod([*grid[:-1], grid[-1] + 2]))
-    engine.require(4 * voxels * _ARRAYS, 4 * voxels, f"An image of {shape} with this PSF")
+    require_memory(engine, grid, arrays, f"An image of {shape} with a PSF of {psf.shape}")
     return Convolution(engine, centred_at_origin(psf, grid))
 
 

@@ -78,7 +78,8 @@ def deconvolve(
         λ of ``"tv"`` (0.002), K of ``"wiener"`` (0.01), ε of ``"inverse"`` (0.01).
     initial : array_like or Deconvolution, optional
         An estimate to start from, of the image's shape; or a result to go on from, as if never
-        interrupted: 30 iterations and 30 more are the same 60.
+        interrupted: 30 iterations and 30 more are the same 60. A result of another image, PSF or
+        setting is an estimate like any other.
     centre_psf : bool
         Bring a PSF whose peak is off centre there, so that the object does not move.
     engine : str or Engine
@@ -163,6 +164,9 @@ def iterate(image: npt.ArrayLike, psf: Psf | npt.ArrayLike, **options: Any) -> I
     DeconvError
         As `deconvolve`, and if the image has more axes than the PSF.
     """
+    unknown = options.keys() - (deconvolve.__kwdefaults__ or {}).keys() - {"callback"}
+    if unknown:
+        raise TypeError(f"iterate() does not know {', '.join(sorted(unknown))}.")
     defaults = {k: v for k, v in (deconvolve.__kwdefaults__ or {}).items() if k != "callback"}
     job = prepare(image, psf, **(defaults | options))
     if job.leading:

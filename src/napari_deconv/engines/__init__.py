@@ -43,7 +43,7 @@ def get_engine(spec: str | Engine = "auto") -> Engine:
     DeviceError
         If there is no such device; the message lists those there are.
     """
-    if not isinstance(spec, str):
+    if not isinstance(spec, str) and hasattr(spec, "device"):
         return spec
     if spec == "cpu":
         return _cpu()
@@ -51,7 +51,7 @@ def get_engine(spec: str | Engine = "auto") -> Engine:
     if spec == "auto":
         gpu = bool(devices) and devices[0].kind == "GPU"
         return _opencl(devices[0]) if gpu else _cpu()
-    family, _, name = spec.partition(":")
+    family, _, name = str(spec).partition(":")
     if family != "opencl":
         raise DeviceError(
             f"engine={spec!r} is not known: choose 'auto', 'cpu', 'opencl' or 'opencl:<name>'."

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from napari_deconv._checks import as_volume, check_choice, check_image, check_spacing
+from napari_deconv._checks import (
+    as_volume,
+    check_background,
+    check_choice,
+    check_image,
+    check_spacing,
+    check_whole,
+)
 from napari_deconv._progress import Callback
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
@@ -107,11 +114,13 @@ def distill_psf(
     voxel = check_spacing(spacing, array.ndim)
     if voxel is None:
         raise DeconvError("Distilling needs the voxel size: pass spacing=(z, y, x) in µm.")
-    if bead_diameter < 0 or not np.isfinite(bead_diameter):
+    if not isinstance(bead_diameter, int | float | np.number) or not 0 <= bead_diameter < np.inf:
         raise DeconvError(f"bead_diameter={bead_diameter!r}: expected µm, 0 for points.")
-    steps = _ITERATIONS[method] if iterations is None else iterations
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise DeconvError(f"iterations={iterations!r}: expected a whole number of at least 1.")
+    steps = check_whole(_ITERATIONS[method] if iterations is None else iterations, "iterations")
+    if background is not None:
+        background = np.asarray(check_background(background, array), float)
+    if beads is not None:
+        _check_beads(beads, array, voxel)
     device = get_engine(engine)
     data: npt.NDArray[Any]
     if method == "centroids":
@@ -123,7 +132,7 @@ def distill_psf(
             beads = detect_beads(
                 array, spacing=voxel, bead_diameter=bead_diameter, reject=rules, engine=device
             )
-        used = _usable(beads, array.ndim, method)
+        used = _usable(beads, method)
         found = {"used": int(used.sum()), **beads.counts}
         offset = estimate_background(array, engine=device) if background is None else background
         width = _width(beads, used)
@@ -136,7 +145,7 @@ def distill_psf(
             shadows = _unshadowed(array.shape, beads.positions[~used], _SHADOW * width)
             drawn = draw_beads(array.shape, beads.positions[used], beads.flux[used], diameter)
             start = _bell(box, width)
-            data = _reverse(array, drawn, shadows, start, base, int(steps), device, callback)
+            data = _reverse(array, drawn, shadows, start, base, steps, device, callback)
     parameters = {
         "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
         "bead_diameter": bead_diameter, "background": background,
@@ -144,15 +153,30 @@ def distill_psf(
     return Psf(data, voxel, describe("distill_psf", parameters, device) | {"beads": found})
 
 
-def _usable(beads: Beads, ndim: int, method: str) -> npt.NDArray[np.bool_]:
-    """Say which beads the PSF can be taken from."""
-    if beads.positions.shape[1] != ndim:
+def _check_beads(beads: Beads, image: npt.NDArray[Any], spacing: tuple[float, ...]) -> None:
+    """Raise `DeconvError` unless the beads were detected in such an image."""
+    if not isinstance(beads, Beads):
+        raise DeconvError(f"beads is a {type(beads).__name__}: expected what detect_beads returns.")
+    if beads.positions.shape[1] != image.ndim:
         raise DeconvError(
-            f"The beads have {beads.positions.shape[1]} coordinates, the image {ndim} axes: detect "
+            f"The beads have {beads.positions.shape[1]} coordinates, the image {image.ndim} axes: "
+            "detect them in this image."
+        )
+    if beads.spacing is not None and not np.allclose(beads.spacing, spacing, rtol=1e-3, atol=0):
+        raise DeconvError(
+            f"The beads were detected with voxels of {beads.spacing} µm, spacing={spacing}: detect "
             "them in this image."
         )
+    kept = beads.positions[beads.accepted]
+    if not np.all((kept > -0.5) & (kept < np.array(image.shape) - 0.5)):
+        raise DeconvError("There are accepted beads outside of the image: detect them in it.")
+
+
+def _usable(beads: Beads, method: str) -> npt.NDArray[np.bool_]:
+    """Say which beads the PSF can be taken from."""
     # What neighbours add to each other is in the model of reverse deconvolution.
     usable = beads.accepted | (beads.status == "neighbour" if method == "reverse" else False)
+    usable &= np.all(beads.fwhm > 0, axis=1)
     if not usable.any():
         raise DeconvError(
             f"None of {len(beads)} beads is accepted ({beads.counts}): nothing to distil a PSF "
@@ -169,11 +193,12 @@ def _box(
         widest = [n - 1 + n % 2 for n in image]
         wanted = [2 * int(np.ceil(_REACH * width)) + 1 for width in fwhm]
         return tuple(min(pair) for pair in zip(wanted, widest, strict=True))
-    if len(shape) != len(image) or any(int(n) != n or n < 1 for n in shape):
+    sizes = np.atleast_1d(np.asarray(shape))
+    if sizes.shape != (len(image),) or sizes.dtype.kind not in "iu" or sizes.min() < 1:
         raise DeconvError(
-            f"shape={tuple(shape)!r} is not a PSF's: expected {len(image)} whole numbers above 0."
+            f"shape={shape!r} is not a PSF's: expected {len(image)} whole numbers above 0."
         )
-    return tuple(int(n) for n in shape)
+    return tuple(int(n) for n in sizes)
 
 
 def _reverse(

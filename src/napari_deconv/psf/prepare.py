@@ -17,6 +17,9 @@ __all__ = ["prepare_psf"]
 # Voxel sizes closer than this are one: headers are rounded.
 _SAME_SPACING = 5e-3
 
+# Logarithm of the ratio of two voxel sizes that cannot both be right.
+_FAR = np.log(100)
+
 
 def prepare_psf(
     psf: Psf | npt.ArrayLike,
@@ -63,6 +66,11 @@ def prepare_psf(
     voxel = check_spacing(spacing, len(shape))
     if isinstance(psf, Psf):
         known = psf
+        if voxel is not None and np.abs(np.log(np.divide(voxel, psf.spacing))).max() > _FAR:
+            raise DeconvError(
+                f"The PSF's voxels are {_micrometres(psf.spacing)}, the image's "
+                f"{_micrometres(voxel)}: more than 100 times apart. Check that both are in µm."
+            )
         if voxel is not None and not np.allclose(voxel, psf.spacing, rtol=_SAME_SPACING, atol=0):
             known = resample_psf(psf, voxel)
             _say(

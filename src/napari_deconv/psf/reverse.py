@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_deconv._progress import Callback
 from napari_deconv._run import State
-from napari_deconv._volume import Volume
+from napari_deconv._volume import ARRAYS, Volume, require_memory
 from napari_deconv.engines import Engine
 from napari_deconv.forward import Convolution, centred_at_origin, fast_shape
 from napari_deconv.solvers.acceleration import make_acceleration
@@ -65,8 +65,8 @@ def solve_psf(
     """
     shape = start.shape
     grid = fast_shape([n + m - 1 for n, m in zip(image.shape, shape, strict=True)])
-    voxels = int(np.prod([*grid[:-1], grid[-1] + 2]))
-    engine.require(28 * voxels, 4 * voxels, f"Distilling from an image of {image.shape}")
+    # Biggs–Andrews acceleration keeps the last two changes.
+    require_memory(engine, grid, ARRAYS + 2, f"Distilling from an image of {image.shape}")
     kernel = np.zeros(grid, np.float32)
     kernel[tuple(slice(size) for size in image.shape)] = true_object / true_object.sum()
     model = Convolution(engine, kernel)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import nan
 
 from napari_deconv.engines.protocol import Array
+from napari_deconv.errors import DeconvError
 from napari_deconv.forward import ForwardModel, Observation
 from napari_deconv.solvers.acceleration import Acceleration
 from napari_deconv.solvers.regularization import Regularization
@@ -73,6 +74,11 @@ def richardson_lucy(
     ------
     Position
         The same object after each step.
+
+    Raises
+    ------
+    DeconvError
+        If no voxel can be seen in the data.
     """
     engine, data, background = model.engine, observation.data, observation.background
     mask, floor = observation.mask, observation.floor
@@ -80,6 +86,11 @@ def richardson_lucy(
     if position.guess is None:
         # x·N/N: what sends no light into the data is 0 from the start.
         engine.update(position.estimate, normalization, normalization)
+        if not engine.sum(position.estimate) > 0:
+            raise DeconvError(
+                "No voxel sends more than 1 % of its light into the image: the PSF is far wider "
+                "than the image. Check the PSF's voxel size, or crop it."
+            )
         position.guess = position.acceleration.start(position.estimate)
     work = engine.full(model.grid, 0.0)
     for _ in range(iterations):
