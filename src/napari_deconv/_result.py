@@ -37,6 +37,11 @@ class Deconvolution:
         The PSF as it was used, resampled and centred; a `Psf` where its voxel size is known.
     recipe : dict
         Parameters, version and device, in plain values.
+
+    Notes
+    -----
+    To go on from, it also keeps the estimate with its surroundings and the solver's memory, two to
+    three arrays of the padded grid.
     """
 
     image: Float
