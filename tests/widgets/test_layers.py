@@ -120,7 +120,9 @@ def test_a_result_lies_exactly_on_its_source():
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():
     psf = Psf(np.ones((5, 7, 7)), (0.2, 0.1, 0.1))
     extent = np.array([[10, 0, 0], [10 + 20 * 0.2, 6.4, 6.4]])
-    np.testing.assert_allclose(centred(extent, psf), (12 - 0.4, 3.2 - 0.3, 3.2 - 0.3))
+    np.testing.assert_allclose(
+        centred(extent, psf.shape, psf.spacing), (12 - 0.4, 3.2 - 0.3, 3.2 - 0.3)
+    )
     source = Image(np.zeros((21, 64, 64)), scale=(200, 100, 100), units=("nm",) * 3)
     layer = Image(psf.data, **psf_options(psf, "PSF", {}, source))
     assert layer.translate[0] + 2 * 0.2 == pytest.approx(2.0)

@@ -42,7 +42,8 @@ def test_everything_in_the_manifest_is_there(manifest):
 def test_samples_open_with_voxel_size_truth_and_psf(viewer, key):
     viewer.open_sample("napari-deconv", key)
     truth, psf, image = viewer.layers
-    assert [layer.metadata[KEY]["role"] for layer in viewer.layers] == ["truth", "psf", "image"]
+    roles = [layer.metadata[KEY]["role"] for layer in viewer.layers]
+    assert roles == ["truth", "true psf", "image"]
     assert [layer.visible for layer in viewer.layers] == [False, False, True]
     np.testing.assert_array_equal(truth.scale, image.scale)
     assert truth.data.shape == image.data.shape

@@ -68,7 +68,8 @@ def test_going_on_is_one_longer_run(viewer, deconvolution, bead_image, psf_array
     assert layer.name == "cells · RL 28"
     expected = deconvolve(bead_image, Psf(psf_array, SPACING), spacing=SPACING, iterations=28)
     np.testing.assert_allclose(layer.data, expected.image, rtol=1e-5)
-    assert layer.contrast_limits[1] == pytest.approx(layer.data.max(), rel=0.3)
+    assert layer.contrast_limits[1] == pytest.approx(np.percentile(layer.data, 99.9))
+    assert layer.contrast_limits_range[1] >= layer.data.max()
     viewer.layers.remove(layer)
     widget.go_on_button.click()
     deconvolution.wait()
@@ -100,6 +101,58 @@ def test_the_newest_psf_is_chosen_and_results_are_not(viewer, deconvolution, psf
     assert widget.image.value.name == "nuclei"
     viewer.layers.remove("distilled")
     assert widget.psf.value is None or widget.psf.value.name == "PSF"
+
+
+def test_a_measured_psf_is_preferred_to_a_true_one(viewer, deconvolution, psf_array):
+    widget = deconvolution.widget
+    viewer.layers.remove("PSF")
+    assert widget.psf.value is None
+    viewer.add_image(psf_array, name="true", metadata={KEY: {"role": "true psf"}}, **UM)
+    assert widget.psf.value.name == "true"
+    viewer.add_image(psf_array, name="PSF (beads)", metadata={KEY: {"role": "psf"}}, **UM)
+    assert widget.psf.value.name == "PSF (beads)"
+    viewer.add_image(psf_array, name="also true", metadata={KEY: {"role": "true psf"}}, **UM)
+    assert widget.psf.value.name == "PSF (beads)"
+
+
+def test_a_choice_by_hand_is_kept(viewer, deconvolution, bead_image, said):
+    widget = deconvolution.widget
+    viewer.add_image(bead_image, name="second", **UM)
+    assert widget.image.value.name == "second"
+    widget.image.value = viewer.layers["cells"].__wrapped__
+    viewer.add_image(bead_image, name="third", **UM)
+    assert widget.image.value.name == "cells"
+    for name in ("cells", "second", "third"):
+        viewer.layers.remove(name)
+    assert widget.image.value is None  # not the PSF
+    widget.image.value = viewer.layers["PSF"].__wrapped__
+    deconvolution.click()
+    assert "as the image and as the PSF" in said()[-1]
+
+
+def test_notes_are_not_cut_off(viewer, deconvolution, bead_image, psf_array):
+    viewer.add_image(bead_image, name="bare")
+    viewer.add_image(psf_array, name="bare PSF")
+    widget = deconvolution.widget
+    deconvolution.qtbot.wait(100)
+    for note in (widget.psf_note.native, widget.voxel_size.note.native):
+        assert note.width() == widget.more_button.width()
+        assert note.height() >= note.heightForWidth(note.width())
+
+
+def test_a_typed_voxel_size_is_remembered(viewer, open_widget, bead_image):
+    viewer.add_image(bead_image, name="bare")
+    first = open_widget("Bead detection").widget
+    second = open_widget("PSF distilling").widget
+    first.voxel_size.field.value = "0.25 × 0.1 × 0.1"
+    assert second.voxel_size.value(3) == SPACING
+    viewer.add_image(bead_image, name="scaled", **UM)
+    viewer.layers.remove("scaled")
+    assert first.image.value.name == "bare"
+    assert first.voxel_size.field.value == "0.25 × 0.1 × 0.1"
+    assert first.voxel_size.note.value == ""
+    third = open_widget("Deconvolution").widget
+    assert third.voxel_size.value(3) == SPACING
 
 
 def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
@@ -281,7 +334,7 @@ def test_a_synthetic_psf_without_any_image(viewer, open_widget, said):
     hand = open_widget("Synthetic PSF")
     hand.widget.size.value = "9 × 33"
     hand.click()
-    assert "no voxel size" in said()[-1]
+    assert said()[-1].startswith("No voxel size is given")
     hand.widget.voxel_size.field.value = "0.1 × 0.1"
     hand.run()
     assert viewer.layers[0].data.shape == (9, 33)

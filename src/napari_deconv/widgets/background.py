@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.widgets.base import OperationWidget, recorded
 from napari_deconv.widgets.fields import choice, entry, layer_choice, number, read_number
-from napari_deconv.widgets.layers import layer_array, on_source, space_axes
+from napari_deconv.widgets.layers import layer_array, on_source, set_contrast, space_axes
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -73,8 +73,8 @@ class BackgroundWidget(OperationWidget):
         main += [self.percentile, self.value, self.radius, self.factor, self.floor]
         self._build(main, [self.output])
 
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        return {self.image: "image"}
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {self.image: ("image",)}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         method = self.method.value
@@ -125,6 +125,6 @@ class BackgroundWidget(OperationWidget):
         options = on_source(
             self._source, "background estimate" if estimate else "background", recipe, "result"
         )
-        self._viewer.add_image(data.reshape(self._shape), **options)
+        set_contrast(self._viewer.add_image(data.reshape(self._shape), **options), 0.1)
         what = "The background" if estimate else "The image without its background"
         return f"{what} is a new layer.", recipe

@@ -81,6 +81,7 @@ class OperationWidget(QWidget):
         self._started = 0.0
         self._said: set[str] = set()
         self._known: dict[ComboBox, list[Layer]] = {}
+        self._by_hand: set[ComboBox] = set()
         self.voxel_size = VoxelSize()
         self.device = choice(
             "Device",
@@ -105,6 +106,8 @@ class OperationWidget(QWidget):
     def _build(self, main: Sequence[ValueWidget], more: Sequence[ValueWidget]) -> None:
         """Lay out the fields in rows, those of `more` folded, above Run and the result line."""
         self.image.changed.connect(self.voxel_size.follow)
+        for choosing in self._layer_fields():
+            choosing.changed.connect(lambda _, field=choosing: self._by_hand.add(field))
         self.more_button = QPushButton("▸ More")
         self.more_button.setToolTip("Settings that are right for most images.")
         self.more_button.clicked.connect(self._fold)
@@ -195,27 +198,36 @@ class OperationWidget(QWidget):
         ]
 
     # -- layers ----------------------------------------------------------------------------------
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        """Name the fields that choose layers, each with the role of the layers that fit it."""
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        """Name the fields that choose layers, each with the roles that fit it, the best first."""
         return {}
 
     def reset_choices(self, *_: Any) -> None:
-        """Follow the layers of the viewer, and choose a new one that fits; napari calls this."""
-        active = self._viewer.layers.selection.active
-        for field, fitting in self._layer_fields().items():
-            before, known = field.value, self._known.get(field)
-            field.reset_choices()
-            sensible = [
-                layer for layer in field.choices if layer is not None and role(layer) == fitting
-            ]
-            self._known[field] = sensible
-            if known is None and active in sensible:
-                field.value = active
-            elif any(layer not in (known or ()) for layer in sensible):
-                field.value = sensible[-1]
-            elif before in field.choices:
-                field.value = before
+        """Follow the layers of the viewer; napari calls this.
+
+        The newest layer that fits is chosen, until the user chooses another one.
+        """
+        for field, roles in self._layer_fields().items():
+            by_hand = field in self._by_hand
+            field.value = self._choice(field, roles, by_hand)
+            if not (by_hand and field.value is not None):
+                self._by_hand.discard(field)
         self.voxel_size.follow(self.image.value)
+
+    def _choice(self, field: ComboBox, roles: Sequence[str], by_hand: bool) -> Layer | None:
+        before, known = field.value, self._known.get(field)
+        field.reset_choices()
+        layers = [layer for layer in field.choices if layer is not None]
+        fitting = ([layer for layer in layers if role(layer) == one] for one in roles)
+        sensible: list[Layer] = next(filter(None, fitting), [])
+        self._known[field] = sensible
+        kept = before in layers
+        if kept and (by_hand or not any(layer not in (known or ()) for layer in sensible)):
+            return before
+        active = self._viewer.layers.selection.active
+        if known is None and active in sensible:
+            return active
+        return sensible[-1] if sensible else None
 
     def _show_psf(
         self, psf: Psf, name: str, recipe: Mapping[str, Any], source: Layer | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,8 @@ class BeadsWidget(OperationWidget):
         main += [self.method, self.threshold, self.bead_diameter]
         self._build(main, [self.fwhm, *self.rules.values()])
 
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        return {self.image: "image"}
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {self.image: ("image",)}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         return {self.threshold: self.method.value in ("dog", "local", "manual")}

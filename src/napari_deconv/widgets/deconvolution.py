@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton
 
 from napari_deconv.deconvolution import Deconvolution, deconvolve
+from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
@@ -24,7 +25,7 @@ from napari_deconv.widgets.fields import (
     orange,
     read_number,
 )
-from napari_deconv.widgets.layers import layer_array, on_source, space_axes, spacing
+from napari_deconv.widgets.layers import layer_array, on_source, set_contrast, space_axes, spacing
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -130,8 +131,12 @@ class DeconvolutionWidget(OperationWidget):
             "Centre the PSF", True, "Else an off-centre PSF moves the object by as much."
         )
 
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        return {self.image: "image", self.psf: "psf", self.leave_out: "mask"}
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {
+            self.image: ("image",),
+            self.psf: ("psf", "true psf"),
+            self.leave_out: ("mask",),
+        }
 
     def _applies(self) -> dict[ValueWidget, bool]:
         iterative = self.method.value == "richardson_lucy"
@@ -146,6 +151,11 @@ class DeconvolutionWidget(OperationWidget):
 
     def _prepare(self) -> Callable[..., Any]:
         image, psf = self.image.value, self.psf.value
+        if image is not None and image is psf:
+            raise DeconvError(
+                f"“{image.name}” is chosen as the image and as the PSF: choose another one for "
+                "one of them."
+            )
         data, points = layer_array(image, "image"), layer_array(psf, "PSF")
         voxel = self.voxel_size.value(space_axes(image))[-points.ndim :]
         given = {name: getattr(self, name).value for name in ("method", "boundary", "centre_psf")}
@@ -186,7 +196,7 @@ class DeconvolutionWidget(OperationWidget):
         else:
             self._layer.data, self._layer.name = result.image, options["name"]
             self._layer.metadata = options["metadata"]
-            self._layer.reset_contrast_limits("data")
+        set_contrast(self._layer, 0)
         self._last = result if iterative else None
         line = f"{result.stop_reason}, background {_levels(result.background)}."
         return line, result.recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +85,8 @@ class DistillWidget(OperationWidget):
         main += [self.bead_diameter, self.method, self.iterations]
         self._build(main, [self.size, self.background, self.background_value])
 
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        return {self.image: "image", self.beads: "beads"}
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {self.image: ("image",), self.beads: ("beads",)}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         return {

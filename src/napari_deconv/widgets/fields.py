@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from magicgui.widgets import (
     CheckBox,
@@ -17,13 +18,17 @@ from magicgui.widgets import (
     create_widget,
 )
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.layers import spacing, spacing_is_certain
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+
+# What was typed for layers that say no voxel size, or a wrong one; and the fields that show it.
+_typed: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
+_open: WeakSet[VoxelSize] = WeakSet()
 
 __all__ = [
     "VoxelSize",
@@ -45,10 +50,11 @@ def choice(label: str, choices: Sequence[tuple[str, Any]], tooltip: str) -> Comb
     return _narrow(ComboBox(label=label, choices=choices, tooltip=tooltip))
 
 
-def layer_choice(label: str, tooltip: str, kind: type[Layer] = Image, none: str = "") -> ComboBox:
+def layer_choice(
+    label: str, tooltip: str, kind: type[Layer] = Image, none: str = "choose one"
+) -> ComboBox:
     """Offer the layers of a kind in the viewer; `none` is the text for choosing none of them."""
-    annotation = kind | None if none else kind
-    field = create_widget(label=label, annotation=annotation, options={"tooltip": tooltip})
+    field = create_widget(label=label, annotation=kind | None, options={"tooltip": tooltip})
     field.null_string = none
     field.reset_choices()
     return _narrow(field)
@@ -91,6 +97,7 @@ def note(text: str = "") -> Label:
     """Make room for a line below a field."""
     label = Label(label="", value=text)
     label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
     return label
 
 
@@ -155,12 +162,14 @@ class VoxelSize:
         self.field = LineEdit(
             label="Voxel size (µm)",
             tooltip="Distance between voxels, z × y × x. Taken from the layer; what you type here "
-            "is used for this operation and leaves the layer as it is.",
+            "is used instead, in all widgets, and leaves the layer as it is.",
         )
+        self.field.changed.connect(self._remember)
         self.note = note()
         self._layer: Layer | None = None
         self._read: tuple[float, ...] | None = None
         self._text = ""
+        _open.add(self)
 
     def follow(self, layer: Layer | None) -> None:
         """Show the voxel size of another layer, from now on."""
@@ -169,15 +178,15 @@ class VoxelSize:
         self.release()
         self._layer = layer
         if layer is not None:
-            layer.events.scale.connect(self._refresh)
-            layer.events.units.connect(self._refresh)
+            layer.events.scale.connect(self._read_again)
+            layer.events.units.connect(self._read_again)
         self._refresh()
 
     def release(self) -> None:
         """Stop following."""
         if self._layer is not None:
-            self._layer.events.scale.disconnect(self._refresh)
-            self._layer.events.units.disconnect(self._refresh)
+            self._layer.events.scale.disconnect(self._read_again)
+            self._layer.events.units.disconnect(self._read_again)
         self._layer = None
 
     def value(self, axes: int) -> tuple[float, ...]:
@@ -192,8 +201,11 @@ class VoxelSize:
             return self._read[-axes:]
         names = " × ".join("zyx"[-axes:])
         if not self.field.value.strip():
+            lacks = (
+                "No voxel size is given" if self._layer is None else "The layer has no voxel size"
+            )
             raise DeconvError(
-                f"The layer has no voxel size. Enter it above as {names} in µm; "
+                f"{lacks}. Enter it above as {names} in µm; "
                 "it is printed in the microscope's metadata."
             )
         values = read_numbers(self.field.value)
@@ -208,9 +220,26 @@ class VoxelSize:
         layer = self._layer
         self._read = None if layer is None else spacing(layer)
         self._text = " × ".join(f"{step:.5g}" for step in self._read or ())
-        self.field.value = self._text
-        self.note.value = orange(_complaint(layer, self._read))
-        self.field.changed.emit(self._text)  # the note may have come or gone alone
+        typed = None if layer is None else _typed.get(layer)
+        self.note.value = orange("" if typed else _complaint(layer, self._read))
+        shown = self._text if typed is None else typed
+        with self.field.changed.blocked():
+            self.field.value = shown
+        self.field.changed.emit(shown)  # the note may have come or gone alone
+
+    def _read_again(self) -> None:
+        """Forget what was typed: the layer has learnt its voxel size."""
+        _typed.pop(self._layer, None)
+        self._refresh()
+
+    def _remember(self, text: str) -> None:
+        """Keep what is typed for the layer, and show it in the other widgets."""
+        if self._layer is None or text == _typed.get(self._layer, self._text):
+            return
+        _typed[self._layer] = text
+        for other in _open:
+            if other is not self and other._layer is self._layer:
+                other._refresh()
 
 
 def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:

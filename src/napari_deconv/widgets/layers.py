@@ -27,6 +27,7 @@ __all__ = [
     "provenance",
     "psf_options",
     "role",
+    "set_contrast",
     "space_axes",
     "spacing",
     "spacing_is_certain",
@@ -52,13 +53,16 @@ def space_axes(layer: Layer) -> int:
 def spacing(layer: Layer) -> tuple[float, ...] | None:
     """Read the voxel size of a layer, (z, y, x) or (y, x) in µm; None where it has none.
 
-    A layer in pixels has a voxel size only if its scale is not 1: many readers set no unit
-    (see `spacing_is_certain`).
+    A layer in pixels has a voxel size only if its metadata say so (see `psf_options`), or its scale
+    is not 1: many readers set no unit (see `spacing_is_certain`).
     """
     axes = slice(layer.ndim - space_axes(layer), None)
     scale = np.abs(layer.scale[axes])
     if spacing_is_certain(layer):
         return tuple((scale * _micrometres(layer.units[axes])).tolist())
+    written = layer.metadata.get(KEY, {}).get("spacing")
+    if written is not None:
+        return tuple(written)
     return None if np.all(scale == 1) else tuple(scale.tolist())
 
 
@@ -125,6 +129,7 @@ def on_source(layer: Image, operation: str, recipe: Mapping[str, Any], kind: str
     return {
         "name": f"{layer.name} · {operation}",
         "colormap": layer.colormap,
+        "gamma": layer.gamma,
         "blending": layer.blending,
         "rgb": False,
         "metadata": provenance(recipe, kind, layer),
@@ -132,71 +137,59 @@ def on_source(layer: Image, operation: str, recipe: Mapping[str, Any], kind: str
     }
 
 
+def set_contrast(layer: Image, darkest: float) -> None:
+    """Show a result from `darkest`, a percentile, to the 99.9th: a few voxels outshine the rest."""
+    layer.reset_contrast_limits("data")  # widens the range of the slider
+    values = np.ravel(layer.data)
+    values = values[:: max(1, values.size // 1_000_000)]
+    low, high = np.percentile(values, (darkest, 99.9))
+    if low < high:
+        layer.contrast_limits = low, high
+
+
 def psf_options(
     psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None = None
 ) -> dict[str, Any]:
-    """Collect the options of a layer that shows a PSF, beside `source` where there is one."""
+    """Collect the options of a layer that shows a PSF, beside `source` where there is one.
+
+    Beside a source in pixels it is drawn in those, to be seen at the same size; its voxel size is
+    then in the metadata only, where `spacing` finds it.
+    """
+    scale, units, metadata = psf.spacing, ("µm",) * psf.ndim, dict(metadata)
+    if source is not None and source.ndim >= psf.ndim and not spacing_is_certain(source):
+        scale, units = source.scale[-psf.ndim :], source.units[-psf.ndim :]
+        metadata[KEY] = {**metadata.get(KEY, {}), "spacing": list(psf.spacing)}
     return {
         "name": name,
-        "scale": psf.spacing,
-        "translate": (0.0,) * psf.ndim if source is None else _right_of(source, psf),
-        "units": ("µm",) * psf.ndim,
+        "scale": scale,
+        "translate": (0.0,) * psf.ndim if source is None else _right_of(source, psf, scale),
+        "units": units,
         "axis_labels": ("z", "y", "x")[-psf.ndim :],
         "colormap": "magma",
         "gamma": 0.5,
         "blending": "additive",
         "rgb": False,
-        "metadata": dict(metadata),
+        "metadata": metadata,
     }
 
 
-def beside(extent: npt.NDArray[np.float64], psf: Psf) -> npt.NDArray[np.float64]:
-    """Find where a PSF lies right of an image, its focus in the image's middle plane.
-
-    Parameters
-    ----------
-    extent : ndarray
-        (2, n), the centres of the image's first and last voxels in µm.
-    psf : Psf
-        What is to lie there.
-    """
-    low, high = extent
-    size, step = np.array(psf.shape), np.array(psf.spacing)
-    middle = low + np.round((high - low) / step / 2 + 1e-6) * step
-    corner = np.broadcast_to(middle, size.shape) - size // 2 * step
-    corner[-1] = high[-1] + 5 * step[-1]
-    return corner
-
-
-def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
-    """Give the length of each unit in µm; 1 for what is no length, as napari draws it."""
-    lengths = [unit if unit.is_compatible_with("micrometer") else "micrometer" for unit in units]
-    registry = pint.get_application_registry()
-    return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
-
-
-def centred(extent: npt.NDArray[np.float64], psf: Psf) -> npt.NDArray[np.float64]:
+def centred(
+    extent: npt.NDArray[np.float64], shape: Sequence[int], step: Sequence[float]
+) -> npt.NDArray[np.float64]:
     """Find where a PSF lies if its centre is to be the middle voxel of an image.
 
     Parameters
     ----------
     extent : ndarray
-        (2, n), the centres of the image's first and last voxels in µm.
-    psf : Psf
-        What is to lie there.
+        (2, n), the centres of the image's first and last voxels.
+    shape : sequence of int
+        The PSF's.
+    step : sequence of float
+        Distance between the PSF's voxels, in the unit of `extent`.
     """
     low, high = extent
-    step = np.array(psf.spacing)
     middle = low + np.round((high - low) / step / 2 + 1e-6) * step
-    return np.array(middle - np.array(psf.shape) // 2 * step)
-
-
-def _right_of(source: Layer, psf: Psf) -> npt.NDArray[np.float64]:
-    axes = slice(-min(psf.ndim, source.ndim), None)
-    extent = source.extent.world[:, axes] * _micrometres(source.units[axes])
-    corner = centred(extent, psf)
-    corner[-1] = extent[1, -1] + 5 * psf.spacing[-1]
-    return corner
+    return np.array(middle - np.array(shape) // 2 * np.array(step))
 
 
 def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
@@ -206,9 +199,12 @@ def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
     return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
 
 
-def _right_of(source: Layer, psf: Psf) -> npt.NDArray[np.float64]:
+def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.float64]:
     axes = slice(-min(psf.ndim, source.ndim), None)
-    return beside(source.extent.world[:, axes] * _micrometres(source.units[axes]), psf)
+    extent = source.extent.world[:, axes] * _micrometres(source.units[axes])
+    corner = np.broadcast_to(centred(extent, psf.shape, step), psf.ndim).copy()
+    corner[-1] = extent[1, -1] + 5 * step[-1]
+    return corner
 
 
 def provenance(recipe: Mapping[str, Any], kind: str, source: Layer | None = None) -> dict[str, Any]:
@@ -218,7 +214,7 @@ def provenance(recipe: Mapping[str, Any], kind: str, source: Layer | None = None
 
 
 def role(layer: Image | Points) -> str:
-    """Tell what a layer is for: "image", "psf", "beads", "truth" or "result".
+    """Tell what a layer is for: "image", "psf", "true psf", "beads", "truth" or "result".
 
     Layers made here say it themselves; of others, those with "PSF" in their name are PSFs.
     """

@@ -41,8 +41,8 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str) -> list[Layer
     }
     hidden = {"visible": False}
     extent = np.array([[0, 0, 0], np.array(sample.image.shape) - 1]) * sample.spacing
-    psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "psf")) | hidden
-    psf["translate"] = centred(extent, sample.psf)
+    psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "true psf")) | hidden
+    psf["translate"] = centred(extent, sample.psf.shape, sample.spacing)
     truth = volume | hidden | {"name": f"{name}, truth", "metadata": provenance(origin, "truth")}
     image = volume | {"name": name, "metadata": provenance(origin, "image")}
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +111,8 @@ class SyntheticPsfWidget(OperationWidget):
         self._build(main, [*more, self.centre, self.pixel_integration])
         self.image.changed.connect(self._read_optics)
 
-    def _layer_fields(self) -> dict[ComboBox, str]:
-        return {self.image: "image"}
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {self.image: ("image",)}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         model = self.model.value
