@@ -74,8 +74,8 @@ def test_mean_is_the_published_recipe(shape, dtype):
 
 def test_mean_takes_factor_and_floor():
     image = np.array([[0.0, 2.0], [4.0, 10.0]])
-    result = subtract_background(image, "mean", factor=1.0, floor=-3.0)
-    np.testing.assert_array_equal(result, [[-3, -3], [-3, 6]])
+    result = subtract_background(image, "mean", factor=1.0, floor=3.0)
+    np.testing.assert_array_equal(result, [[3, 3], [3, 6]])
     assert estimate_background(image, "mean", factor=0.5) == 2.0
 
 
@@ -198,6 +198,45 @@ def test_the_image_is_not_modified(method):
     assert not np.shares_memory(result, image)
 
 
+@pytest.mark.parametrize(("dtype", "offset"), [(np.int64, 2**40), (np.int32, 2**30), (float, 1e9)])
+@pytest.mark.parametrize("method", METHODS)
+def test_small_differences_on_a_large_offset_are_kept(method, dtype, offset, engine):
+    image = noise((5, 14, 15), np.uint8)
+    high = image.astype(dtype) + offset
+    options = {"radius": 3.0, "engine": engine}
+    result = subtract_background(high, method, factor=1.0, value=offset, **options)
+    expected = subtract_background(image, method, factor=1.0, value=0, **options)
+    # float64 itself has steps of 2e-7 at 1e9 and 2e-4 at 2**40
+    np.testing.assert_allclose(result, expected, atol=3e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_does_not_use_is_ignored(method):
+    image = noise((9, 10))
+    used = {
+        "mean": {"factor", "floor"}, "constant": {"value"}, "percentile": {"percentile"},
+    }.get(method, {"radius", "spacing"})  # fmt: skip
+    wrong = {"factor": -1, "floor": np.nan, "value": np.nan, "percentile": -1, "radius": 0}
+    wrong = {name: value for name, value in (wrong | {"spacing": -1}).items() if name not in used}
+    options = {"value": 3.0} if method == "constant" else {}
+    np.testing.assert_array_equal(
+        subtract_background(image, method, engine="cpu", **options, **wrong),
+        subtract_background(image, method, engine="cpu", **options),
+    )
+
+
+@pytest.mark.parametrize("method", ["rolling_ball", "top_hat"])
+def test_a_radius_much_larger_than_the_stack_is_thick(method, engine):
+    image = noise((2, 4, 9))
+    options = {"radius": 8.0, "spacing": (0.5, 1.0, 1.0)}
+    result = estimate_background(image, method, engine=engine, **options)
+    if method == "rolling_ball":
+        expected = naive_rolling_ball(image, (16, 8, 8))
+    else:
+        expected = scipy.ndimage.grey_opening(image.astype(float), size=(33, 17, 17))
+    assert_close(result, expected)
+
+
 small = arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(5, 9), st.integers(5, 9)))
 filters = st.sampled_from(["percentile", "rolling_ball", "top_hat", "gaussian"])
 
@@ -280,9 +319,18 @@ def test_the_callback_can_end_a_rolling_ball():
         ({"method": "constant", "value": float("nan")}, "value=nan"),
         ({"method": "mean", "factor": "much"}, "factor='much'"),
         ({"method": "mean", "floor": float("inf")}, "floor=inf"),
+        ({"method": "mean", "floor": float("nan")}, "floor=nan"),
+        ({"method": "mean", "floor": -0.1}, "floor=-0.1"),
+        ({"method": "mean", "factor": float("nan")}, "factor=nan"),
+        ({"method": "mean", "factor": -1}, "factor=-1"),
+        ({"method": "constant", "value": 1e300}, "value=1e[+]300"),
         ({"method": "percentile", "percentile": 101}, "percentile=101.*from 0 to 100"),
         ({"method": "top_hat", "radius": 0}, "radius=0.*less than a pixel"),
         ({"method": "gaussian", "radius": 0.05, "spacing": 0.1}, "radius=0.05 µm"),
+        ({"method": "gaussian", "radius": 1e4}, "radius=10000.0 voxels is larger than the image"),
+        ({"method": "top_hat", "radius": 1e4}, "radius=10000.0 voxels is larger than the image"),
+        ({"method": "rolling_ball", "radius": 1e4}, "larger than the image, 8 voxels"),
+        ({"method": "top_hat", "radius": 5, "spacing": 0.1}, "larger than the image, 0.8 µm"),
         ({"method": "rolling_ball", "radius": float("nan")}, "radius=nan"),
         ({"method": "gaussian", "spacing": (1, -1)}, "spacing"),
         ({"method": "gaussian", "spacing": (1, 1, 1)}, "expected 2 numbers"),

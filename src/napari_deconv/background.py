@@ -6,13 +6,14 @@ volume (z, y, x) at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import as_volume, check_choice, check_image, check_spacing
+from napari_deconv._numbers import check_number
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Array, Engine
@@ -27,6 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 _SMOOTHING = 2.0  # σ in pixels, so that noise does not set the percentile
 _DEFAULT_RADIUS = 10.0  # voxels along x
+_LARGEST = 1e15  # grey value, as in images
 
 
 def subtract_background(
@@ -57,11 +59,12 @@ def subtract_background(
         ``"top_hat"`` : the morphological opening (minimum, then maximum) with a box.
         ``"gaussian"`` : a wide Gaussian blur.
     factor, floor : float
-        For ``"mean"``.
+        For ``"mean"``, 0 or more. What a method does not use is ignored.
     radius : float, optional
         Radius of the ball, half width of the box or σ of the Gaussian: in µm if `spacing` is given,
-        else in voxels. Take more than the radius of the largest object. Default: 10 voxels along x.
-        The ball is as high in grey values as its radius is in voxels along x.
+        else in voxels. Take more than the radius of the largest object, and
+        less than the image's longest side. Default: 10 voxels along x. The ball is as high in
+        grey values as its radius is in voxels along x.
     percentile : float, optional
         For ``"percentile"``, 0 to 100; default 1.
     value : float, optional
@@ -88,22 +91,18 @@ def subtract_background(
     S. R. Sternberg, "Biomedical image processing", Computer 16(1), 22-34 (1983).
     """
     array = check_image(image)
-    background = estimate_background(
-        array,
-        method,
-        factor=factor,
-        radius=radius,
-        percentile=percentile,
-        value=value,
-        spacing=spacing,
-        engine=engine,
-        callback=callback,
+    lowest = check_number(floor, "floor", 0.0, _LARGEST) if method == "mean" else 0.0
+    volumes = array.reshape(-1, *array.shape[-3:])
+    estimates = _estimates(
+        volumes, method, factor, radius, percentile, value, spacing, engine, callback
     )
-    difference = array.astype(np.float32)
-    difference -= np.asarray(background, np.float32)
+    difference = np.empty(volumes.shape, np.float32)
+    for volume, out, (level, relief) in zip(volumes, difference, estimates, strict=True):
+        _subtract(volume, level, out)
+        out -= relief
     if method == "mean":
-        difference[difference <= 0] = _check_number(floor, "floor")
-    return difference
+        difference[difference <= 0] = lowest
+    return difference.reshape(array.shape)
 
 
 def estimate_background(
@@ -137,61 +136,102 @@ def estimate_background(
         As `subtract_background`.
     """
     array = check_image(image)
-    check_choice(method, METHODS, "method")
-    ndim = min(array.ndim, 3)
-    radii = _radii(radius, check_spacing(spacing, ndim), ndim)
-    rank = _check_number(1.0 if percentile is None else percentile, "percentile", 0.0, 100.0)
-    if method == "constant" and value is None:
-        raise DeconvError("method='constant' subtracts one value: give it with value=.")
-    level = _check_number(0.0 if value is None else value, "value")
-    weight = _check_number(factor, "factor")
-    device = get_engine(engine)
+    volumes = array.reshape(-1, *array.shape[-3:])
+    estimates = _estimates(
+        volumes, method, factor, radius, percentile, value, spacing, engine, callback
+    )
+    backgrounds = [level + relief for level, relief in estimates]
+    if array.ndim <= 3:
+        return backgrounds[0]
+    stack = np.stack([np.asarray(item, np.float32) for item in backgrounds])
+    within = array.shape[-3:] if stack.ndim > 1 else (1, 1, 1)
+    return stack.reshape(*array.shape[:-3], *within)
 
-    volumes = array.reshape(-1, *array.shape[-ndim:])
-    planes = volumes.shape[1] if method == "rolling_ball" and ndim == 3 else 1
+
+def _estimates(
+    volumes: npt.NDArray[np.generic],
+    method: str,
+    factor: float,
+    radius: float | None,
+    percentile: float | None,
+    value: float | None,
+    spacing: float | Sequence[float] | None,
+    engine: str | Engine,
+    callback: Callback | None,
+) -> Iterator[tuple[float, float | Floats]]:
+    """Estimate the background of each volume: a level, and how far it is above the level where.
+
+    Filters get the image above its minimum, so that single precision keeps small differences on a
+    large offset.
+    """
+    check_choice(method, METHODS, "method")
+    shape = volumes.shape[1:]
+    level = weight = rank = 0.0
+    radii: tuple[float, ...] = ()
+    if method == "mean":
+        weight = check_number(factor, "factor", 0.0, _LARGEST)
+    elif method == "constant":
+        level = _check_value(value)
+    elif method == "percentile":
+        rank = check_number(1.0 if percentile is None else percentile, "percentile", 0.0, 100.0)
+    else:
+        radii = _radii(radius, check_spacing(spacing, len(shape)), shape)
+    device = get_engine(engine)
+    planes = shape[0] if method == "rolling_ball" and len(shape) == 3 else 1
     advance = _counter(len(volumes) * planes, callback)
-    estimates: list[float | Floats] = []
     for volume in volumes:
+        relief: float | Floats = 0.0
         if method == "mean":
-            estimates.append(weight * float(volume.mean(dtype=np.float64)))
-        elif method == "constant":
-            estimates.append(level)
-        elif method == "percentile":
-            estimates.append(_percentile(volume, rank, device))
-        elif method == "rolling_ball":
-            estimates.append(_rolling_ball(volume, radii, device, advance))
-        elif method == "top_hat":
-            estimates.append(_opening(volume, radii, device))
-        else:
-            estimates.append(_blur(volume, radii, device))
+            level = weight * float(volume.mean(dtype=np.float64))
+        elif method != "constant":
+            level = float(np.min(volume))
+            image = _subtract(volume, level, np.empty(shape, np.float32))
+            if method == "percentile":
+                level += _percentile(image, rank, device)
+            elif method == "rolling_ball":
+                relief = _rolling_ball(image, radii, device, advance)
+            elif method == "top_hat":
+                relief = _opening(image, radii, device)
+            else:
+                relief = _blur(image, radii, device)
         if method != "rolling_ball":
             advance()
-    if array.ndim == ndim:
-        return estimates[0]
-    stack = np.stack([np.asarray(item, np.float32) for item in estimates])
-    within = array.shape[-ndim:] if stack.ndim > 1 else (1,) * ndim
-    return stack.reshape(*array.shape[:-ndim], *within)
+        yield level, relief
 
 
-def _percentile(volume: npt.NDArray[np.generic], rank: float, engine: Engine) -> float:
+def _subtract(volume: npt.NDArray[np.generic], level: float, out: Floats) -> Floats:
+    """Subtract in double precision, without a copy of the volume in it."""
+    np.subtract(volume, level, out=out, dtype=np.float64)
+    return out
+
+
+def _check_value(value: float | None) -> float:
+    if value is None:
+        raise DeconvError("method='constant' subtracts one value: give it with value=.")
+    return check_number(value, "value", -_LARGEST, _LARGEST)
+
+
+def _percentile(volume: Floats, rank: float, engine: Engine) -> float:
     blurred = _blur(volume, (_SMOOTHING,) * volume.ndim, engine)
     return float(np.percentile(blurred, rank))
 
 
-def _blur(volume: npt.NDArray[np.generic], sigma: tuple[float, ...], engine: Engine) -> Floats:
+def _blur(volume: Floats, sigma: tuple[float, ...], engine: Engine) -> Floats:
     image = _upload(volume, engine)
     return engine.to_numpy(engine.gaussian(image, _lift(sigma))).reshape(volume.shape)
 
 
-def _opening(volume: npt.NDArray[np.generic], radii: tuple[float, ...], engine: Engine) -> Floats:
-    size = tuple(2 * round(radius) + 1 for radius in _lift(radii))
-    image = _upload(volume, engine)
-    opened = engine.maximum(engine.minimum(image, size), size)
+def _opening(volume: Floats, radii: tuple[float, ...], engine: Engine) -> Floats:
+    image = as_volume(volume)
+    # A box that reaches from one end to the other holds all there is.
+    reach = [min(round(r), n - 1) for r, n in zip(_lift(radii), image.shape, strict=True)]
+    size = tuple(2 * n + 1 for n in reach)
+    opened = engine.maximum(engine.minimum(_upload(image, engine), size), size)
     return engine.to_numpy(opened).reshape(volume.shape)
 
 
 def _rolling_ball(
-    volume: npt.NDArray[np.generic],
+    volume: Floats,
     radii: tuple[float, ...],
     engine: Engine,
     advance: Callable[[], None],
@@ -201,7 +241,7 @@ def _rolling_ball(
     A ball is a stack of discs, so planes are done one by one: little memory, soon cancelled.
     """
     image = as_volume(volume)
-    ball = _ball(_lift(radii))
+    ball = _ball(_lift(radii), image.shape, engine)
     reach = len(ball) // 2
     top = ball[tuple(size // 2 for size in ball.shape)]
     background = np.full(image.shape, np.inf, np.float32)
@@ -215,24 +255,40 @@ def _rolling_ball(
     return background.reshape(volume.shape)
 
 
-def _ball(radii: tuple[float, ...]) -> Floats:
-    """Height of the upper half of an ellipsoid, infinite off it, as high as it is wide along x."""
-    reach = [int(radius) for radius in radii]
+def _ball(radii: tuple[float, ...], shape: tuple[int, ...], engine: Engine) -> Floats:
+    """Height of the upper half of an ellipsoid, infinite off it, as high as it is wide along x.
+
+    It ends where it would be outside of the image from everywhere within.
+    """
+    reach = [min(int(radius), size - 1) for radius, size in zip(radii, shape, strict=True)]
+    voxels = math.prod(2 * n + 1 for n in reach)
+    engine.require(32 * voxels, 0, f"A ball of {voxels} voxels")
     grid = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
     distance = sum((axis / max(radius, 1.0)) ** 2 for axis, radius in zip(grid, radii, strict=True))
     height = radii[-1] * np.sqrt(np.clip(1.0 - distance, 0.0, None))
     return np.where(distance <= 1.0, height, np.inf).astype(np.float32)
 
 
-def _radii(radius: float | None, spacing: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
+def _radii(
+    radius: float | None, spacing: tuple[float, ...] | None, shape: tuple[int, ...]
+) -> tuple[float, ...]:
     """Radius in voxels along each axis."""
-    steps = spacing or (1.0,) * ndim
-    length = _DEFAULT_RADIUS * steps[-1] if radius is None else _check_number(radius, "radius")
+    steps = spacing or (1.0,) * len(shape)
+    longest = max(size * step for size, step in zip(shape, steps, strict=True))
+    if radius is None:
+        length = min(_DEFAULT_RADIUS * steps[-1], longest)
+    else:
+        length = check_number(radius, "radius")
+    unit = "µm" if spacing else "voxels"
     if length < min(steps[-2:]):
-        unit = "µm" if spacing else "voxels"
         raise DeconvError(
             f"radius={radius!r} {unit} is less than a pixel: take more than the radius of the "
             "largest object."
+        )
+    if length > longest:
+        raise DeconvError(
+            f"radius={radius!r} {unit} is larger than the image, {longest:.4g} {unit}: take a "
+            "little more than the radius of the largest object."
         )
     return tuple(length / step for step in steps)
 
@@ -242,9 +298,8 @@ def _lift(lengths: tuple[float, ...]) -> tuple[float, ...]:
     return (0.0,) * (3 - len(lengths)) + lengths
 
 
-def _upload(volume: npt.NDArray[np.generic], engine: Engine) -> Array:
-    nbytes = volume.size * np.dtype(np.float32).itemsize
-    engine.require(4 * nbytes, nbytes, "Estimating the background")
+def _upload(volume: Floats, engine: Engine) -> Array:
+    engine.require(4 * volume.nbytes, volume.nbytes, "Estimating the background")
     return engine.asarray(as_volume(volume))
 
 
@@ -257,14 +312,3 @@ def _counter(total: int, callback: Callback | None) -> Callable[[], None]:
             callback(Progress(next(steps), total))
 
     return advance
-
-
-def _check_number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
-    expected = "a finite number" if np.isinf(low) else f"a number from {low:g} to {high:g}"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not np.isfinite(number) or not low <= number <= high:
-        raise DeconvError(f"{name}={value!r}: expected {expected}.")
-    return number
