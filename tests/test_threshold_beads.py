@@ -13,6 +13,7 @@ from bead_fields import (
     bead,
 )
 from napari_deconv.beads import threshold_beads
+from napari_deconv.errors import DeconvError
 
 
 def blobs(shape, dtype, seed=0):
@@ -74,3 +75,19 @@ def test_regions_do_not_reach_into_other_volumes():
     labels = threshold_beads(image, engine="cpu")
     assert np.unique(labels[0]).tolist() == [0, 1]
     assert np.unique(labels[1]).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("method", ["manual", "local"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a"])
+def test_a_value_that_is_no_number_is_refused(method, value):
+    with pytest.raises(DeconvError, match=f"value={value!r}: expected a finite number"):
+        threshold_beads(blobs((20, 31), np.uint8), method, value=value, engine="cpu")
+
+
+@pytest.mark.parametrize("method", ["otsu", "li", "triangle"])
+def test_methods_that_find_the_threshold_ignore_a_value(method):
+    image = blobs((20, 31), np.uint8)
+    np.testing.assert_array_equal(
+        threshold_beads(image, method, value=np.nan, engine="cpu"),
+        threshold_beads(image, method, engine="cpu"),
+    )

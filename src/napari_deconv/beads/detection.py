@@ -11,6 +11,7 @@ from scipy.ndimage import center_of_mass, maximum
 from scipy.spatial import KDTree
 
 from napari_deconv._checks import check_choice, check_image, check_spacing
+from napari_deconv._numbers import check_number
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.beads.measure import Measurement, measure_bead, without_duplicates
 from napari_deconv.beads.noise import smallest_height
@@ -73,8 +74,9 @@ def detect_beads(
         part of its halo and left out.
     threshold : float, optional
         In grey values, for ``"dog"`` the height of a bead above its surroundings, for ``"manual"``
-        and ``"local"`` the `value` of `threshold_beads`. Default for ``"dog"``: the largest of
-        6 times the noise, 5 steps of the grey values and 10 % of the 99.9 percentile.
+        and ``"local"`` the `value` of `threshold_beads`; others ignore it. Default for
+        ``"dog"``: the largest of 6 times the noise, 5 steps of the grey values and 10 % of the
+        99.9 percentile.
     fwhm : float or sequence of float, optional
         Expected FWHM of a point in µm, or in voxels without `spacing`. Default: measured on the
         brightest spots.
@@ -106,8 +108,8 @@ def detect_beads(
     """
     array = _check_image(image)
     check_choice(method, METHODS, "method")
-    if threshold is not None and not np.isfinite(threshold):
-        raise DeconvError(f"threshold={threshold!r}: expected a finite number of grey values.")
+    if threshold is not None and method in ("dog", "local", "manual"):
+        threshold = check_number(threshold, "threshold")
     steps = check_spacing(spacing, array.ndim)
     device = get_engine(engine)
     volume = array.astype(np.float32)
@@ -164,6 +166,7 @@ def _expected_size(
     engine: Engine,
 ) -> Doubles:
     """FWHM of a bead in voxels, at least 1 so that filters and boxes keep their meaning."""
+    diameter = check_number(bead_diameter, "bead_diameter", 0.0)
     if fwhm is None:
         measured = spot_size(image, engine)
         if measured is None:
@@ -172,13 +175,21 @@ def _expected_size(
                 "Check the image, or give the expected size of a bead with fwhm=."
             )
         return np.maximum(measured, 1.0)
-    point = np.asarray(fwhm, dtype=np.float64)
+    try:
+        point = np.asarray(fwhm, dtype=np.float64)
+    except (TypeError, ValueError):
+        point = np.array(np.nan)
     if point.shape not in ((), (image.ndim,)) or not np.all(np.isfinite(point) & (point > 0)):
         raise DeconvError(f"fwhm={fwhm!r}: expected {image.ndim} numbers above 0, or one for all.")
-    if not 0 <= bead_diameter < np.inf:
-        raise DeconvError(f"bead_diameter={bead_diameter!r}: expected a number from 0.")
-    widened: Doubles = np.sqrt(point**2 + _SPHERE * bead_diameter**2)
+    widened: Doubles = np.hypot(point, np.sqrt(_SPHERE) * diameter)
     voxels: Doubles = np.maximum(widened / np.array(spacing or (1.0,) * image.ndim), 1.0)
+    if np.any(voxels > image.shape):
+        unit = "voxels" if spacing is None else "µm"
+        wide = " × ".join(f"{length:.3g}" for length in voxels)
+        raise DeconvError(
+            f"fwhm={fwhm!r} {unit} and bead_diameter={bead_diameter!r} make beads {wide} voxels "
+            f"wide, more than the image of shape {image.shape}: check their unit and the spacing."
+        )
     return voxels
 
 

@@ -10,6 +10,7 @@ from skimage.filters import threshold_li, threshold_otsu, threshold_triangle
 from skimage.measure import label
 
 from napari_deconv._checks import as_volume, check_choice, check_image
+from napari_deconv._numbers import check_number
 from napari_deconv.beads.noise import grey_step, noise_level
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
@@ -45,7 +46,7 @@ def threshold_beads(
         ``"manual"`` : above `value`.
     value : float, optional
         In grey values. Must be given for ``"manual"``; for ``"local"`` the default is 5 times the
-        noise, at least 1 step of the grey values.
+        noise, at least 1 step of the grey values. Other methods ignore it.
     engine : str or Engine
         Where to compute.
 
@@ -58,7 +59,7 @@ def threshold_beads(
     Raises
     ------
     DeconvError
-        For an unusable or constant image, an unknown method, or a missing `value`.
+        For an unusable or constant image, an unknown method, or a missing or impossible `value`.
 
     References
     ----------
@@ -67,8 +68,10 @@ def threshold_beads(
     """
     array = check_image(image)
     check_choice(method, THRESHOLDS, "method")
-    if method == "manual" and (value is None or not np.isfinite(value)):
-        raise DeconvError(f"value={value!r}: method='manual' needs a threshold in grey values.")
+    if method == "manual" and value is None:
+        raise DeconvError("value=None: method='manual' needs a threshold in grey values.")
+    if method in ("manual", "local") and value is not None:
+        value = check_number(value, "value")
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.min() == array.max():
