@@ -58,7 +58,6 @@ def beads(viewer: napari.Viewer) -> None:
     viewer.open_sample("napari-deconv", "beads_widefield")
     viewer.layers["beads"].gamma = 0.5
     run(viewer, "Background subtraction", method="rolling_ball")
-    viewer.layers["beads · background"].gamma = 0.5
     viewer.canvas.grid.enabled = True
     save(viewer, "background")
     viewer.canvas.grid.enabled = False
@@ -80,7 +79,6 @@ def cells(viewer: napari.Viewer) -> None:
     """Show before and after side by side."""
     viewer.open_sample("napari-deconv", "cells_widefield")
     run(viewer, "Deconvolution")
-    viewer.layers["cells · RL 40"].gamma = 0.6
     viewer.canvas.grid.enabled = True
     show_only(viewer, "cells", "cells · RL 40")
     save(viewer, "deconvolution")

@@ -12,6 +12,7 @@ from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.points import REASONS
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 
@@ -71,6 +72,9 @@ def test_going_on_is_one_longer_run(viewer, deconvolution, bead_image, psf_array
     assert layer.contrast_limits[1] == pytest.approx(np.percentile(layer.data, 99.9))
     assert layer.contrast_limits_range[1] >= layer.data.max()
     viewer.layers.remove(layer)
+    widget.boundary.value = "reflect"
+    assert not widget.go_on_button.isVisibleTo(widget)
+    widget.boundary.value = "padded"
     widget.go_on_button.click()
     deconvolution.wait()
     assert viewer.layers[-1].name == "cells · RL 38"
@@ -224,7 +228,9 @@ def test_points_are_coloured_by_reason(viewer, beads, bead_image):
         layer.border_color[~accepted], [orange] * (~accepted).sum(), atol=1e-6
     )
     assert (layer.features["reason"][accepted] == "").all()
-    assert (layer.features["reason"][~accepted] == layer.features["status"][~accepted]).all()
+    assert list(layer.features["reason"][~accepted]) == [
+        REASONS[status] for status in layer.features["status"][~accepted]
+    ]
 
 
 def test_points_and_labels_are_those_of_the_api(viewer, beads, bead_image):
@@ -272,13 +278,28 @@ def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said)
     assert "“clicks” holds no measured beads" in said()[-1]
 
 
+def test_messages_name_the_fields(viewer, beads, said):
+    beads.widget.method.value = "manual"
+    beads.run()
+    assert said()[-1].startswith("“Threshold (grey)” empty: “Method” Manual threshold needs")
+
+
+def test_the_plane_stays_where_beads_are(viewer, beads):
+    plane = viewer.dims.current_step[0]
+    beads.run()
+    assert viewer.dims.current_step[0] == plane
+    viewer.dims.set_current_step(0, 0)
+    beads.run()
+    assert viewer.dims.current_step == (12, *viewer.dims.current_step[1:])
+
+
 def test_no_accepted_bead_is_said(viewer, beads, said):
     image = np.full((24, 72, 72), 100.0) + 1000 * blob((24, 72, 72), (12, 36, 1))
     noise = np.random.default_rng(0).normal(0, 5, image.shape)
     viewer.add_image((image + noise).astype(np.float32), name="edge", **UM)
     beads.run()
     assert any("No bead left" in message for message in said())
-    assert beads.widget.result_line.text().startswith("0 of 1 beads accepted; rejected: 1 edge")
+    assert beads.widget.result_line.text().startswith("0 of 1 beads accepted; rejected: 1 cut")
 
 
 # -- background and synthetic PSF ----------------------------------------------------------------
@@ -330,6 +351,11 @@ def test_a_synthetic_psf_takes_over_what_the_image_says(viewer, open_widget, bea
     np.testing.assert_array_equal(viewer.layers["PSF Born–Wolf 1.2 water"].data, expected.data)
 
 
+def test_a_synthetic_psf_for_a_plane(viewer, open_widget, bead_image):
+    viewer.add_image(bead_image[12], name="plane", scale=SPACING[1:], units=("µm",) * 2)
+    assert open_widget("Synthetic PSF").widget.size.value == "193 × 193"
+
+
 def test_a_synthetic_psf_without_any_image(viewer, open_widget, said):
     hand = open_widget("Synthetic PSF")
     hand.widget.size.value = "9 × 33"
@@ -338,6 +364,10 @@ def test_a_synthetic_psf_without_any_image(viewer, open_widget, said):
     hand.widget.voxel_size.field.value = "0.1 × 0.1"
     hand.run()
     assert viewer.layers[0].data.shape == (9, 33)
+    assert hand.widget.result_line.text().startswith("9 × 33 voxels")
+    hand.widget.size.value = "9 × 33 × 33"
+    hand.click()
+    assert "“Size (voxels)” has 3 numbers" in said()[-1]
     hand.widget.size.value = "large"
     hand.click()
     assert "not understood" in said()[-1]

@@ -108,7 +108,7 @@ class BackgroundWidget(OperationWidget):
             spacing = self.voxel_size.value(axes)
             parameters["spacing"] = (spacing[0], *spacing) if series else spacing
         return partial(
-            recorded,
+            _subtract,
             self.output.value,
             image,
             method=self.method.value,
@@ -117,7 +117,7 @@ class BackgroundWidget(OperationWidget):
         )
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        data, recipe = result
+        data, recipe, level = result
         estimate = recipe["operation"] == "estimate_background"
         if np.size(data) < np.prod(self._shape):
             levels = ", ".join(f"{level:.4g}" for level in np.ravel(data))
@@ -126,5 +126,17 @@ class BackgroundWidget(OperationWidget):
             self._source, "background estimate" if estimate else "background", recipe, "result"
         )
         set_contrast(self._viewer.add_image(data.reshape(self._shape), **options), 0.1)
-        what = "The background" if estimate else "The image without its background"
-        return f"{what} is a new layer.", recipe
+        what = "shown" if estimate else "taken away"
+        return f"Background {what}: {level:.4g} on average.", recipe
+
+
+def _subtract(
+    function: Callable[..., Any], image: Any, *, method: str, **parameters: Any
+) -> tuple[Any, Any, float]:
+    """Subtract or estimate the background, and say how bright it is on average."""
+    data, recipe = recorded(function, image, method=method, **parameters)
+    level = float(np.mean(data, dtype=float))
+    if function is subtract_background:
+        mean = float(np.mean(image, dtype=float))
+        level = parameters["factor"] * mean if method == "mean" else mean - level
+    return data, recipe, level

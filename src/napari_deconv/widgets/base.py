@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Label
+from magicgui.widgets import CheckBox, ComboBox, Label, Widget
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -26,8 +26,9 @@ from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.fields import VoxelSize, choice
-from napari_deconv.widgets.layers import provenance, psf_options, role
-from napari_deconv.widgets.workers import Task, Worker
+from napari_deconv.widgets.layers import in_sight, provenance, psf_options, role
+from napari_deconv.widgets.words import in_fields_words
+from napari_deconv.widgets.workers import Task, Worker, busy
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -57,6 +58,11 @@ def recorded(
     result = function(*arrays, **parameters, engine=engine)
     parameters.pop("callback", None)
     return result, describe(function.__name__, parameters, engine)
+
+
+def _make_room(note: QLabel) -> None:
+    """Keep a form from squeezing a note of several lines."""
+    note.setMinimumHeight(note.heightForWidth(note.width()))
 
 
 class OperationWidget(QWidget):
@@ -101,6 +107,11 @@ class OperationWidget(QWidget):
     def _applies(self) -> dict[ValueWidget, bool]:
         """Say of the fields that do not always apply whether they do now; the others are hidden."""
         return {}
+
+    def _parameters(self) -> dict[str, ValueWidget]:
+        """Name the fields as the messages of the core name their parameters."""
+        fields = {name: field for name, field in vars(self).items() if isinstance(field, Widget)}
+        return fields | {"spacing": self.voxel_size.field, "engine": self.device}
 
     # -- layout ----------------------------------------------------------------------------------
     def _build(self, main: Sequence[ValueWidget], more: Sequence[ValueWidget]) -> None:
@@ -167,6 +178,8 @@ class OperationWidget(QWidget):
         if event.type() == QEvent.Type.Wheel and not field.hasFocus():
             event.ignore()
             return True
+        if event.type() == QEvent.Type.Resize and isinstance(field, QLabel):
+            _make_room(field)
         return super().eventFilter(field, event)
 
     def _arrange(self) -> None:
@@ -177,6 +190,8 @@ class OperationWidget(QWidget):
         for field, label in self._rows.items():
             shown = applies.get(field, True) and (self._unfolded or field not in self._more)
             field.native.setVisible(shown)
+            if isinstance(field, Label):
+                _make_room(field.native)
             if label is not None:
                 label.setVisible(shown)
 
@@ -186,13 +201,16 @@ class OperationWidget(QWidget):
         self.more_button.setText("▾ More" if self._unfolded else "▸ More")
         self._arrange()
         if self._unfolded and len(self.device.choices) == 1:
-            task = Task("Looking for devices", lambda callback: list_devices())
+            task = Task(
+                "Looking for devices", lambda callback: (list_devices(), get_engine("auto").device)
+            )
             worker = create_worker(task, _worker_class=Worker, _ignore_errors=True)
             worker.returned.connect(self._offer_devices)
             worker.start()
 
-    def _offer_devices(self, devices: list[Device]) -> None:
-        self.device.choices = [("Automatic", "auto")] + [
+    def _offer_devices(self, found: tuple[list[Device], Device]) -> None:
+        devices, automatic = found
+        self.device.choices = [(f"Automatic ({automatic.key})", "auto")] + [
             (f"{device.name}, {device.kind}, {device.memory / 1e9:.0f} GB", device.key)
             for device in devices
         ]
@@ -234,8 +252,8 @@ class OperationWidget(QWidget):
     ) -> None:
         """Add a PSF beside the layer it belongs to, and show both."""
         options = psf_options(psf, name, provenance(recipe, "psf", source), source)
-        self._viewer.add_image(psf.data, **options)
-        self._viewer.reset_view()
+        if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
+            self._viewer.reset_view()
 
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:
@@ -260,6 +278,7 @@ class OperationWidget(QWidget):
         worker = create_worker(
             task, _worker_class=Worker, _ignore_errors=True, _progress={"desc": self.title}
         )
+        worker.started.connect(self._begun)
         worker.progressed.connect(self._progressed)
         worker.warned.connect(self._warned)
         worker.errored.connect(self._failed)
@@ -267,13 +286,17 @@ class OperationWidget(QWidget):
         worker.aborted.connect(self._aborted)
         worker.finished.connect(self._finished)
         self._worker = worker
-        self._started = time.perf_counter()
         self._said.clear()
         self.run_button.setText("Cancel")
         self.progress_bar.setRange(0, 0)
         self.progress_bar.setVisible(True)
-        self.result_line.clear()
+        self.result_line.setText("Waiting for the other run …" if busy() else "")
         worker.start()
+
+    def _begun(self) -> None:
+        self._started = time.perf_counter()
+        if not self._worker.abort_requested:
+            self.result_line.clear()
 
     def _progressed(self, iteration: int, iterations: int) -> None:
         seconds = time.perf_counter() - self._started
@@ -288,15 +311,16 @@ class OperationWidget(QWidget):
     def _warned(self, warning: tuple[Any, ...]) -> None:
         message, category = warning[:2]
         if issubclass(category, DeconvWarning):
-            if str(message) not in self._said:  # of a series, each volume may say the same
-                self._said.add(str(message))
-                show_warning(str(message))
+            text = in_fields_words(str(message), self._parameters())
+            if text not in self._said:  # of a series, each volume may say the same
+                self._said.add(text)
+                show_warning(text)
         elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
             notification_manager.receive_warning(*warning)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, DeconvError):
-            message = str(error)
+            message = in_fields_words(str(error), self._parameters())
             show_error(message)
         else:
             message = f"{self.title} failed, {type(error).__name__}: {error}"
@@ -308,6 +332,7 @@ class OperationWidget(QWidget):
     def _returned(self, result: Any) -> None:
         # The viewer or the dock may have closed since the worker sent it.
         if self._worker.abort_requested:
+            self._aborted()
             return
         line, recipe = self._show(result)
         seconds = time.perf_counter() - self._started

@@ -21,7 +21,7 @@ from napari_deconv.widgets.fields import (
     read_numbers,
 )
 from napari_deconv.widgets.layers import layer_array, placement, provenance, space_axes
-from napari_deconv.widgets.points import bead_options
+from napari_deconv.widgets.points import REASONS, bead_options
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -39,15 +39,14 @@ _METHODS = {
     "manual": "Manual threshold",
 }
 _RULES = {
-    "edge": ("Reject cut beads", "Beads that the border of the image cuts."),
-    "neighbour": ("Reject close neighbours", "Beads whose halo another bead reaches into."),
-    "saturated": ("Reject saturated", "Beads with a flat top: their shape is lost."),
-    "brightness": ("Reject odd brightness", "Beads below 0.4 or above 2.5 times the median: "
-                   "dirt and clumps."),
-    "doublet": ("Reject doublets", "Beads more than 1.3 times as wide as the median."),
-    "fit": ("Reject poor fits", "Beads that are not bell-shaped."),
-    "correlation": ("Reject unlike beads", "Beads that do not look like the median bead."),
-}  # fmt: skip
+    "edge": "Beads that the border of the image cuts.",
+    "neighbour": "Beads whose halo another bead reaches into.",
+    "saturated": "Beads with a flat top: their shape is lost.",
+    "brightness": "Beads below 0.4 or above 2.5 times the median: dirt and clumps.",
+    "doublet": "Beads more than 1.3 times as wide as the median.",
+    "fit": "Beads that are not bell-shaped.",
+    "correlation": "Beads that do not look like the median bead.",
+}
 
 
 class BeadsWidget(OperationWidget):
@@ -79,13 +78,19 @@ class BeadsWidget(OperationWidget):
             "How wide a point looks, z × y × x: larger spots and smaller specks are passed over.",
             empty="measured",
         )
-        self.rules = {name: check(text, True, tooltip) for name, (text, tooltip) in _RULES.items()}
+        self.rules = {
+            name: check(f"Reject “{REASONS[name]}”", True, tooltip)
+            for name, tooltip in _RULES.items()
+        }
         main = [self.image, self.voxel_size.field, self.voxel_size.note]
         main += [self.method, self.threshold, self.bead_diameter]
         self._build(main, [self.fwhm, *self.rules.values()])
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image",)}
+
+    def _parameters(self) -> dict[str, ValueWidget]:
+        return super()._parameters() | {"value": self.threshold}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         return {self.threshold: self.method.value in ("dog", "local", "manual")}
@@ -117,10 +122,19 @@ class BeadsWidget(OperationWidget):
             )
         points = bead_options(beads, self._source, recipe)
         self._viewer.add_points(beads.positions, **points)
-        # Points show in their own plane only: go to the one in the midst of them.
-        middle = self._source.data_to_world(np.median(beads.positions, axis=0))
-        self._viewer.dims.set_point(range(len(middle)), middle)
+        self._go_to_a_bead(beads)
         return _summary(beads), recipe
+
+    def _go_to_a_bead(self, beads: Beads) -> None:
+        """Go to the plane in the midst of the beads if the current one, of a stack, has none."""
+        if beads.positions.shape[1] < 3:
+            return
+        dims = self._viewer.dims
+        place = np.array(self._source.world_to_data(dims.point[-3:]))
+        if np.any(np.abs(beads.positions[:, 0] - place[0]) < 0.5):
+            return
+        place[0] = np.round(np.median(beads.positions[:, 0]))
+        dims.set_point(dims.ndim - 3, self._source.data_to_world(place)[0])
 
 
 def _detect(
@@ -139,7 +153,9 @@ def _summary(beads: Beads) -> str:
     reasons = {name: count for name, count in beads.counts.items() if name != "accepted"}
     line = f"{beads.counts['accepted']} of {len(beads)} beads accepted"
     if reasons:
-        line += "; rejected: " + ", ".join(f"{count} {name}" for name, count in reasons.items())
+        line += "; rejected: " + ", ".join(
+            f"{count} {REASONS[name]}" for name, count in reasons.items()
+        )
     return (
         line + "." + (" Each is shown in its own plane." if beads.positions.shape[1] == 3 else "")
     )

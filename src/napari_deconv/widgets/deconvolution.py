@@ -173,18 +173,43 @@ class DeconvolutionWidget(OperationWidget):
             given["regularization_weight"] = self.noise.value
         self._job = partial(_deconvolve, data, points, spacing(psf), spacing=voxel, **given)
         self._source, self._last, self._layer = image, None, None
+        self._done = self._settings()
         return self._job
+
+    def _parameters(self) -> dict[str, ValueWidget]:
+        iterative = self.method.value == "richardson_lucy"
+        return super()._parameters() | {
+            "regularization": self.total_variation,
+            "regularization_weight": self.weight if iterative else self.noise,
+            "background": self.background_value,
+            "mask": self.leave_out,
+        }
+
+    def _settings(self) -> list[Any]:
+        """Collect what all fields but the iterations say."""
+        apart = (self.iterations, self.psf_note, self.voxel_size.note)
+        return [field.value for field in self._rows if field not in apart]
+
+    def _arrange(self) -> None:
+        super()._arrange()
+        if self._last is not None:
+            self._offer_going_on()
+
+    def _offer_going_on(self) -> None:
+        """Offer to go on while the fields are those of the last run."""
+        ready = self._worker is None and self._last is not None
+        self.go_on_button.setVisible(ready and self._settings() == self._done)
 
     def _go_on(self) -> None:
         self._run(lambda: partial(self._job, iterations=_GO_ON, initial=self._last))
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
         super()._run(prepare)
-        self.go_on_button.setVisible(self._worker is None and self._last is not None)
+        self._offer_going_on()
 
     def _finished(self) -> None:
         super()._finished()
-        self.go_on_button.setVisible(self._last is not None)
+        self._offer_going_on()
 
     def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
         method = result.recipe["parameters"]["method"]

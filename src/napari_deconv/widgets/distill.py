@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox
 from napari.layers import Points
 
-from napari_deconv.errors import DeconvError
 from napari_deconv.psf.distill import distill_psf
-from napari_deconv.psf.measure import measure_psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
     choice,
@@ -24,6 +22,7 @@ from napari_deconv.widgets.fields import (
 )
 from napari_deconv.widgets.layers import layer_array, space_axes
 from napari_deconv.widgets.points import read_beads
+from napari_deconv.widgets.words import size_and_width
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -65,7 +64,10 @@ class DistillWidget(OperationWidget):
             "the average keeps both. Centroids is the bead tutorial's recipe; its PSF is broader.",
         )
         self.iterations = integer(
-            "Iterations", 50, "More is sharper, until the noise turns into grains."
+            "Iterations",
+            50,
+            "Too few leave the PSF unsettled: some of its first guess is still in "
+            "it. Too many turn noise into grains.",
         )
         self.size = entry(
             "PSF size (voxels)", "", "z × y × x, for example 33 × 65 × 65. Empty: as far as the "
@@ -87,6 +89,9 @@ class DistillWidget(OperationWidget):
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image",), self.beads: ("beads",)}
+
+    def _parameters(self) -> dict[str, ValueWidget]:
+        return super()._parameters() | {"shape": self.size}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         return {
@@ -125,9 +130,9 @@ class DistillWidget(OperationWidget):
 def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:
     """Distil a PSF and say in a line what came out."""
     psf = distill_psf(image, beads, **parameters)
-    line = f"From {psf.metadata['beads']['used']} beads"
-    try:
-        widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
-    except DeconvError:  # too few voxels to measure it
-        return psf, f"{line}."
-    return psf, f"{line}: FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})."
+    counts = psf.metadata["beads"]
+    used, accepted = counts["used"], counts.get("accepted", counts["used"])
+    line = f"From {used} beads"
+    if used > accepted:
+        line += f" ({accepted} accepted, {used - accepted} close neighbours)"
+    return psf, f"{line}: {size_and_width(psf)}."

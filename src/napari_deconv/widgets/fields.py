@@ -96,8 +96,8 @@ def check(text: str, value: bool, tooltip: str) -> CheckBox:
 def note(text: str = "") -> Label:
     """Make room for a line below a field."""
     label = Label(label="", value=text)
-    label.native.setWordWrap(True)
     label.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+    label.native.setWordWrap(True)  # after the policy: it makes the height follow the width
     return label
 
 

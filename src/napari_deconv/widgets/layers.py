@@ -14,6 +14,7 @@ from napari.utils.notifications import show_info
 from napari_deconv.errors import DeconvError
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Image, Layer, Points
 
     from napari_deconv.psf.psf import Psf
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KEY",
     "centred",
+    "in_sight",
     "layer_array",
     "on_source",
     "placement",
@@ -145,6 +147,20 @@ def set_contrast(layer: Image, darkest: float) -> None:
     low, high = np.percentile(values, (darkest, 99.9))
     if low < high:
         layer.contrast_limits = low, high
+
+
+def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
+    """Tell whether all of a layer lies in the part of the world that the canvas shows."""
+    if viewer.dims.ndisplay == 3:
+        return False
+    camera, shown = viewer.scene.camera, list(viewer.dims.displayed)
+    half = np.array(viewer.canvas.size) / camera.zoom / 2
+    offset = layer.ndim - viewer.dims.ndim
+    low, high = layer.extent.world[:, [axis + offset for axis in shown]] * _micrometres(
+        [layer.units[axis + offset] for axis in shown]
+    )
+    centre = np.array(camera.center[-2:])
+    return bool(np.all(low >= centre - half) and np.all(high <= centre + half))
 
 
 def psf_options(

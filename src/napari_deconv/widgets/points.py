@@ -15,9 +15,21 @@ from napari_deconv.widgets.layers import placement, provenance
 if TYPE_CHECKING:
     from napari.layers import Image, Points
 
-__all__ = ["bead_options", "read_beads"]
+__all__ = ["REASONS", "bead_options", "read_beads"]
 
-_SIZE = 12
+REASONS = {
+    "edge": "cut",
+    "neighbour": "close neighbour",
+    "saturated": "saturated",
+    "brightness": "odd brightness",
+    "doublet": "doublet",
+    "fit": "poor fit",
+    "correlation": "unlike",
+}
+"""Why a bead is rejected: the status of `Beads`, and the words for it."""
+
+_CIRCLE = 3.0
+"""Diameter of a circle, in FWHM of the beads."""
 _COLOURS = {True: "lime", False: "orange"}
 
 
@@ -28,11 +40,12 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
     """
     table = beads.to_dataframe()
     columns = [name for name in table if name not in ("z", "y", "x", "z_um", "y_um", "x_um")]
-    features = table[columns].assign(reason=np.where(beads.accepted, "", beads.status))
+    features = table[columns].assign(reason=[REASONS.get(status, "") for status in beads.status])
+    size = _circle(beads)
     return {
         "name": f"{source.name} · beads",
         "features": features,
-        "size": _SIZE,
+        "size": size,
         "face_color": "transparent",
         "border_color": [_COLOURS[bool(accepted)] for accepted in beads.accepted],
         "border_width": 0.1,
@@ -41,11 +54,18 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
             "color": "orange",
             "size": 7,
             "anchor": "upper_left",
-            "translation": np.eye(source.ndim)[-1] * _SIZE / 2,
+            "translation": np.eye(source.ndim)[-1] * size / 2,
         },
         "metadata": provenance(recipe, "beads", source),
         **placement(source),
     }
+
+
+def _circle(beads: Beads) -> float:
+    """Find a diameter in voxels that goes around a bead."""
+    widths = beads.fwhm[:, -1] / (1.0 if beads.spacing is None else beads.spacing[-1])
+    widths = widths[widths > 0]
+    return _CIRCLE * float(np.median(widths)) if len(widths) else 12.0
 
 
 def read_beads(points: Points, image: Image, spacing: tuple[float, ...]) -> Beads:

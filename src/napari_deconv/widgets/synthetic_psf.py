@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
+from napari_deconv.errors import DeconvError
 from napari_deconv.psf.models import make_psf
 from napari_deconv.widgets.base import OperationWidget, recorded
 from napari_deconv.widgets.fields import (
@@ -18,7 +19,8 @@ from napari_deconv.widgets.fields import (
     number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.layers import KEY, space_axes
+from napari_deconv.widgets.words import size_and_width
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -51,16 +53,17 @@ _MAIN_OPTICS = {
 }  # fmt: skip
 _MORE_OPTICS = {
     "glass_thickness": ("Cover slip (µm)", 0, "Thickness of the cover slip.", 1, "170"),
-    "glass_thickness_design": ("… corrected for", 0, "Thickness that the objective is corrected "
-                               "for, or that its collar is set to.", 1, "as it is"),
+    "glass_thickness_design": ("Design cover slip (µm)", 0, "Thickness that the objective "
+                               "is corrected for, or that its collar is set to.", 1, "as it is"),
     "n_glass": ("Cover slip index", 0, "Refractive index of the cover slip.", 0.001, "1.515"),
-    "n_glass_design": ("… corrected for", 0, "Cover slip index that the objective is corrected "
+    "n_glass_design": ("Design slip index", 0, "Cover slip index that the objective is corrected "
                        "for.", 0.001, "as it is"),
-    "n_immersion_design": ("Immersion design", 0, "Immersion index that the objective is "
+    "n_immersion_design": ("Design immersion", 0, "Immersion index that the objective is "
                            "corrected for.", 0.001, "as it is"),
     "working_distance": ("Immersion layer (µm)", 0, "Its thickness that the objective is "
                          "corrected for.", 10, "150"),
 }  # fmt: skip
+_SIZES = {2: "193 × 193", 3: "31 × 193 × 193"}
 _ANY_MODEL = ("na", "wavelength", "n_immersion")
 
 
@@ -76,7 +79,7 @@ class SyntheticPsfWidget(OperationWidget):
         )
         self.size = entry(
             "Size (voxels)",
-            "31 × 193 × 193",
+            _SIZES[3],
             "Voxels z × y × x, or y × x for a plane. Out of focus the PSF is a cone: many planes "
             "need a wide window.",
         )
@@ -110,6 +113,7 @@ class SyntheticPsfWidget(OperationWidget):
         more = [self.optics[name] for name in _MORE_OPTICS]
         self._build(main, [*more, self.centre, self.pixel_integration])
         self.image.changed.connect(self._read_optics)
+        self.image.changed.connect(self._fit_size)
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image",)}
@@ -134,9 +138,23 @@ class SyntheticPsfWidget(OperationWidget):
             if name in optics:
                 self.optics[name].value = optics[name]
 
+    def _fit_size(self, image: Image | None) -> None:
+        """Ask for a plane or a stack, as the image is."""
+        if image is not None and self.size.value == _SIZES[5 - space_axes(image)]:
+            self.size.value = _SIZES[space_axes(image)]
+
+    def _parameters(self) -> dict[str, ValueWidget]:
+        return super()._parameters() | self.optics | {"shape": self.size}
+
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
         shape = read_numbers(self.size.value, int)
+        voxels = len(read_numbers(self.voxel_size.field.value))
+        if 0 < voxels < len(shape):
+            raise DeconvError(
+                f"“{self.size.label}” has {len(shape)} numbers, “{self.voxel_size.field.label}” "
+                f"{voxels}: give as many in both, y × x for a plane."
+            )
         applies = self._applies()
         parameters = {
             name: field.value
@@ -159,19 +177,20 @@ class SyntheticPsfWidget(OperationWidget):
         )
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        psf, recipe = result
+        (psf, recipe), line = result
         name = f"PSF {_MODELS[psf.metadata['model']]}"
         if "na" in psf.metadata:
             name += f" {psf.metadata['na']:g} {_medium(psf.metadata['n_immersion'])}"
         self._show_psf(psf, name, recipe, self._source)
         shift = psf.metadata.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
-        return f"The PSF is a new layer.{moved}", recipe
+        return f"{line}.{moved}", recipe
 
 
 def _make(callback: Callback, **parameters: Any) -> Any:
     """Make a PSF; it is one step, so there is no progress to report."""
-    return recorded(make_psf, callback=None, **parameters)
+    result = recorded(make_psf, callback=None, **parameters)
+    return result, size_and_width(result[0])
 
 
 def _medium(index: float) -> str:

@@ -12,11 +12,16 @@ from qtpy.QtCore import Signal
 
 from napari_deconv._progress import Callback
 
-__all__ = ["Task", "Worker"]
+__all__ = ["Task", "Worker", "busy"]
 
 # The warnings machinery that superqt redirects for a worker belongs to the whole process, and
 # several operations at once are not faster: one at a time.
 _one_at_a_time = threading.Lock()
+
+
+def busy() -> bool:
+    """Tell whether a worker is at work, so that another one has to wait."""
+    return _one_at_a_time.locked()
 
 
 class _Reports(Protocol):

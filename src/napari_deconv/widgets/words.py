@@ -1,0 +1,57 @@
+"""What is said of a result, and messages in the words of the fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import CheckBox, ComboBox
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.psf.measure import measure_psf
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_deconv.psf.psf import Psf
+
+__all__ = ["in_fields_words", "size_and_width"]
+
+
+def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
+    """Say what a message calls ``name=value`` by the label of the field of that name.
+
+    Parameters
+    ----------
+    message : str
+        Of a `DeconvError` or `DeconvWarning`.
+    fields : mapping
+        The fields, each under the name of the parameter that it sets.
+    """
+
+    def say(match: re.Match[str]) -> str:
+        field, value = fields[match["name"]], match["value"] or ""
+        if isinstance(field, CheckBox):
+            return f"“{field.text}” {'on' if value == 'True' else 'off'}"
+        if isinstance(field, ComboBox):
+            texts = [field.native.itemText(row) for row in range(field.native.count())]
+            value = dict(zip(map(repr, field.choices), texts, strict=True)).get(value, value)
+        elif value == "None":
+            value = "empty"
+        return f"“{field.label}” {value}".rstrip()
+
+    names = "|".join(map(re.escape, fields))
+    value = r"'[^']*'|\([^)]*\)|-?\w+(?:\.\w+)?"
+    message = re.sub(rf"\b(?P<name>{names})=(?P<value>{value})?", say, message)
+    return re.sub(r"\bPass (?=“)", "Set ", message)
+
+
+def size_and_width(psf: Psf) -> str:
+    """Say how many voxels a PSF has, and its full width at half maximum if it can be measured."""
+    size = f"{' × '.join(map(str, psf.shape))} voxels"
+    try:
+        widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
+    except DeconvError:  # too few voxels to measure it
+        return size
+    return f"{size}, FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})"
