@@ -62,7 +62,7 @@ def recorded(
 
 def _make_room(note: QLabel) -> None:
     """Keep a form from squeezing a note of several lines."""
-    note.setMinimumHeight(note.heightForWidth(note.width()))
+    note.setMinimumHeight(max(0, note.heightForWidth(note.width())))
 
 
 class OperationWidget(QWidget):

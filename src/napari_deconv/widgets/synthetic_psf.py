@@ -48,12 +48,12 @@ _MAIN_OPTICS = {
     "n_immersion": ("Immersion index", 1.515, "Oil 1.515, glycerol 1.47, water 1.333, air 1.",
                     0.001, ""),
     "n_sample": ("Specimen index", 0, "Where it differs from the immersion, the PSF smears along "
-                 "z, more with depth.", 0.001, "as immersion"),
+                 "z, more with depth.", 0.001, "the same"),
     "depth": ("Depth (µm)", 0, "How far below the cover slip the specimen lies.", 0.5, ""),
 }  # fmt: skip
 _MORE_OPTICS = {
     "glass_thickness": ("Cover slip (µm)", 0, "Thickness of the cover slip.", 1, "170"),
-    "glass_thickness_design": ("Design cover slip (µm)", 0, "Thickness that the objective "
+    "glass_thickness_design": ("Design slip (µm)", 0, "Thickness that the objective "
                                "is corrected for, or that its collar is set to.", 1, "as it is"),
     "n_glass": ("Cover slip index", 0, "Refractive index of the cover slip.", 0.001, "1.515"),
     "n_glass_design": ("Design slip index", 0, "Cover slip index that the objective is corrected "
