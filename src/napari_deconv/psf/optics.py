@@ -30,6 +30,10 @@ _LONGEST_WAVELENGTH = 10.0
 
 _MAY_BE_ZERO = ("depth", "glass_thickness", "glass_thickness_design")
 
+# Below, the roots of the path difference cancel to nothing in double precision; objectives have
+# 0.02 and more.
+_SMALLEST_NA = 1e-3
+
 # Closer to the critical angle than this, rays cross the axis arbitrarily deep and make no peak.
 _NEAR_CRITICAL = 0.95
 
@@ -108,8 +112,8 @@ class Optics:
         ------
         DeconvError
             If the aperture or wavelength is missing, a number is not positive, the wavelength
-            looks like nanometres, or the aperture is not below every index light passes outside
-            of the specimen.
+            looks like nanometres, the aperture is below 0.001, or it is not below every index
+            light passes outside of the specimen.
         """
         values = {f.name: f.default for f in fields(cls) if f.default is not MISSING} | given
         for name, example in (("na", "1.4"), ("wavelength", "0.52 (µm)")):
@@ -122,6 +126,11 @@ class Optics:
             raise DeconvError(
                 f"wavelength={optics.wavelength:g} looks like nanometres: expected µm, "
                 f"wavelength={optics.wavelength / 1000:g}."
+            )
+        if optics.na < _SMALLEST_NA:
+            raise DeconvError(
+                f"na={optics.na:g} would make a spot about {optics.wavelength / optics.na:.3g} µm "
+                f"wide: expected {_SMALLEST_NA:g} or more. Check na."
             )
         for name in cls._above_na:
             if optics.na >= getattr(optics, name):
