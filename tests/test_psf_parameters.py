@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.engines import get_engine
+from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
 from napari_deconv.psf.models import make_psf
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
@@ -150,6 +153,8 @@ def test_metadata_hold_model_and_optics():
         ({"wavelength": 0.0}, "above 0"),
         ({"wavelength": math.nan}, "above 0"),
         ({"wavelength": 520}, "wavelength=0.52"),
+        ({"na": 1e-6}, "na=1e-06 would make a spot about 5.2e[+]05 µm wide: expected 0.001"),
+        ({"na": 1e-6, "model": "born_wolf"}, "expected 0.001 or more"),
         ({"na": 1.515}, "not below n_immersion"),
         ({"na": 1.4, "n_immersion": 1.0}, "not below n_immersion=1"),
         ({"na": 1.45, "n_glass": 1.4}, "not below n_glass"),
@@ -169,6 +174,61 @@ def test_impossible_parameters(changes, message):
     parameters = {"model": "gibson_lanni", "shape": (9, 9, 9), "spacing": 0.08, "engine": "cpu"}
     with pytest.raises(DeconvError, match=message):
         make_psf(**(parameters | OIL | changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "spacing"),
+    [
+        ("gaussian", (20_000,) * 3, 0.1),
+        ("lorentzian", (20_000,) * 3, 0.1),
+        ("born_wolf", (20_000,) * 3, 0.1),
+        ("gibson_lanni", (1, 1, 10**6), 0.1),
+        ("gibson_lanni", (9, 9, 9), 1e6),
+        ("born_wolf", (9, 9), 1e200),
+    ],
+)
+@quiet
+def test_a_psf_beyond_the_memory_is_refused_at_once(model, shape, spacing):
+    parameters = {"fwhm": 0.3} if model in ("gaussian", "lorentzian") else OIL
+    size = " × ".join(map(str, shape))
+    with pytest.raises(DeviceError, match=f"A PSF of {size} voxels needs .* of memory"):
+        make_psf(model, shape=shape, spacing=spacing, engine="cpu", **parameters)
+
+
+@quiet
+@pytest.mark.parametrize("model", ["gaussian", "lorentzian", "born_wolf", "gibson_lanni"])
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((64, 128, 128), 0.1),
+        ((16, 256, 256), (0.1, 0.1, 0.11)),
+        ((4, 400, 400), 0.2),
+        ((400, 400), 0.1),
+        ((1000, 10, 11), 0.1),
+        ((1, 50, 2000), 0.1),
+    ],
+)
+def test_the_memory_asked_for_is_what_is_used(model, shape, spacing, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        type(get_engine("cpu")), "require", lambda self, nbytes, *_: asked.append(nbytes)
+    )
+    parameters = {"fwhm": 0.3} if model in ("gaussian", "lorentzian") else OIL
+    tracemalloc.start()
+    make_psf(model, shape=shape, spacing=spacing, engine="cpu", **parameters)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.9 * peak < max(asked) < 1.3 * peak
+
+
+@quiet
+@pytest.mark.parametrize("model", ["born_wolf", "gibson_lanni"])
+def test_the_smallest_aperture_is_an_airy_pattern(model):
+    psf = make_psf(model, shape=(201, 201), spacing=2.0, na=1e-3, wavelength=0.52, engine="cpu")
+    assert psf.data[100, 100] == psf.data.max()
+    v = 2 * math.pi / 0.52 * 1e-3 * 2.0 * np.arange(1, 101)
+    airy = (2 * scipy.special.j1(v) / v) ** 2
+    np.testing.assert_allclose(psf.data[100, 101:] / psf.data[100, 100], airy, atol=1e-4)
 
 
 def test_undersampling_is_said():

@@ -12,7 +12,7 @@ import scipy.special
 
 __all__ = ["gaussian", "lorentzian"]
 
-_Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float32]
 
 # FWHM of a Gaussian in standard deviations.
 _FWHM = 2 * math.sqrt(2 * math.log(2))
@@ -34,11 +34,11 @@ def gaussian(
 
     Returns
     -------
-    ndarray of float64
-        Of the given shape, not normalised.
+    ndarray of float32
+        Of the given shape, the largest value 1.
     """
-    data = np.ones((1,) * len(shape))
-    for axis, (size, step, width) in enumerate(zip(shape, spacing, fwhm, strict=True)):
+    profiles = []
+    for size, step, width in zip(shape, spacing, fwhm, strict=True):
         sigma = width / _FWHM
         x = (np.arange(size) - size // 2) * step
         if integrate:
@@ -46,7 +46,9 @@ def gaussian(
             profile = np.diff(scipy.special.ndtr(edges))
         else:
             profile = np.exp(-((x / sigma) ** 2) / 2)
-        data = data * np.expand_dims(profile, [a for a in range(len(shape)) if a != axis])
+        profiles.append(profile / profile.max())
+    *others, x = np.ix_(*profiles)
+    data: _Floats = np.multiply(math.prod(others), x, dtype=np.float32, casting="same_kind")
     return data
 
 
@@ -55,7 +57,7 @@ def lorentzian(
 ) -> _Floats:
     """Sample 1/(1 + Σ (2xᵢ/FWHMᵢ)²), or integrate it over each voxel (Gauss–Legendre).
 
-    Parameters and result as for `gaussian`.
+    Parameters and result as for `gaussian`, but for the largest value.
     """
     axes = []
     for size, step, width in zip(shape, spacing, fwhm, strict=True):
@@ -70,5 +72,5 @@ def lorentzian(
         for point in product(*axes)
     )
     mirror = np.ix_(*(np.abs(np.arange(size) - size // 2) for size in shape))
-    data: _Floats = np.asarray(octant)[mirror]
+    data: _Floats = np.asarray(octant, np.float32)[mirror]
     return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -31,6 +32,9 @@ _CENTRES = ("best_focus", "paraxial", "none")
 
 # Samples per λ/NA of the radial table: the spline is then good to 1e-6 of the peak.
 _RADIAL_SAMPLES = 32
+
+# While a PSF is normalised there are a float64 and two float32 copies of it.
+_BYTES_PER_VOXEL = 16
 
 # A window that holds less of a plane's light than this is reported.
 _ENOUGH_LIGHT = 0.9
@@ -106,6 +110,8 @@ def make_psf(
     ------
     DeconvError
         If a parameter is missing, impossible, or none of the model's.
+    DeviceError
+        If the memory does not suffice.
 
     Warns
     -----
@@ -125,6 +131,7 @@ def make_psf(
     voxel = check_spacing(spacing, len(size))
     if voxel is None:
         raise DeconvError("spacing is missing: give the voxel size (z, y, x) in µm.")
+    _require(_BYTES_PER_VOXEL * math.prod(size), size)
     optical = {
         "na": na, "wavelength": wavelength, "n_immersion": n_immersion, "n_sample": n_sample,
         "n_glass": n_glass, "depth": depth or None, "n_immersion_design": n_immersion_design,
@@ -161,14 +168,36 @@ def _widefield(
     plane, pixel = (shape[-2], shape[-1]), (spacing[-2], spacing[-1])
     z = focus + (np.arange(planes) - planes // 2) * (spacing[0] if planes > 1 else 0.0)
     step = optics.wavelength / (_RADIAL_SAMPLES * optics.na)
-    radii = radial.table_radii(plane, pixel, step)
-    pupil = optics.pupil((z[0], z[-1]), radii[-1])
     nyquist = optics.wavelength / (4 * optics.na)
     points = 2 + math.ceil(max(pixel) / nyquist) if pixel_integration else 1
+    matrix = radial.matrix_bytes(plane, pixel, points)
+    _require(_table_bytes(optics, z, radial.table_length(plane, pixel, step), step, matrix), shape)
+    radii = radial.table_radii(plane, pixel, step)
+    pupil = optics.pupil((z[0], z[-1]), radii[-1])
     data = radial.expand(pupil.intensity(z, radii), step, plane, pixel, points, engine)
     light = data.sum(axis=(1, 2), dtype=float) * math.prod(pixel) / pupil.plane_integral()
     _warn_of_window(light, z, optics, pixel)
     return data.reshape(shape)
+
+
+def _table_bytes(
+    optics: Optics, z: npt.NDArray[np.floating], radii: int, step: float, matrix: int
+) -> int:
+    """Memory for the pupil integrals, and then for their table and the matrix it is expanded by."""
+    defocus = float(np.abs(z - optics.paraxial_focus).max())
+    excursion = optics.wavenumber * (defocus * optics.axial_range + radii * step * optics.na)
+    nodes = math.ceil(excursion / 2)
+    # Measured numbers of float64 arrays that exist at the same time.
+    return max(
+        8 * (2 * nodes * radii + 5 * nodes * z.size + 3 * z.size * radii),
+        8 * 2 * z.size * radii + matrix,
+    )
+
+
+def _require(nbytes: int, shape: tuple[int, ...]) -> None:
+    """Raise `DeviceError` if the computer lacks memory; most of the work is not on the device."""
+    purpose = f"A PSF of {' × '.join(map(str, shape))} voxels"
+    get_engine("cpu").require(min(nbytes, sys.maxsize), 0, purpose)
 
 
 def _warn_of_sampling(optics: Optics, spacing: tuple[float, ...]) -> None:

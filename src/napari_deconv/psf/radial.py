@@ -12,7 +12,7 @@ import scipy.special
 
 from napari_deconv.engines.protocol import Engine
 
-__all__ = ["expand", "table_radii"]
+__all__ = ["expand", "matrix_bytes", "table_length", "table_radii"]
 
 _Floats = npt.NDArray[np.float64]
 _Plane = tuple[int, int]
@@ -20,6 +20,12 @@ _PixelSize = tuple[float, float]
 
 # The spline's unknown slope at the end of the table dies out within this many steps.
 _MARGIN = 12
+
+
+def table_length(shape: _Plane, spacing: _PixelSize, step: float) -> int:
+    """How many radii `table_radii` gives."""
+    corner = math.hypot(*((n // 2 + 0.5) * size for n, size in zip(shape, spacing, strict=True)))
+    return math.ceil(corner / step) + _MARGIN
 
 
 def table_radii(shape: _Plane, spacing: _PixelSize, step: float) -> _Floats:
@@ -39,9 +45,21 @@ def table_radii(shape: _Plane, spacing: _PixelSize, step: float) -> _Floats:
     ndarray of float64
         0, step, 2·step, … beyond the farthest corner.
     """
-    corner = math.hypot(*((n // 2 + 0.5) * size for n, size in zip(shape, spacing, strict=True)))
-    radii: _Floats = step * np.arange(math.ceil(corner / step) + _MARGIN, dtype=float)
+    radii: _Floats = step * np.arange(table_length(shape, spacing, step), dtype=float)
     return radii
+
+
+def matrix_bytes(shape: _Plane, spacing: _PixelSize, points: int) -> int:
+    """Memory in which `expand` finds the distinct pixels and makes their matrix.
+
+    Parameters are those of `expand`.
+    """
+    short, long = sorted(n // 2 + 1 for n in shape)
+    distinct = short * long
+    if spacing[0] == spacing[1]:
+        distinct -= short * (short - 1) // 2
+    # Measured: nine numbers for each pixel, then five for each tap.
+    return 72 * math.prod(shape) + 40 * 4 * points**2 * distinct
 
 
 def expand(
