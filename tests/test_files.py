@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import read_image, replacing, write_image
+from napari_deconv.files import check_target, read_image, replacing, write_image
 
 STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 SPACING = (0.3, 0.1, 0.11)
@@ -332,6 +332,22 @@ def test_refused_by_the_system(tmp_path, monkeypatch):
     monkeypatch.setattr(tifffile, "imwrite", refuse)
     with pytest.raises(DeconvError, match=r"cannot be written: Permission denied"):
         write_image(tmp_path / "a.tif", STACK)
+
+
+def test_a_folder_that_may_not_be_written_in(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "access", lambda *given: asked.append(given))
+    with pytest.raises(DeconvError, match=r"a\.tif cannot be written: you may not write in"):
+        check_target(tmp_path / "a.tif", (".tif",))
+    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is locked for root")
+def test_a_locked_folder(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(DeconvError, match="you may not write in the folder"):
+        check_target(folder / "a.tif")
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError, RuntimeError])

@@ -193,13 +193,19 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> 
     Raises
     ------
     DeconvError
-        If the ending is another, the folder is missing, or `path` is a folder.
+        If the ending is another, the folder is missing or cannot be written to, or `path` is a
+        folder.
     """
     path = Path(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise DeconvError(f"{path.name} does not end in {' or '.join(suffixes)}: rename it.")
     if not path.parent.is_dir():
         raise DeconvError(f"There is no folder {path.parent} to write {path.name} in.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DeconvError(
+            f"{path} cannot be written: you may not write in the folder {path.parent.resolve()}. "
+            "Choose another."
+        )
     if path.is_dir():
         raise DeconvError(f"{path} is a folder: give the name of a file.")
 
