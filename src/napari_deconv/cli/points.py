@@ -27,9 +27,10 @@ from napari_deconv.cli.shell import (
     report,
     spacing_of,
 )  # fmt: skip
+from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
 from napari_deconv.psf.distill import DISTILLING, distill_psf
-from napari_deconv.psf.measure import PsfReport, measure_psf
+from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
 
@@ -59,6 +60,8 @@ def _detection(*names: str) -> tuple[Any, ...]:
                      help="In µm."),
         click.option("-t", "--threshold", type=float,
                      help="Grey value, instead of an automatic one."),
+        click.option("--fwhm", type=Numbers("z,y,x"),
+                     help="Expected width of a point in µm, instead of the measured one."),
         click.option("--keep", type=click.Choice(_RULES), multiple=True,
                      help="Do not reject beads for this reason; may be given several times."),
         click.option("--neighbour-distance", type=float, default=Rejection.neighbour_distance,
@@ -79,8 +82,6 @@ def _detection(*names: str) -> tuple[Any, ...]:
 @options(
     click.option("-o", "--output", type=_PATH, required=True, help="CSV file to write."),
     *_detection("-m", "--method"),
-    click.option("--fwhm", type=Numbers("z,y,x"),
-                 help="Expected width of a point in µm, instead of the measured one."),
     SPACING,
     CHANNEL,
     ENGINE,
@@ -90,7 +91,6 @@ def beads(
     output: Path,
     detection: str,
     keep: tuple[str, ...],
-    fwhm: tuple[float, ...] | None,
     spacing: tuple[float, ...] | None,
     channel: int | None,
     **parameters: Any,
@@ -105,7 +105,7 @@ def beads(
     source = read_input(image, spacing, channel)
     with progress("beads") as callback:
         found = detect_beads(
-            source.data, spacing=spacing_of(source, image), method=detection, fwhm=fwhm,
+            source.data, spacing=spacing_of(source, image), method=detection,
             reject=rules, callback=callback, **parameters,
         )  # fmt: skip
     found.to_csv(output)
@@ -141,6 +141,7 @@ def distill(
     bead_diameter: float,
     detection: str,
     threshold: float | None,
+    fwhm: tuple[float, ...] | None,
     keep: tuple[str, ...],
     spacing: tuple[float, ...] | None,
     channel: int | None,
@@ -156,7 +157,7 @@ def distill(
     if method != "centroids":
         with progress("beads") as callback:
             found = detect_beads(
-                source.data, spacing=voxel, method=detection, threshold=threshold,
+                source.data, spacing=voxel, method=detection, threshold=threshold, fwhm=fwhm,
                 bead_diameter=bead_diameter, reject=rules, engine=engine, callback=callback,
             )  # fmt: skip
         _report_beads(found)
@@ -266,9 +267,10 @@ def _report_beads(found: Beads) -> None:
 
 
 def _save(made: Psf, output: Path) -> None:
+    """Write a PSF and say how wide it is, where its window is large enough to tell."""
     made.save(output)
-    report(f"Wrote {output}: {_summary(measure_psf(made))}")
-
-
-def _summary(measured: PsfReport) -> str:
-    return f"FWHM {micrometres(measured.fwhm, 3)}."
+    try:
+        width = f"FWHM {micrometres(measure_psf(made).fwhm, 3)}"
+    except DeconvError:
+        width = "too small to measure"
+    report(f"Wrote {output}: {width}.")
