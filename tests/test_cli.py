@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,7 +101,20 @@ def test_background_is_the_function(shell, image):
     assert written.metadata["parameters"]["percentile"] == 5
     assert written.metadata["input"] == "image.tif"
     level = napari_deconv.estimate_background(image, "percentile", percentile=5, engine="cpu")
-    assert f"{level:.4g}" in result.stdout
+    assert f"(percentile): {level:.4g} on average" in result.stdout
+
+
+def test_the_background_is_estimated_once(shell, image, monkeypatch):
+    from napari_deconv import background
+
+    estimates = []
+    percentile = np.percentile
+    monkeypatch.setattr(
+        background.np, "percentile", lambda *given: estimates.append(percentile(*given)) or 10.0
+    )
+    result = shell("background image.tif -m percentile -e cpu -o out.tif")
+    assert len(estimates) == 1
+    assert "10 on average" in result.stdout
 
 
 def test_background_radius_is_in_micrometres(shell, image):
@@ -163,6 +178,27 @@ def test_channels_are_kept_or_chosen(shell, image):
     shell("deconvolve image.tif psf.tif -c 1 -o none.tif", code=2)
 
 
+def test_a_channel_is_taken_of_all_files(shell, image):
+    """Mask, start and background with channels, and without: those are for any channel."""
+    mask = np.ones(image.shape, np.uint8)
+    mask[:, :4] = 0
+    beside = {"mask": mask, "start": np.full(image.shape, 7.0), "level": np.full(image.shape, 9.0)}
+    names = ["red", "green"]
+    write_image("two.tif", np.stack([image[:, ::-1], image]), SPACING, channels=names)
+    for name, array in beside.items():
+        write_image(f"{name}.tif", array)
+        write_image(f"{name}_two.tif", np.stack([array[:, ::-1] + 1, array]), channels=names)
+    command = "deconvolve two.tif psf.tif -n 3 -c 1 -e cpu"
+    shell(f"{command} --mask mask_two.tif --initial start_two.tif -b level_two.tif -o channels.tif")
+    shell(f"{command} --mask mask.tif --initial start.tif -b level.tif -o plain.tif")
+    result = napari_deconv.deconvolve(
+        image, Psf.load("psf.tif"), iterations=3, mask=mask != 0, initial=beside["start"],
+        background=beside["level"], spacing=SPACING, engine="cpu",
+    )  # fmt: skip
+    for name in ("channels.tif", "plain.tif"):
+        np.testing.assert_array_equal(read_image(name).data, result.image)
+
+
 def test_beads_and_distill(shell, bead_file):
     path, sample = bead_file
     result = shell(f"beads {path} -d 0.1 --keep neighbour -e cpu -o beads.csv")
@@ -206,6 +242,28 @@ def test_distilling_by_centroids_finds_its_own_beads(shell, bead_file):
     result = shell(f"distill {path} -m centroids -n 3 --shape 9,15,15 -e cpu -o psf.tif")
     assert "beads:" not in result.stdout
     assert Psf.load("psf.tif").metadata["parameters"]["method"] == "centroids"
+
+
+def test_the_expected_width_of_beads_can_be_given(shell, bead_file):
+    path, sample = bead_file
+    fwhm = (0.7, 0.3, 0.3)
+    shell(f"distill {path} --fwhm 0.7,0.3,0.3 -n 3 --shape 9,15,15 -e cpu -o psf.tif")
+    found = napari_deconv.detect_beads(
+        sample.image, spacing=sample.spacing, fwhm=fwhm, engine="cpu"
+    )
+    unaided = napari_deconv.detect_beads(sample.image, spacing=sample.spacing, engine="cpu")
+    assert found.counts != unaided.counts
+    assert Psf.load("psf.tif").metadata["beads"].items() >= found.counts.items()
+
+
+def test_a_psf_too_small_to_measure_is_written(shell, bead_file):
+    path, _ = bead_file
+    result = shell(f"distill {path} -n 3 --shape 3,5,5 -e cpu -o distilled.tif")
+    assert "Wrote distilled.tif: too small to measure." in result.stdout
+    assert Psf.load("distilled.tif").shape == (3, 5, 5)
+    result = shell("psf gaussian --fwhm 1 --shape 3,5,5 -s 0.1 -o psf.tif")
+    assert "Wrote psf.tif: too small to measure." in result.stdout
+    assert "no peak with flanks" in shell("measure psf.tif", code=2).stderr
 
 
 def test_psf_is_the_function(shell):
@@ -270,6 +328,10 @@ def test_devices_marks_what_auto_takes(shell):
         ("deconvolve image.tif psf.tif -o out.png", "does not end in .tif"),
         ("deconvolve image.tif psf.tif -o image.tif", "image.tif is the input"),
         ("deconvolve image.tif psf.tif -o psf.tif", "psf.tif is the input"),
+        ("deconvolve image.tif psf.tif --mask plane.tif -o plane.tif", "plane.tif is the input"),
+        ("deconvolve image.tif psf.tif --initial plane.tif -o plane.tif", "plane.tif is the input"),
+        ("deconvolve image.tif psf.tif -b plane.tif -o plane.tif", "plane.tif is the input"),
+        ("deconvolve image.tif psf.tif -b plane.tif -o ./link.tif", "link.tif is the input"),
         ("deconvolve image.tif plane.tif -o out.tif", "both have to be stacks"),
         ("background image.tif -m top_hat --radius -1 -o out.tif", "radius"),
         ("beads image.tif -o beads.txt", "does not end in .csv"),
@@ -281,6 +343,7 @@ def test_devices_marks_what_auto_takes(shell):
 def test_bad_input_is_one_line_and_exit_code_2(shell, image, tmp_path, command, message):
     write_image("plane.tif", image[0], SPACING[1:])
     (tmp_path / "text.tif").write_text("no image")
+    (tmp_path / "link.tif").hardlink_to(tmp_path / "plane.tif")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     result = shell(command, code=2)
     (line,) = result.stderr.splitlines()
@@ -320,6 +383,54 @@ def test_no_voxel_size_is_needed_where_none_is_used(shell, image):
     tifffile.imwrite("bare.tif", image)
     shell("background bare.tif -e cpu -o out.tif")
     assert read_image("out.tif").spacing is None
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("background image.tif -m constant -o out.tif", "--value"),
+        ("background image.tif -m percentile --percentile 101 -o out.tif", "--percentile 101"),
+        ("beads ramp.tif -o out.csv", "--fwhm"),
+        ("distill ramp.tif -o out.tif", "--fwhm"),
+        ("distill image.tif -d -1 -o out.tif", "--bead-diameter -1"),
+        ("deconvolve image.tif psf.tif -n 0 -o out.tif", "--iterations 0"),
+        ("deconvolve image.tif psf.tif --regularization tv --weight -1 -o out.tif", "--weight -1"),
+        ("deconvolve image.tif psf.tif -e opencl:abacus -o out.tif", "--engine"),
+        ("psf gaussian --shape 5,5,5 -s 0.1 -o out.tif", "--fwhm (not given)"),
+        ("psf gaussian --fwhm 1 --immersion 1 --shape 5,5,5 -s 0.1 -o out.tif", "no --immersion"),
+        ("psf born_wolf --na 1.4 --shape 5,5,5 -s 0.1 -o out.tif", "--wavelength 0.52"),
+        (
+            "psf born_wolf --na 1.4 --immersion 1.33 --wavelength 0.5 --shape 5,5,5 -s 0.1 "
+            "-o out.tif",
+            "--na 1.4 is not below --immersion 1.33",
+        ),
+    ],
+)
+def test_messages_speak_of_options(shell, image, command, option):
+    write_image("ramp.tif", np.indices((9, 20, 20), np.uint8).sum(axis=0, dtype=np.uint8), SPACING)
+    line = shell(command, code=2).stderr
+    assert option in line
+    assert not re.search(r"\w=|\bn_|None", line)
+
+
+def test_warnings_speak_of_options(shell, image):
+    psf = Psf.load("psf.tif")
+    Psf(np.roll(psf.data, 2, axis=2), psf.spacing).save("aside.tif")
+    line = shell("deconvolve image.tif aside.tif -n 1 -e cpu -o out.tif").stderr
+    assert "Pass --no-centre-psf to keep it" in line
+
+
+def test_a_locked_folder_is_found_before_the_work(shell, image, tmp_path, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: "locked" not in str(path) and access(path, mode)
+    )
+    (tmp_path / "locked").mkdir()
+    for work in ("images.run_deconvolution", "images.subtract_background", "points.detect_beads"):
+        monkeypatch.delattr(f"napari_deconv.cli.{work}")
+    for command in ("deconvolve image.tif psf.tif", "background image.tif", "distill image.tif"):
+        line = shell(f"{command} -o locked/out.tif", code=2).stderr
+        assert "you may not write in the folder" in line
 
 
 # -- talking -------------------------------------------------------------------------------------
@@ -376,7 +487,6 @@ def test_a_real_process(image, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_progress_bar_on_a_terminal(image, tmp_path):
-    import os
     import pty
     import termios
 

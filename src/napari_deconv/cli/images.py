@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.background import METHODS as BACKGROUNDS
-from napari_deconv.background import estimate_background, subtract_background
+from napari_deconv.background import subtract_background
 from napari_deconv.cli.shell import (
     CHANNEL,
     ENGINE,
@@ -24,6 +24,7 @@ from napari_deconv.cli.shell import (
     micrometres,
     options,
     progress,
+    read_beside,
     read_input,
     report,
     spacing_of,
@@ -40,7 +41,6 @@ __all__ = ["background", "deconvolve"]
 
 _PATH = click.Path(path_type=Path)
 _WITH_RADIUS = ("rolling_ball", "top_hat", "gaussian")
-_ONE_NUMBER = ("mean", "percentile", "constant")
 
 
 @click.command(
@@ -84,13 +84,12 @@ def background(
     arguments: dict[str, Any] = {"method": method, **parameters}
     if method in _WITH_RADIUS:
         arguments["spacing"] = spacing_of(source, image)
-    if method in _ONE_NUMBER:
-        level = np.mean(estimate_background(source.data, engine=device, **arguments))
-        report(f"Background ({method}): {level:.4g}")
     with progress("background") as callback:
         result = subtract_background(
             source.data, floor=floor, engine=device, callback=callback, **arguments
         )
+    taken = np.mean(source.data, dtype=float) - np.mean(result, dtype=float)
+    report(f"Background taken away ({method}): {taken:.4g} on average.")
     recipe = describe("subtract_background", arguments | {"floor": floor}, device)
     _write(output, result, source, recipe | {"input": image.name})
 
@@ -151,7 +150,7 @@ def deconvolve(
 
     A PSF of another voxel size is resampled. Channels and times are treated one by one.
     """
-    inputs = [path for path in (image, psf, mask, initial) if path is not None]
+    inputs = [path for path in (image, psf, mask, initial, Path(background)) if path is not None]
     check_output(output, inputs, IMAGE_SUFFIXES)
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
@@ -164,12 +163,12 @@ def deconvolve(
         )
     arguments = parameters | {
         "spacing": voxel,
-        "background": _background(background),
+        "background": _background(background, channel),
         "acceleration": None if acceleration == "none" else acceleration,
         "regularization": None if regularization == "none" else regularization,
         "regularization_weight": weight,
-        "mask": None if mask is None else read_image(mask).data != 0,
-        "initial": None if initial is None else read_image(initial).data,
+        "mask": None if mask is None else read_beside(mask, channel) != 0,
+        "initial": None if initial is None else read_beside(initial, channel),
         "centre_psf": not no_centre_psf,
     }
     start = time.perf_counter()
@@ -186,7 +185,7 @@ def deconvolve(
     _write(output, result.image, source, result.recipe | {"input": image.name, "psf": psf.name})
 
 
-def _background(text: str) -> str | float | npt.NDArray[Any]:
+def _background(text: str, channel: int | None) -> str | float | npt.NDArray[Any]:
     """Read the option --background: ``auto``, a number, or a file."""
     if text == "auto":
         return text
@@ -196,7 +195,7 @@ def _background(text: str) -> str | float | npt.NDArray[Any]:
         pass
     if not Path(text).exists():
         raise DeconvError(f"--background {text} is neither auto, a number, nor a file.")
-    return read_image(text).data
+    return read_beside(Path(text), channel)
 
 
 def _write(

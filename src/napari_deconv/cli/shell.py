@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import numpy.typing as npt
 from tqdm import tqdm
 
 from napari_deconv._progress import Callback, Progress
@@ -20,7 +22,8 @@ from napari_deconv.files import Image, check_target, read_image
 
 __all__ = [
     "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "Numbers", "check_output",
-    "detail", "micrometres", "options", "progress", "read_input", "report", "spacing_of",
+    "detail", "micrometres", "options", "progress", "read_beside", "read_input", "report",
+    "spacing_of",
 ]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -28,6 +31,30 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _QUIET = "napari_deconv.quiet"
+
+# What Python's parameters are called here, where a message names them without a value, too.
+_RENAMED = {
+    "bead_diameter": "--bead-diameter",
+    "centre_psf=False": "--no-centre-psf",
+    "glass_thickness": "--glass-thickness",
+    "glass_thickness_design": "--glass-thickness-design",
+    "n_glass": "--glass",
+    "n_immersion": "--immersion",
+    "n_sample": "--sample",
+    "regularization_weight": "--weight",
+    "working_distance": "--working-distance",
+}
+# Words like any other unless a value follows. The method is --detection in one of the commands.
+_WITH_VALUE = {"method": "method"} | {
+    name: f"--{name}"
+    for name in (
+        "background", "depth", "engine", "factor", "floor", "fwhm", "initial", "iterations", "mask",
+        "na", "percentile", "radius", "shape", "spacing", "threshold", "value", "wavelength",
+    )
+}  # fmt: skip
+_PARAMETER = re.compile(
+    rf"\b(?:({'|'.join(_RENAMED)})\b=?|({'|'.join(_WITH_VALUE)})=)(?P<value>[\w'(-])?"
+)
 
 _log = logging.getLogger("napari_deconv")
 _LOGGERS = (_log, logging.getLogger("tifffile"))
@@ -81,7 +108,7 @@ class Group(_WithExamples, click.Group):
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        tqdm.write(f"warning: {_in_options(' '.join(str(message).split()))}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DeconvWarning)
@@ -107,10 +134,23 @@ def _quiet_logging() -> Iterator[None]:
 def _message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"Out of memory ({error}): crop the image, or use a machine with more."
-    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    else:
+        text = _in_options(str(error))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" See {error.ctx.command_path} --help."
     return " ".join(text.split())
+
+
+def _in_options(text: str) -> str:
+    """Call Python's parameters by their options."""
+
+    def option(match: re.Match[str]) -> str:
+        name = _RENAMED[match[1]] if match[1] else _WITH_VALUE[match[2]]
+        return f"{name} {match['value']}" if match["value"] else name
+
+    return _PARAMETER.sub(option, text.replace("=None", "= (not given)"))
 
 
 def _fail(message: str, code: int) -> int:
@@ -243,12 +283,12 @@ def check_output(output: Path, inputs: Sequence[Path], suffixes: Sequence[str]) 
     output : Path
         File to write.
     inputs : sequence of Path
-        Files that must not be overwritten.
+        Files that must not be overwritten, where they exist.
     suffixes : sequence of str
         Endings that `output` may have.
     """
     check_target(output, suffixes)
-    if any(output.resolve() == path.resolve() for path in inputs):
+    if output.exists() and any(path.exists() and output.samefile(path) for path in inputs):
         raise DeconvError(f"{output} is the input: choose another name for the output.")
 
 
@@ -257,8 +297,19 @@ def read_input(path: Path, spacing: tuple[float, ...] | None, channel: int | Non
     image = read_image(path, spacing)
     size = "unknown" if image.spacing is None else micrometres(image.spacing)
     detail(f"{path}: {image.axes} {image.data.shape} {image.data.dtype}, voxel size {size}")
-    if channel is None:
-        return image
+    return image if channel is None else _take(image, path, channel)
+
+
+def read_beside(path: Path, channel: int | None) -> npt.NDArray[Any]:
+    """Read what belongs to an image; its channel if it has channels, too."""
+    image = read_image(path)
+    if channel is not None and "C" in image.axes:
+        image = _take(image, path, channel)
+    return image.data
+
+
+def _take(image: Image, path: Path, channel: int) -> Image:
+    """Take one channel of the image that was read from `path`."""
     axis = image.axes.find("C")
     if axis < 0 or not 0 <= channel < image.data.shape[axis]:
         count = 1 if axis < 0 else image.data.shape[axis]
