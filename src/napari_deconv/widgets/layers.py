@@ -140,11 +140,15 @@ def on_source(layer: Image, operation: str, recipe: Mapping[str, Any], kind: str
 
 
 def set_contrast(layer: Image, darkest: float) -> None:
-    """Show a result from `darkest`, a percentile, to the 99.9th: a few voxels outshine the rest."""
+    """Show a result from `darkest`, a percentile, to the 99.9th or a fifth of the brightest voxel.
+
+    A few voxels outshine the rest; in a sparse image they are what there is to see.
+    """
     layer.reset_contrast_limits("data")  # widens the range of the slider
     values = np.ravel(layer.data)
     values = values[:: max(1, values.size // 1_000_000)]
     low, high = np.percentile(values, (darkest, 99.9))
+    high = max(high, np.max(layer.data) / 5)
     if low < high:
         layer.contrast_limits = low, high
 
