@@ -229,7 +229,7 @@ BAD = {
     "spacing": (None, "needs the voxel size"),
     "shape": ((9, 9), "is not a PSF's"),
     "iterations": (0, "at least 1"),
-    "bead_diameter": (-1.0, "expected µm"),
+    "bead_diameter": (-1.0, "0 or more"),
     "engine": ("abacus", "choose 'auto'"),
     "background": (np.nan, "is not light"),
     "beads": (np.ones((3, 3)), "what detect_beads returns"),

@@ -252,3 +252,9 @@ def test_cutting_the_cone_is_said():
     assert [warning.filename for warning in caught] == [__file__]
     width = int(str(caught[0].message).split("about ")[1].split(" ")[0])
     make_psf("gibson_lanni", shape=(17, width, width), **frame)
+
+
+@pytest.mark.parametrize("model", ["gaussian", "lorentzian"])
+def test_a_bell_far_narrower_than_a_voxel_is_refused(model):
+    with pytest.raises(DeconvError, match="less than a tenth of a voxel"):
+        make_psf(model, shape=(9, 9, 9), spacing=0.1, fwhm=1e-4)

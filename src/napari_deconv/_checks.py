@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ __all__ = [
     "check_choice",
     "check_finite",
     "check_image",
+    "check_number",
     "check_spacing",
     "check_whole",
 ]
@@ -132,6 +133,28 @@ def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[f
             f"({', '.join(axes)}) in µm."
         )
     return tuple(values.tolist())
+
+
+def check_number(value: Any, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+    """Take one finite number from `low` to `high`.
+
+    Raises
+    ------
+    DeconvError
+        If it is none; `name` is what to call it.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if np.isfinite(number) and low <= number <= high:
+        return number
+    expected = "a finite number"
+    if np.isfinite(high):
+        expected = f"a number from {low:g} to {high:g}"
+    elif np.isfinite(low):
+        expected = f"a number, {low:g} or more"
+    raise DeconvError(f"{name}={value!r}: expected {expected}.")
 
 
 def check_whole(value: object, name: str) -> int:

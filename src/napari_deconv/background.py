@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume, check_choice, check_image, check_spacing
-from napari_deconv._numbers import check_number
+from napari_deconv._checks import as_volume, check_choice, check_image, check_number, check_spacing
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Array, Engine

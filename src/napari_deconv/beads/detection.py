@@ -10,8 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import center_of_mass, maximum
 from scipy.spatial import KDTree
 
-from napari_deconv._checks import check_choice, check_image, check_spacing
-from napari_deconv._numbers import check_number
+from napari_deconv._checks import check_choice, check_image, check_number, check_spacing
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.beads.measure import Measurement, measure_bead, without_duplicates
 from napari_deconv.beads.noise import smallest_height

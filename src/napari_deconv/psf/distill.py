@@ -14,6 +14,7 @@ from napari_deconv._checks import (
     check_background,
     check_choice,
     check_image,
+    check_number,
     check_spacing,
     check_whole,
 )
@@ -114,8 +115,7 @@ def distill_psf(
     voxel = check_spacing(spacing, array.ndim)
     if voxel is None:
         raise DeconvError("Distilling needs the voxel size: pass spacing=(z, y, x) in µm.")
-    if not isinstance(bead_diameter, int | float | np.number) or not 0 <= bead_diameter < np.inf:
-        raise DeconvError(f"bead_diameter={bead_diameter!r}: expected µm, 0 for points.")
+    check_number(bead_diameter, "bead_diameter", 0.0)
     steps = check_whole(_ITERATIONS[method] if iterations is None else iterations, "iterations")
     if background is not None:
         background = np.asarray(check_background(background, array), float)

@@ -36,6 +36,9 @@ _RADIAL_SAMPLES = 32
 # While a PSF is normalised there are a float64 and two float32 copies of it.
 _BYTES_PER_VOXEL = 16
 
+# The narrowest bell shape that is integrated over voxels, in voxels.
+_NARROWEST = 0.1
+
 # A window that holds less of a plane's light than this is reported.
 _ENOUGH_LIGHT = 0.9
 
@@ -143,6 +146,11 @@ def make_psf(
     if model in _ANALYTIC:
         _refuse_others(model, given, ("fwhm",))
         widths = _check_fwhm(fwhm, len(size))
+        if min(np.divide(widths, voxel)) < _NARROWEST:
+            raise DeconvError(
+                f"fwhm={fwhm!r} µm is less than a tenth of a voxel, spacing={spacing!r}: that is "
+                "a point. Check that both are in µm."
+            )
         bell = _ANALYTIC[model](size, voxel, widths, pixel_integration)
         return Psf(bell, voxel, metadata | {"fwhm": widths})
     _refuse_others(model, given, tuple(field.name for field in fields(_OPTICAL[model])))
