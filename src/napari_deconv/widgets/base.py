@@ -210,7 +210,7 @@ class OperationWidget(QWidget):
 
     def _offer_devices(self, found: tuple[list[Device], Device]) -> None:
         devices, automatic = found
-        self.device.choices = [(f"Automatic ({automatic.key})", "auto")] + [
+        self.device.choices = [(f"Auto ({automatic.kind})", "auto")] + [
             (f"{device.name}, {device.kind}, {device.memory / 1e9:.0f} GB", device.key)
             for device in devices
         ]
