@@ -483,6 +483,8 @@ def test_masked_arrays_are_refused_with_a_way_out():
     masked = np.ma.masked_greater(IMAGE, 400)
     with pytest.raises(DeconvError, match=r"masked array: pass image.filled\(0\), and mask=~image"):
         deconvolve(masked, PSF, engine="cpu")
+    with pytest.raises(DeconvError, match="PSF is a NumPy masked array"):
+        deconvolve(IMAGE, np.ma.masked_greater(PSF, 0.9), engine="cpu")
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan])

@@ -61,11 +61,13 @@ class Job:
     def run(self, frame: tuple[int, ...]) -> Run:
         """Make the run of one volume."""
         number = self.frames.index(frame)
-        one_for_all = self.background is None or self.background.ndim == 0
+        background = self.background
+        if background is not None and background.ndim > 0:
+            background = background[frame]
         return Run(
             self.image[frame],
             self.options,
-            self.background if one_for_all else self.background[frame],  # type: ignore[index]
+            background,
             None if self.mask is None else self.mask[frame],
             None if self.initial is None else self.initial[frame],
             self.checkpoints[number] if self.checkpoints else {},

@@ -85,7 +85,7 @@ def distill_psf(
         ``"centroids"`` subtracts 1.25 · mean unless it is given.
     method : {"reverse", "average", "centroids"}
         ``"reverse"``: image = beads ⊗ PSF + background is solved for the PSF, with spheres of the
-        beads' size at their sub-voxel positions, weighted by their flux; rejected beads are masked.
+        beads' size at their sub-voxel positions, weighted by their flux; other beads are masked.
         ``"average"``: the beads, aligned by Fourier shift, are averaged; they must be isolated, and
         their size stays in the PSF.
         ``"centroids"``: the classic recipe. Background 1.25 · mean, Otsu threshold, one bright
@@ -93,7 +93,8 @@ def distill_psf(
     engine : str or Engine
         ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
     callback : callable, optional
-        Called with a `State` after every step; what it raises ends the run.
+        Called with a `State` after every Richardson–Lucy step, so not while beads are detected nor
+        by ``"average"``; what it raises ends the run.
 
     Returns
     -------

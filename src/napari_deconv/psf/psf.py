@@ -154,6 +154,8 @@ class Psf:
 
 def _normalise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Copy as read-only float32 without negative values and with the sum 1."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise DeconvError("The PSF is a NumPy masked array: pass its filled(0).")
     array = np.asarray(values)
     if array.ndim not in (2, 3):
         raise DeconvError(
