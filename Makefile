@@ -10,7 +10,7 @@ PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
 # A plugin that touches Qt outside the main thread is an error in the tests.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
 
-.PHONY: demo test test-all lint clean debian-packages-for-tests
+.PHONY: demo test test-all bench lint clean debian-packages-for-tests
 .NOTPARALLEL:
 
 demo: $(VENV)/installed
@@ -21,6 +21,10 @@ test: debian-packages-for-tests $(VENV)/installed-for-tests
 
 test-all: debian-packages-for-tests $(VENV)/installed-for-tests
 	$(PYTEST)
+
+# A quarter of an hour; --full lets the slow ones end too.
+bench: $(VENV)/installed-for-bench
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check
@@ -47,4 +51,9 @@ $(VENV)/installed: pyproject.toml | $(BIN)/pip
 $(VENV)/installed-for-tests: pyproject.toml | $(BIN)/pip
 	$(PIP) install --quiet "pip>=25.1"
 	$(PIP) install --quiet --editable ".[all]" --group test
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-for-bench: pyproject.toml | $(BIN)/pip
+	$(PIP) install --quiet "pip>=25.1"
+	$(PIP) install --quiet --editable . --group bench
 	touch $@ $(VENV)/installed

@@ -1,0 +1,1 @@
+"""Speed, quality and memory beside other deconvolution software: ``make bench``."""
