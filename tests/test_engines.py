@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.engines.cpu import CpuEngine
-from napari_deconv.engines.opencl import _explain
+from napari_deconv.engines.opencl.device import _explain
 from napari_deconv.errors import DeviceError
 
 SHAPES = [(1, 8, 10), (1, 7, 9), (6, 8, 10), (5, 7, 9), (12, 40, 33)]
@@ -29,17 +29,6 @@ def rng():
 
 def positive(rng, shape):
     return (rng.random(shape) + 0.1).astype(np.float32)
-
-
-def spectrum_of(engine, image):
-    """What the engine holds as the spectrum, read back through the inverse transform."""
-    return engine.rfft(engine.asarray(image))
-
-
-def back(engine, spectrum, shape):
-    out = engine.full(shape, np.nan)
-    engine.irfft_into(spectrum, out)
-    return engine.to_numpy(out)
 
 
 def assert_close(actual, expected, relative=2e-6):
@@ -62,7 +51,7 @@ def test_a_copy_is_independent(engine, rng, shape):
     image = positive(rng, shape)
     array = engine.asarray(image)
     copy = engine.copy(array)
-    engine.subtract(array, copy, array)
+    engine.combine(array, 1, copy, -1, array)
     np.testing.assert_array_equal(engine.to_numpy(copy), image)
     assert not engine.to_numpy(array).any()
 
@@ -71,32 +60,54 @@ def test_asarray_does_not_share_the_callers_memory(engine, rng):
     image = positive(rng, (2, 4, 4))
     kept = image.copy()
     array = engine.asarray(image)
-    engine.subtract(array, array, array)
+    engine.combine(array, 1, array, -1, array)
     np.testing.assert_array_equal(image, kept)
 
 
-def test_transform_and_inverse(engine, rng, shape):
-    image = positive(rng, shape)
-    assert_close(back(engine, spectrum_of(engine, image), shape), image)
-    spectrum = spectrum_of(engine, np.zeros(shape))
-    array = engine.asarray(image)
-    engine.rfft_into(array, spectrum)
-    assert_close(back(engine, spectrum, shape), image)
-    assert_close(engine.to_numpy(array), image, 0)
+def filtered(engine, image, otf, shape, how="convolve"):
+    """The image through a filter, read back."""
+    out = engine.full(shape, np.nan)
+    getattr(engine.fft(shape), how)(engine.asarray(image), otf, out)
+    return engine.to_numpy(out)
 
 
-def test_products_of_spectra(engine, rng, shape):
+AXES = (0, 1, 2)
+
+
+def test_convolution_and_correlation(engine, rng, shape):
     image, kernel = rng.normal(size=shape), rng.normal(size=shape)
     S, H = np.fft.rfftn(image), np.fft.rfftn(kernel)
+    fft = engine.fft(shape)
+    array, otf = engine.asarray(image), fft.spectrum(engine.asarray(kernel))
+    out = engine.full(shape, np.nan)
+    fft.convolve(array, otf, out)
+    assert_close(engine.to_numpy(out), np.fft.irfftn(S * H, shape, AXES), 5e-6)
+    fft.correlate(array, otf, out)
+    assert_close(engine.to_numpy(out), np.fft.irfftn(S * H.conj(), shape, AXES), 5e-6)
+    assert_close(engine.to_numpy(array), image.astype(np.float32), 0)
+    fft.convolve(array, otf, array)
+    assert_close(engine.to_numpy(array), np.fft.irfftn(S * H, shape, AXES), 5e-6)
 
-    spectrum, otf = spectrum_of(engine, image), spectrum_of(engine, kernel)
-    engine.multiply(spectrum, otf)
-    axes = (0, 1, 2)
-    assert_close(back(engine, spectrum, shape), np.fft.irfftn(S * H, shape, axes), 5e-6)
 
-    spectrum = spectrum_of(engine, image)
-    engine.multiply_conjugate(spectrum, otf)
-    assert_close(back(engine, spectrum, shape), np.fft.irfftn(S * H.conj(), shape, axes), 5e-6)
+def test_an_image_within_the_grid_is_zero_elsewhere(engine, rng, shape):
+    """From a part of the grid to all of it and back: nothing left over from earlier transforms."""
+    grid = tuple(size if size == 1 else size + 3 for size in shape)
+    whole, part, kernel = rng.normal(size=grid), rng.normal(size=shape), rng.normal(size=grid)
+    inside = tuple(slice(size) for size in shape)
+    padded = np.zeros(grid)
+    padded[inside] = part
+    H = np.fft.rfftn(kernel)
+    fft = engine.fft(grid)
+    otf = fft.spectrum(engine.asarray(kernel))
+    large, small = engine.full(grid, np.nan), engine.full(shape, np.nan)
+    fft.convolve(engine.asarray(whole), otf, small)
+    expected = np.fft.irfftn(np.fft.rfftn(whole) * H, grid, AXES)
+    assert_close(engine.to_numpy(small), expected[inside], 5e-6)
+    fft.correlate(engine.asarray(part), otf, large)
+    expected = np.fft.irfftn(np.fft.rfftn(padded) * H.conj(), grid, AXES)
+    assert_close(engine.to_numpy(large), expected, 5e-6)
+    fft.convolve(engine.asarray(part), fft.spectrum(engine.asarray(part)), large)
+    assert_close(engine.to_numpy(large), np.fft.irfftn(np.fft.rfftn(padded) ** 2, grid, AXES), 5e-6)
 
 
 @pytest.mark.parametrize("single", [True, False], ids=["one number", "array"])
@@ -104,48 +115,50 @@ def test_wiener(engine, rng, shape, single):
     image, kernel = rng.normal(size=shape), rng.normal(size=shape)
     S, H = np.fft.rfftn(image), np.fft.rfftn(kernel)
     penalty = np.full((1, 1, 1), 3.0) if single else np.abs(np.fft.rfftn(rng.random(shape)))
-    spectrum, otf = spectrum_of(engine, image), spectrum_of(engine, kernel)
-    engine.wiener(spectrum, otf, engine.asarray(penalty))
-    expected = np.fft.irfftn(S * H.conj() / (np.abs(H) ** 2 + penalty), shape, (0, 1, 2))
-    assert_close(back(engine, spectrum, shape), expected, 5e-6)
+    otf = engine.fft(shape).spectrum(engine.asarray(kernel))
+    engine.wiener(otf, engine.asarray(penalty))
+    expected = np.fft.irfftn(S * H.conj() / (np.abs(H) ** 2 + penalty), shape, AXES)
+    assert_close(filtered(engine, image, otf, shape), expected, 5e-6)
 
 
 def test_wiener_of_nothing_is_nothing(engine, shape):
-    spectrum, otf = spectrum_of(engine, np.ones(shape)), spectrum_of(engine, np.zeros(shape))
-    engine.wiener(spectrum, otf, engine.full((1, 1, 1), 0))
-    assert not back(engine, spectrum, shape).any()
+    otf = engine.fft(shape).spectrum(engine.full(shape, 0.0))
+    engine.wiener(otf, engine.full((1, 1, 1), 0))
+    assert not filtered(engine, np.ones(shape), otf, shape).any()
 
 
 def test_inverse(engine, rng, shape):
     image, kernel = rng.normal(size=shape), rng.normal(size=shape)
     S, H = np.fft.rfftn(image), np.fft.rfftn(kernel)
     epsilon = 0.9
-    spectrum, otf = spectrum_of(engine, image), spectrum_of(engine, kernel)
-    engine.inverse(spectrum, otf, epsilon)
+    otf = engine.fft(shape).spectrum(engine.asarray(kernel))
+    engine.inverse(otf, epsilon)
     gain = np.where(np.abs(H + epsilon) >= epsilon / 2, 1 / (H + epsilon), 0)
-    assert_close(back(engine, spectrum, shape), np.fft.irfftn(S * gain, shape, (0, 1, 2)), 5e-6)
+    expected = np.fft.irfftn(S * gain, shape, AXES)
+    assert_close(filtered(engine, image, otf, shape), expected, 5e-6)
 
 
 @pytest.mark.parametrize("single", [True, False], ids=["one number", "array"])
-def test_ratio_and_divergence(engine, rng, shape, single):
-    grid = tuple(size + 2 for size in shape)
-    model, data = positive(rng, grid), positive(rng, shape)
-    model[0, :2] = 0
+def test_ratio_residual_and_divergence(engine, rng, shape, single):
+    light, data = positive(rng, shape), positive(rng, shape)
+    light[0, :2] = 0
     data[0, 1] = 0
     background = np.full((1, 1, 1), 0.05) if single else rng.random(shape) * 0.1
     mask = np.ones((1, 1, 1)) if single else rng.random(shape) > 0.3
     data = np.where(mask, data, 0)
-    inside = tuple(slice(size) for size in shape)
-    u = np.maximum(model[inside].astype(float) + background, 0.08)
+    u = np.maximum(light.astype(float) + background, 0.08)
     log_ratio = np.log(np.where(data > 0, data, 1) / u)
-    arrays = [engine.asarray(a) for a in (model, data, background)]
-    divergence = engine.divergence(*arrays, engine.asarray(mask), 0.08)
+    y, b, m = (engine.asarray(a) for a in (data, background, mask))
+    divergence = engine.divergence(engine.asarray(light), y, b, m, 0.08)
     assert divergence == pytest.approx(np.sum(mask * (data * log_ratio - data + u)), rel=2e-6)
 
-    engine.ratio(*arrays, 0.08)
-    expected = np.zeros(grid)
-    expected[inside] = data / u
-    assert_close(engine.to_numpy(arrays[0]), expected)
+    array = engine.asarray(light)
+    engine.ratio(array, y, b, 0.08)
+    assert_close(engine.to_numpy(array), data / u)
+
+    array = engine.asarray(light)
+    engine.residual(array, y, b, m)
+    assert_close(engine.to_numpy(array), mask * (data - light - background))
 
 
 def test_divergence_close_to_the_data_keeps_its_digits(engine, rng, shape):
@@ -168,6 +181,28 @@ def test_update(engine, rng, shape, single):
     n = np.maximum(normalization, 0.01)
     expected = np.where(normalization > 0.01, estimate * correction / n, 0)
     assert_close(engine.to_numpy(array), expected)
+
+
+def test_update_with_momentum_is_update_and_extrapolate(engine, rng, shape):
+    correction, guess, previous = (positive(rng, shape) for _ in range(3))
+    divisor = rng.random(shape)
+    fused, p, apart, out = (engine.asarray(a) for a in (correction, guess, correction, guess))
+    engine.update_with_momentum(
+        fused, p, engine.asarray(divisor), engine.asarray(previous), 0.7, 0.5
+    )
+    engine.update(apart, engine.asarray(guess), engine.asarray(divisor))
+    engine.extrapolate(apart, engine.asarray(previous), 0.7, 0.5, out)
+    assert_close(engine.to_numpy(fused), engine.to_numpy(apart), 1e-6)
+    assert_close(engine.to_numpy(p), engine.to_numpy(out), 1e-6)
+
+
+def test_combine_and_clip(engine, rng, shape):
+    first, second = rng.normal(size=shape), rng.normal(size=shape)
+    array = engine.asarray(first)
+    engine.combine(array, 2.5, engine.asarray(second), -0.5, array)
+    assert_close(engine.to_numpy(array), 2.5 * first - 0.5 * second)
+    engine.clip(array)
+    assert_close(engine.to_numpy(array), np.maximum(2.5 * first - 0.5 * second, 0))
 
 
 def test_extrapolate_keeps_zero_and_stays_positive(engine, rng, shape):
@@ -207,6 +242,13 @@ def test_sums(engine, rng, shape):
     assert engine.sum(arrays[0]) == pytest.approx(first.sum(), rel=2e-6)
     scale = np.linalg.norm(first) * np.linalg.norm(second)
     assert engine.dot(*arrays) == pytest.approx((first * second).sum(), abs=1e-6 * scale)
+
+
+def test_largest_change(engine, rng, shape):
+    first, second = positive(rng, shape), positive(rng, shape)
+    first[-1, -1, -1] = second[-1, -1, -1] - 7
+    change = engine.largest_change(engine.asarray(first), engine.asarray(second))
+    assert change == pytest.approx(7, rel=1e-6)
 
 
 def test_large_sums_do_not_drift(engine):
@@ -259,10 +301,9 @@ def test_engines_transform_any_shape_alike(shape, seed):
     image = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     for spec in ("cpu", "opencl"):
         engine = get_engine(spec)
-        spectrum = spectrum_of(engine, image)
-        engine.multiply(spectrum, spectrum_of(engine, image))
+        otf = engine.fft(shape).spectrum(engine.asarray(image))
         expected = np.fft.irfftn(np.fft.rfftn(image.astype(float)) ** 2, shape, (0, 1, 2))
-        assert_close(back(engine, spectrum, shape), expected, 1e-5)
+        assert_close(filtered(engine, image, otf, shape), expected, 1e-5)
 
 
 def test_devices_are_found_by_name():
@@ -314,7 +355,9 @@ def test_a_failed_allocation_is_explained():
 
 
 def test_a_build_error_is_explained(monkeypatch, capfd):
-    monkeypatch.setattr("napari_deconv.engines.opencl._source", lambda file: "__kernel void fill(")
+    monkeypatch.setattr(
+        "napari_deconv.engines.opencl.device._source", lambda file: "__kernel void fill("
+    )
     with pytest.raises(DeviceError, match=r"failed: .* engine='cpu'"):
         get_engine("opencl").full((1, 2, 2), 0.0)
 

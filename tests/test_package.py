@@ -56,7 +56,9 @@ def test_every_public_name_exists_and_is_documented():
 def test_files_beside_the_modules_are_there():
     names = source_files()
     assert {"napari_deconv/py.typed", "napari_deconv/napari.yaml"} <= names
-    assert any(re.fullmatch(r"napari_deconv/engines/kernels/\w+\.cl", name) for name in names)
+    assert any(
+        re.fullmatch(r"napari_deconv/engines/opencl/kernels/\w+\.cl", name) for name in names
+    )
 
 
 def test_manifest_at_the_root_is_the_one_in_the_package():

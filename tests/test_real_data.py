@@ -10,6 +10,7 @@ from scipy.signal import convolve2d
 
 from napari_deconv import DeconvWarning, Psf, deconvolve, detect_beads, distill_psf, measure_psf
 from napari_deconv.forward import Convolution, centred_at_origin
+from napari_deconv.solvers.linear import penalized_inverse
 
 
 def correlation(a, b):
@@ -135,17 +136,16 @@ def test_scikit_images_richardson_lucy(engine, data_dir, camera):
     """
     image, psf = camera
     golden = np.load(data_dir / "numerics/skimage_camera_rl.npy")
-    grid = (1, *(n + 8 for n in image.shape))
-    model = Convolution(engine, centred_at_origin(psf[None].astype(np.float32), grid))
+    grid, shape = (1, *(n + 8 for n in image.shape)), (1, *image.shape)
+    model = Convolution(engine, centred_at_origin(psf[None].astype(np.float32), grid), shape)
     y, x = engine.asarray(image[None]), np.full((1, *image.shape), 0.5, np.float32)
     epsilon = engine.full((1, 1, 1), 1e-12)
     for _ in range(5):
-        estimate = engine.asarray(x, grid)
-        work = engine.full(grid, 0.0)
-        model.apply(estimate, work)
+        light, work = engine.full(shape, 0.0), engine.full(grid, 0.0)
+        model.apply(engine.asarray(x, grid), light)
         # no floor: there the noise makes data, estimate and model negative
-        engine.ratio(work, y, epsilon, -1e30)
-        model.adjoint(work, work)
+        engine.ratio(light, y, epsilon, -1e30)
+        model.adjoint(light, work)
         x = engine.to_numpy(work, x.shape) * x
     difference = np.abs(np.clip(x[0], -1, 1) - golden)
     # Five iterations reach 20 voxels; a model that crosses 0 there has no digits left in float32.
@@ -162,9 +162,9 @@ def test_scikit_images_wiener(engine, data_dir, camera):
     laplacian = np.zeros(image.shape)
     laplacian[:3, :3] = [[0, -1, 0], [-1, 4, -1], [0, -1, 0]]
     penalty = 0.05 * np.abs(np.fft.rfft2(laplacian)) ** 2
-    model = Convolution(engine, centred_at_origin(psf[None].astype(np.float32), (1, *image.shape)))
-    out = engine.full((1, *image.shape), 0.0)
-    model.filter_wiener(engine.asarray(image[None]), engine.asarray(penalty[None]), out)
+    shape = (1, *image.shape)
+    model = Convolution(engine, centred_at_origin(psf[None].astype(np.float32), shape), shape)
+    out = penalized_inverse(model, engine.asarray(image[None]), penalty[None].astype(np.float32))
     np.testing.assert_allclose(np.clip(engine.to_numpy(out)[0], -1, 1), golden, atol=1e-5)
 
 

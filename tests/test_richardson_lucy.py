@@ -9,8 +9,9 @@ from scipy.signal import fftconvolve
 from napari_deconv import DeconvError, deconvolve, get_engine, iterate
 from napari_deconv.forward import Convolution, Observation, centred_at_origin
 from napari_deconv.solvers.acceleration import Unaccelerated
+from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.regularization import TotalVariation, Unregularized
-from napari_deconv.solvers.richardson_lucy import Position, richardson_lucy
+from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 # Few shapes, because each one costs an FFT plan: odd and even, 2-D and 3-D, PSF beyond the image.
 CASES = [((21, 18), (5, 6)), ((7, 12, 9), (4, 5, 9)), ((6, 11, 10), (7, 4, 3))]
@@ -162,7 +163,7 @@ def test_heavy_ball_saves_more_than_half_of_the_iterations(case):
 def test_momentum_starts_anew_when_the_fit_gets_worse():
     engine = get_engine("cpu")
     psf = centred_at_origin(np.ones((1, 3, 3), np.float32) / 9, (1, 12, 12))
-    model = Convolution(engine, psf)
+    model = Convolution(engine, psf, (1, 12, 12))
     data = engine.asarray(np.random.default_rng(0).poisson(50, (1, 12, 12)).astype(float) / 50)
     one, zero = engine.full((1, 1, 1), 1.0), engine.full((1, 1, 1), 0.0)
 
@@ -172,11 +173,15 @@ def test_momentum_starts_anew_when_the_fit_gets_worse():
         def restart(self):
             self.restarts += 1
 
-    recorder = Recorder()
+    recorder = Recorder(engine)
     x = engine.full((1, 12, 12), 1.0)
     # a divergence from earlier that is lower than any to come
-    position = Position(x, recorder, x, 0, 1e-6)
-    steps = richardson_lucy(model, Observation(data, zero, one, 1e-6), position, 1, Unregularized())
+    position = Position(x, divergence=1e-6)
+    seen = Observation(data, zero, one, 1e-6)
+    steps = richardson_lucy(
+        model, seen, position, 1, Monitor(model, seen), acceleration=recorder,
+        regularization=Unregularized(),
+    )  # fmt: skip
     next(steps)
     assert recorder.restarts == 1
 

@@ -71,7 +71,7 @@ def spot_size(image: Floats, engine: Engine) -> Doubles | None:
     source = _upload(image, engine)
     fine = engine.gaussian(source, _lift(np.full(image.ndim, _NOISE_SIGMA)))
     coarse = engine.gaussian(source, _lift(np.full(image.ndim, _BACKGROUND_SIGMA)))
-    engine.subtract(fine, coarse, source)
+    engine.combine(fine, 1.0, coarse, -1.0, source)
     contrast, peaks = _maxima(source, np.full(image.ndim, _APART), image.shape, engine)
     places = np.argwhere(peaks & (contrast > smallest_height(contrast, image)))
     brightest = np.argsort(-contrast[tuple(places.T)], kind="stable")[:_BRIGHTEST]
@@ -113,7 +113,7 @@ def _difference_of_gaussians(
     source = _upload(image, engine)
     narrow = engine.gaussian(source, _lift(sigma / np.sqrt(2)))
     wide = engine.gaussian(source, _lift(sigma * np.sqrt(2)))
-    engine.subtract(narrow, wide, source)
+    engine.combine(narrow, 1.0, wide, -1.0, source)
     response, peaks = _maxima(source, fwhm, image.shape, engine)
     # A Gaussian of width σ on n axes, blurred by σ/√2 and by σ·√2, is (2/3)^(n/2) and (1/3)^(n/2)
     # as high.

@@ -6,10 +6,10 @@ from functools import cache
 
 from napari_deconv.engines.cpu import CpuEngine
 from napari_deconv.engines.opencl import OpenclEngine, opencl_devices
-from napari_deconv.engines.protocol import Array, Device, Engine
+from napari_deconv.engines.protocol import Array, Device, Engine, Fft
 from napari_deconv.errors import DeviceError
 
-__all__ = ["Array", "Device", "Engine", "get_engine", "list_devices"]
+__all__ = ["Array", "Device", "Engine", "Fft", "get_engine", "list_devices"]
 
 
 def list_devices() -> list[Device]:

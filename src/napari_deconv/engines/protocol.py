@@ -8,7 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse
 
-__all__ = ["TV_EPSILON", "UPDATE_THRESHOLD", "Array", "Device", "Engine", "Shape", "format_bytes"]
+__all__ = [
+    "TV_EPSILON",
+    "UPDATE_THRESHOLD",
+    "Array",
+    "Device",
+    "Engine",
+    "Fft",
+    "Shape",
+    "format_bytes",
+]
 
 UPDATE_THRESHOLD = 0.01
 """Voxels that send less than this part of their light into the data are not estimated."""
@@ -57,6 +66,28 @@ class Device:
         return self.engine if self.engine == "cpu" else f"{self.engine}:{self.name}"
 
 
+class Fft(Protocol):
+    """Real Fourier transforms on one grid: planned once, with the memory they work in.
+
+    An image smaller than the grid lies at its origin and is 0 elsewhere; a result smaller than the
+    grid takes the first voxels of each axis. Neither costs more than its part of the work.
+    """
+
+    grid: Shape
+
+    def spectrum(self, image: Array) -> Array:
+        """Make the half spectrum F x of an image, unnormalised."""
+        ...
+
+    def convolve(self, image: Array, otf: Array, out: Array) -> None:
+        """F⁻¹[H·F x] into `out`; `image` is kept unless it is `out`."""
+        ...
+
+    def correlate(self, image: Array, otf: Array, out: Array) -> None:
+        """F⁻¹[H*·F x] into `out`; `image` is kept unless it is `out`."""
+        ...
+
+
 class Engine(Protocol):
     """Arrays on one device, and the operations the models and solvers are written in.
 
@@ -90,48 +121,57 @@ class Engine(Protocol):
         ...
 
     # -- transforms --------------------------------------------------------------------------
-    def rfft(self, image: Array) -> Array:
-        """Forward real transform, unnormalised, as a new spectrum; `image` is kept."""
+    def fft(self, grid: Shape) -> Fft:
+        """Plan the transforms on a grid."""
         ...
 
-    def rfft_into(self, image: Array, spectrum: Array) -> None:
-        """Forward real transform into an existing spectrum; `image` is kept."""
+    # -- an OTF becomes a filter, in place -------------------------------------------------------
+    def wiener(self, otf: Array, penalty: Array) -> None:
+        """H ← H*/(|H|² + P), 0 where both vanish; `penalty` real, on the half spectrum."""
         ...
 
-    def irfft_into(self, spectrum: Array, out: Array) -> None:
-        """Inverse real transform, normalised, into `out`; the content of `spectrum` is lost."""
+    def inverse(self, otf: Array, epsilon: float) -> None:
+        """H ← 1/(H + ε), 0 where |H + ε| < ε/2 so that the gain never exceeds 2/ε."""
         ...
 
-    # -- spectra, in place -------------------------------------------------------------------
-    def multiply(self, spectrum: Array, otf: Array) -> None:
-        """S ← S·H."""
+    # -- steps on light, where the data are -----------------------------------------------------
+    def ratio(self, light: Array, data: Array, background: Array, floor: float) -> None:
+        """U ← y/max(U + b, floor), in place."""
         ...
 
-    def multiply_conjugate(self, spectrum: Array, otf: Array) -> None:
-        """S ← S·H*."""
+    def residual(self, light: Array, data: Array, background: Array, mask: Array) -> None:
+        """U ← M·(y − U − b), in place."""
         ...
 
-    def wiener(self, spectrum: Array, otf: Array, penalty: Array) -> None:
-        """S ← S·H*/(|H|² + P), 0 where both vanish; `penalty` real, on the half spectrum."""
-        ...
-
-    def inverse(self, spectrum: Array, otf: Array, epsilon: float) -> None:
-        """S ← S/(H + ε), 0 where |H + ε| < ε/2 so that the gain never exceeds 2/ε."""
-        ...
-
-    # -- Richardson–Lucy ---------------------------------------------------------------------
-    def ratio(self, model: Array, data: Array, background: Array, floor: float) -> None:
-        """U ← y/max(U + b, floor) inside the data's shape (at the origin), 0 outside; in place."""
-        ...
-
-    def update(self, correction: Array, estimate: Array, normalization: Array) -> None:
+    # -- steps on estimates, on the grid ----------------------------------------------------------
+    def update(self, correction: Array, guess: Array, divisor: Array) -> None:
         """C ← p·C/N where N > 0.01, 0 elsewhere; in place."""
+        ...
+
+    def update_with_momentum(
+        self,
+        correction: Array,
+        guess: Array,
+        divisor: Array,
+        previous: Array,
+        step: float,
+        floor: float,
+    ) -> None:
+        """C ← p·C/N as `update`, then p ← max(C + α(C − x), floor·C) into `guess`."""
         ...
 
     def extrapolate(
         self, current: Array, previous: Array, step: float, floor: float, out: Array
     ) -> None:
         """P ← max(x + α(x − x₋₁), floor·x) into `out`, so that zero stays zero."""
+        ...
+
+    def combine(self, first: Array, a: float, second: Array, b: float, out: Array) -> None:
+        """a·first + b·second into `out`, which may be one of them."""
+        ...
+
+    def clip(self, array: Array) -> None:
+        """X ← max(X, 0), in place."""
         ...
 
     def total_variation(
@@ -145,10 +185,6 @@ class Engine(Protocol):
         """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
         ...
 
-    def subtract(self, first: Array, second: Array, out: Array) -> None:
-        """Difference of two arrays into `out`."""
-        ...
-
     # -- reductions, accumulated in double precision or pairwise --------------------------------
     def sum(self, array: Array) -> float:
         """Sum over all voxels."""
@@ -158,10 +194,14 @@ class Engine(Protocol):
         """Inner product of two arrays of equal shape."""
         ...
 
+    def largest_change(self, first: Array, second: Array) -> float:
+        """Largest difference between two arrays of equal shape, whatever its sign."""
+        ...
+
     def divergence(
-        self, model: Array, data: Array, background: Array, mask: Array, floor: float
+        self, light: Array, data: Array, background: Array, mask: Array, floor: float
     ) -> float:
-        """I-divergence Σ M·[y·ln(y/u) − y + u], u = max(model + b, floor), where data are."""
+        """I-divergence Σ M·[y·ln(y/u) − y + u], u = max(light + b, floor)."""
         ...
 
     # -- filters; reflect at the edges (… b a | a b … c | c b …) ----------------------------------

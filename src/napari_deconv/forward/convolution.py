@@ -49,11 +49,10 @@ def centred_at_origin(
 
 
 class Convolution:
-    """Hx = h ⊗ x on a periodic grid; Hᵀ multiplies by the conjugate OTF.
+    """Hx = h ⊗ x on a periodic grid, seen on the image; Hᵀ multiplies by the conjugate OTF.
 
-    With a grid of at least image + PSF − 1 voxels, and data on the image's voxels only, it is the
-    non-circulant model of Bertero & Boccacci (Astron. Astrophys. 437, 369, 2005): what surrounds
-    the image is part of the estimate.
+    With a grid of at least image + PSF − 1 voxels it is the non-circulant model of Bertero &
+    Boccacci (Astron. Astrophys. 437, 369, 2005): what surrounds the image is part of the estimate.
 
     Parameters
     ----------
@@ -61,34 +60,21 @@ class Convolution:
         Where to compute.
     kernel : ndarray of float32
         h on the grid (z, y, x), its origin at voxel 0 (see `centred_at_origin`), sum 1.
+    shape : tuple of int
+        Shape of the image, at most that of the grid.
     """
 
-    def __init__(self, engine: Engine, kernel: npt.NDArray[np.float32]) -> None:
+    def __init__(self, engine: Engine, kernel: npt.NDArray[np.float32], shape: Shape) -> None:
         self.engine = engine
         self.grid: Shape = kernel.shape
-        self.otf = engine.rfft(engine.asarray(kernel))
-        self._spectrum = engine.rfft(engine.full(self.grid, 0.0))
+        self.shape = shape
+        self.fft = engine.fft(self.grid)
+        self.otf = self.fft.spectrum(engine.asarray(kernel))
 
     def apply(self, estimate: Array, out: Array) -> None:
-        """Hx = F⁻¹[OTF·F x] into `out`."""
-        self.engine.rfft_into(estimate, self._spectrum)
-        self.engine.multiply(self._spectrum, self.otf)
-        self.engine.irfft_into(self._spectrum, out)
+        """Hx = F⁻¹[OTF·F x] into `out`, on the image."""
+        self.fft.convolve(estimate, self.otf, out)
 
-    def adjoint(self, residual: Array, out: Array) -> None:
-        """Hᵀr = F⁻¹[OTF*·F r] into `out`."""
-        self.engine.rfft_into(residual, self._spectrum)
-        self.engine.multiply_conjugate(self._spectrum, self.otf)
-        self.engine.irfft_into(self._spectrum, out)
-
-    def filter_wiener(self, data: Array, penalty: Array, out: Array) -> None:
-        """Wiener-filter: F⁻¹[F y·OTF*/(|OTF|² + P)], P on the half spectrum."""
-        self.engine.rfft_into(data, self._spectrum)
-        self.engine.wiener(self._spectrum, self.otf, penalty)
-        self.engine.irfft_into(self._spectrum, out)
-
-    def filter_inverse(self, data: Array, epsilon: float, out: Array) -> None:
-        """Filter inversely: F⁻¹[F y/(OTF + ε)], no frequency amplified more than 2/ε times."""
-        self.engine.rfft_into(data, self._spectrum)
-        self.engine.inverse(self._spectrum, self.otf, epsilon)
-        self.engine.irfft_into(self._spectrum, out)
+    def adjoint(self, light: Array, out: Array) -> None:
+        """Hᵀy = F⁻¹[OTF*·F y] into `out`, on the grid."""
+        self.fft.correlate(light, self.otf, out)

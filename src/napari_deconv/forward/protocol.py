@@ -11,20 +11,30 @@ __all__ = ["ForwardModel", "Observation"]
 
 
 class ForwardModel(Protocol):
-    """A linear map H from an object on a grid to the light on the same grid, with its adjoint Hᵀ.
+    """A linear map H from an object on a grid to the light on an image, with its adjoint Hᵀ.
 
-    The data cover the grid's first voxels along each axis; the rest is the unknown surroundings.
+    The image covers the grid's first voxels along each axis; the rest is the unknown surroundings.
+
+    Attributes
+    ----------
+    engine : Engine
+        Where it computes.
+    grid : tuple of int
+        Shape of objects.
+    shape : tuple of int
+        Shape of images.
     """
 
     engine: Engine
     grid: Shape
+    shape: Shape
 
     def apply(self, estimate: Array, out: Array) -> None:
-        """Hx into `out`; `estimate` is kept unless it is `out`."""
+        """Hx into `out`, of the image's shape; `estimate` is kept."""
         ...
 
-    def adjoint(self, residual: Array, out: Array) -> None:
-        """Hᵀr into `out`; `residual` is kept unless it is `out`."""
+    def adjoint(self, light: Array, out: Array) -> None:
+        """Hᵀy into `out`, of the grid's shape; `light` is kept."""
         ...
 
 
@@ -35,7 +45,7 @@ class Observation:
     Attributes
     ----------
     data : Array
-        y, not negative, 0 where masked; its shape is Ω.
+        y, not negative, 0 where masked; of the model's `shape`.
     background : Array
         b, of the data's shape or (1, 1, 1).
     mask : Array

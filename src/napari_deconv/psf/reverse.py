@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._progress import Callback
-from napari_deconv._run import State
-from napari_deconv._volume import ARRAYS, Volume, require_memory
+from napari_deconv.deconvolution.run import State
+from napari_deconv.deconvolution.volume import ARRAYS, Problem, Volume, require_memory
 from napari_deconv.engines import Engine
 from napari_deconv.forward import Convolution, centred_at_origin, fast_shape
 from napari_deconv.solvers.acceleration import make_acceleration
+from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.regularization import Unregularized
-from napari_deconv.solvers.richardson_lucy import Position, richardson_lucy
+from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 __all__ = ["solve_psf"]
 
@@ -69,17 +72,23 @@ def solve_psf(
     require_memory(engine, grid, ARRAYS + 2, f"Distilling from an image of {image.shape}")
     kernel = np.zeros(grid, np.float32)
     kernel[tuple(slice(size) for size in image.shape)] = true_object / true_object.sum()
-    model = Convolution(engine, kernel)
-    volume = Volume(model, image, background, mask, "padded")
-    first = engine.asarray(centred_at_origin(start / start.sum(), grid))
-    position = Position(first, make_acceleration(acceleration, engine))
+    model = Convolution(engine, kernel, image.shape)
+    problem = Problem(image, background, mask, start, (1.0, 1.0, 1.0), "padded")
+    volume = Volume(problem, model)
+    position = Position(engine.asarray(centred_at_origin(start / start.sum(), grid)))
+    solve = partial(
+        richardson_lucy,
+        acceleration=make_acceleration(acceleration, engine),
+        regularization=Unregularized(),
+    )
+    seen = volume.observation
 
     def read() -> Float:
         estimate = np.roll(engine.to_numpy(position.estimate), [n // 2 for n in shape], (0, 1, 2))
         return estimate[tuple(slice(size) for size in shape)]
 
-    for _ in richardson_lucy(model, volume.observation, position, iterations, Unregularized()):
+    for _ in solve(model, seen, position, iterations, Monitor(model, seen)):
         if callback is not None:
             divergence = position.divergence * volume.scale
-            callback(State(position.iteration, iterations, divergence, read))
+            callback(State(position.iteration, iterations, divergence, 1, read))
     return read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from napari_deconv.engines.protocol import Array, Engine
+from napari_deconv.solvers.position import Memory
 
 __all__ = [
     "ACCELERATIONS",
@@ -19,16 +20,25 @@ ACCELERATIONS = ("heavy_ball", "biggs", None)
 
 
 class Acceleration(Protocol):
-    """Turns the estimates x_k, x_{k−1} into the point p that the next step starts from."""
+    """Turns the estimates x_k, x_{k−1} into the point p that the next step starts from.
 
-    def start(self, estimate: Array) -> Array:
-        """Make the first p from the first estimate."""
+    Attributes
+    ----------
+    step : float
+        α of the last extrapolation.
+    """
+
+    step: float
+
+    def start(self, estimate: Array, memory: Memory) -> Array:
+        """Make the first p from the first estimate, or go on where a memory stands."""
         ...
 
-    def advance(self, current: Array, previous: Array, guess: Array) -> Array:
-        """Make the next p, where the step from `guess` led from `previous` to `current`.
+    def advance(self, correction: Array, estimate: Array, guess: Array, divisor: Array) -> Array:
+        """Turn the correction into x_{k+1} = p·C/N, in place, and make the next p.
 
-        `guess` may be overwritten and returned; the result may also be `current` itself.
+        `estimate` is x_k and is kept. `guess` may be overwritten and returned; the result may also
+        be the new estimate itself.
         """
         ...
 
@@ -36,35 +46,34 @@ class Acceleration(Protocol):
         """Forget the direction: the last steps made things worse."""
         ...
 
-    def memory(self) -> dict[str, float | Array]:
-        """Give what `recall` needs to go on where this one stands."""
-        ...
-
-    def recall(self, memory: dict[str, float | Array]) -> None:
-        """Go on where another one stood."""
+    def memory(self, guess: Array) -> Memory:
+        """Give what `start` needs to go on where this one stands."""
         ...
 
 
 class Unaccelerated:
     """p = x."""
 
-    def start(self, estimate: Array) -> Array:
+    step = 0.0
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def start(self, estimate: Array, memory: Memory) -> Array:
         """Take the estimate itself."""
         return estimate
 
-    def advance(self, current: Array, previous: Array, guess: Array) -> Array:
+    def advance(self, correction: Array, estimate: Array, guess: Array, divisor: Array) -> Array:
         """Take the estimate itself."""
-        return current
+        self._engine.update(correction, guess, divisor)
+        return correction
 
     def restart(self) -> None:
         """Nothing to forget."""
 
-    def memory(self) -> dict[str, float | Array]:
+    def memory(self, guess: Array) -> Memory:
         """Nothing to remember."""
         return {}
-
-    def recall(self, memory: dict[str, float | Array]) -> None:
-        """Nothing to recall."""
 
 
 class HeavyBall:
@@ -78,32 +87,32 @@ class HeavyBall:
     _FLOOR = 0.5
 
     def __init__(self, engine: Engine) -> None:
+        self.step = 0.0
         self._engine = engine
         self._steps = 0
 
-    def start(self, estimate: Array) -> Array:
-        """Start at rest."""
-        return self._engine.copy(estimate)
+    def start(self, estimate: Array, memory: Memory) -> Array:
+        """Start at rest, or with the momentum there was."""
+        self._steps = int(memory.get("steps", 0))
+        return memory["guess"] if "guess" in memory else self._engine.copy(estimate)
 
-    def advance(self, current: Array, previous: Array, guess: Array) -> Array:
+    def advance(self, correction: Array, estimate: Array, guess: Array, divisor: Array) -> Array:
         """Move on in the direction of the last step."""
         self._steps += 1
         k = self._steps
-        alpha = (k - 1) / (k + 2)
-        self._engine.extrapolate(current, previous, alpha, self._FLOOR, guess)
+        self.step = (k - 1) / (k + 2)
+        self._engine.update_with_momentum(
+            correction, guess, divisor, estimate, self.step, self._FLOOR
+        )
         return guess
 
     def restart(self) -> None:
         """Start again with α = 0."""
         self._steps = 0
 
-    def memory(self) -> dict[str, float | Array]:
-        """Give the number of steps since the start."""
-        return {"steps": self._steps}
-
-    def recall(self, memory: dict[str, float | Array]) -> None:
-        """Take the number of steps since the start."""
-        self._steps = int(memory["steps"])
+    def memory(self, guess: Array) -> Memory:
+        """Give p and the number of steps since the start."""
+        return {"guess": guess, "steps": self._steps}
 
 
 class Biggs:
@@ -114,42 +123,41 @@ class Biggs:
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.step = 0.0
         self._engine = engine
         self._change: Array | None = None
         self._spare: Array | None = None
 
-    def start(self, estimate: Array) -> Array:
-        """Start at rest."""
-        return self._engine.copy(estimate)
+    def start(self, estimate: Array, memory: Memory) -> Array:
+        """Start at rest, or with the last change there was."""
+        self._change = memory.get("change")
+        return memory["guess"] if "guess" in memory else self._engine.copy(estimate)
 
-    def advance(self, current: Array, previous: Array, guess: Array) -> Array:
+    def advance(self, correction: Array, estimate: Array, guess: Array, divisor: Array) -> Array:
         """Move on as far as the last two changes point the same way."""
         engine = self._engine
-        newest = self._spare if self._spare is not None else engine.full(current.shape, 0.0)
-        engine.subtract(current, guess, newest)
-        alpha = 0.0
+        engine.update(correction, guess, divisor)
+        newest = self._spare if self._spare is not None else engine.full(estimate.shape, 0.0)
+        engine.combine(correction, 1.0, guess, -1.0, newest)
+        self.step = 0.0
         if self._change is not None:
             power = engine.dot(self._change, self._change)
             if power > 0:
-                alpha = min(max(engine.dot(newest, self._change) / power, 0.0), 1.0)
+                self.step = min(max(engine.dot(newest, self._change) / power, 0.0), 1.0)
         self._change, self._spare = newest, self._change
-        engine.extrapolate(current, previous, alpha, 0.0, guess)
+        engine.extrapolate(correction, estimate, self.step, 0.0, guess)
         return guess
 
     def restart(self) -> None:
         """Go on: α follows the changes by itself."""
 
-    def memory(self) -> dict[str, float | Array]:
-        """Give the last change."""
-        return {} if self._change is None else {"change": self._change}
-
-    def recall(self, memory: dict[str, float | Array]) -> None:
-        """Take the last change."""
-        self._change = memory.get("change")
+    def memory(self, guess: Array) -> Memory:
+        """Give p and the last change."""
+        return {"guess": guess, "change": self._change}
 
 
 def make_acceleration(name: str | None, engine: Engine) -> Acceleration:
     """Make one of `ACCELERATIONS`."""
     if name == "heavy_ball":
         return HeavyBall(engine)
-    return Biggs(engine) if name == "biggs" else Unaccelerated()
+    return Biggs(engine) if name == "biggs" else Unaccelerated(engine)

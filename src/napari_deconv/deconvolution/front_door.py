@@ -1,4 +1,4 @@
-"""The front door: check, prepare, pick, iterate, report."""
+"""Deconvolve, iterate, convolve: what users call."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import as_volume, check_choice, check_image
-from napari_deconv._job import BOUNDARIES, METHODS, prepare
 from napari_deconv._progress import Callback
-from napari_deconv._result import Deconvolution
-from napari_deconv._run import Run, State
-from napari_deconv._volume import extend, padded_model
+from napari_deconv.deconvolution.history import as_columns
+from napari_deconv.deconvolution.job import prepare
+from napari_deconv.deconvolution.result import Deconvolution
+from napari_deconv.deconvolution.run import Run, State
+from napari_deconv.deconvolution.volume import extend, make_model
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.prepare import prepare_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.recipe import describe
 
-__all__ = ["BOUNDARIES", "METHODS", "Deconvolution", "State", "convolve", "deconvolve", "iterate"]
+__all__ = ["convolve", "deconvolve", "iterate"]
 
 Float = npt.NDArray[np.float32]
 
@@ -37,6 +38,7 @@ def deconvolve(
     boundary: Literal["padded", "circular", "reflect", "zero"] = "padded",
     mask: npt.ArrayLike | None = None,
     acceleration: Literal["heavy_ball", "biggs"] | None = "heavy_ball",
+    levels: int | Literal["auto"] = 1,
     regularization: Literal["tv"] | None = None,
     regularization_weight: float | None = None,
     initial: npt.ArrayLike | Deconvolution | None = None,
@@ -72,6 +74,10 @@ def deconvolve(
         False leaves voxels out: saturated, dead or NaN ones. Richardson–Lucy only.
     acceleration : {"heavy_ball", "biggs"} or None
         40 steps with ``"heavy_ball"`` reach what about 200 plain ones do.
+    levels : int or "auto"
+        Coarse-to-fine start: up to ``levels − 1`` times the image is binned by 2 along each axis
+        that the PSF is sampled finely enough along, and the coarsest one is solved first.
+        `iterations` counts the fine ones. ``"auto"`` takes up to 3.
     regularization : {"tv"} or None
         ``"tv"`` smooths where there are no edges (total variation).
     regularization_weight : float, optional
@@ -112,9 +118,9 @@ def deconvolve(
     """
     job = prepare(
         image, psf, method=method, iterations=iterations, spacing=spacing, background=background,
-        boundary=boundary, mask=mask, acceleration=acceleration, regularization=regularization,
-        regularization_weight=regularization_weight, initial=initial, centre_psf=centre_psf,
-        engine=engine,
+        boundary=boundary, mask=mask, acceleration=acceleration, levels=levels,
+        regularization=regularization, regularization_weight=regularization_weight,
+        initial=initial, centre_psf=centre_psf, engine=engine,
     )  # fmt: skip
     result = np.empty(job.image.shape, np.float32)
     runs: list[Run] = []
@@ -134,7 +140,7 @@ def deconvolve(
         result,
         done,
         f"{done} iterations done" if iterative else f"{method} needs one step",
-        _history(runs, job.leading),
+        as_columns([run.history for run in runs], job.leading),
         _backgrounds(runs, job.leading),
         job.psf,
         describe("deconvolve", job.parameters, job.options.engine),
@@ -212,25 +218,15 @@ def convolve(
     device = get_engine(engine)
     data, _ = prepare_psf(psf, array.ndim, None, centre=False)
     shape = as_volume(array[(0,) * (array.ndim - data.ndim)]).shape
-    model = padded_model(shape, as_volume(data), boundary, device)
+    model = make_model(shape, as_volume(data), boundary, device)
+    light = device.full(model.grid, 0.0)
     result = np.empty(array.shape, np.float32)
     for frame in np.ndindex(array.shape[: -data.ndim]):
         volume = as_volume(array[frame])
         extended = volume if boundary == "circular" else extend(volume, model.grid, boundary)
-        light = device.asarray(extended)
-        model.apply(light, light)
+        model.apply(device.asarray(extended), light)
         result[frame] = device.to_numpy(light, shape).reshape(array.shape[-data.ndim :])
     return result
-
-
-def _history(runs: list[Run], leading: tuple[int, ...]) -> dict[str, npt.NDArray[Any]]:
-    table = np.array([run.history for run in runs], float).reshape(len(runs), -1, 3)
-    columns = {
-        "iteration": table[..., 0].astype(int),
-        "divergence": table[..., 1],
-        "seconds": table[..., 2],
-    }
-    return {name: values.reshape(*leading, -1) for name, values in columns.items()}
 
 
 def _backgrounds(runs: list[Run], leading: tuple[int, ...]) -> float | npt.NDArray[Any]:

@@ -17,23 +17,21 @@ __kernel void multiply_conjugate(__global float2 *spectrum, __global const float
     if (i < n) spectrum[i] = times(spectrum[i], conjugate(otf[i]));
 }
 
-// S H* / (|H|² + P)
-__kernel void wiener(__global float2 *spectrum, __global const float2 *otf,
-                     __global const float *penalty, const int penalty_stride, const int n) {
+// H* / (|H|² + P)
+__kernel void wiener(__global float2 *otf, __global const float *penalty, const int penalty_stride,
+                     const int n) {
     const int i = get_global_id(0);
     if (i >= n) return;
     const float2 h = otf[i];
     const float power = dot(h, h) + penalty[i * penalty_stride];
-    spectrum[i] = power > 0.0f ? times(spectrum[i], conjugate(h)) / power : (float2)(0.0f);
+    otf[i] = power > 0.0f ? conjugate(h) / power : (float2)(0.0f);
 }
 
-// S / (H + ε), 0 where |H + ε| < ε/2
-__kernel void inverse(__global float2 *spectrum, __global const float2 *otf, const float epsilon,
-                      const int n) {
+// 1 / (H + ε), 0 where |H + ε| < ε/2
+__kernel void inverse(__global float2 *otf, const float epsilon, const int n) {
     const int i = get_global_id(0);
     if (i >= n) return;
     const float2 h = otf[i] + (float2)(epsilon, 0.0f);
     const float power = dot(h, h);
-    spectrum[i] = power >= 0.25f * epsilon * epsilon ? times(spectrum[i], conjugate(h)) / power
-                                             : (float2)(0.0f);
+    otf[i] = power >= 0.25f * epsilon * epsilon ? conjugate(h) / power : (float2)(0.0f);
 }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.psf.psf import Psf
-from napari_deconv.solvers.checkpoint import Checkpoint
+from napari_deconv.solvers.position import Checkpoint
 
 __all__ = ["Deconvolution"]
 

@@ -38,21 +38,27 @@ float deviance(const float y, const float u) {
     return y * log(y / u) - y + u;
 }
 
-__kernel void i_divergence(__global float *out, const int workers, __global const float *model,
+__kernel void i_divergence(__global float *out, const int workers, __global const float *light,
                            __global const float *data, __global const float *background,
                            const int background_stride, __global const float *mask,
-                           const int mask_stride, const float floor_value, const int nz,
-                           const int ny, const int nx, const int mz, const int my, const int mx) {
+                           const int mask_stride, const float floor_value, const int n) {
     const int worker = get_global_id(0);
     if (worker >= workers) return;
     float total = 0.0f, block = 0.0f;
     int count = 0;
-    for (int j = worker; j < mz * my * mx; j += workers) {
-        const int x = j % mx, y = (j / mx) % my, z = j / (mx * my);
-        const float u = fmax(model[(z * ny + y) * nx + x] + background[j * background_stride],
-                             floor_value);
-        block += mask[j * mask_stride] * deviance(data[j], u);
+    for (int i = worker; i < n; i += workers) {
+        const float u = fmax(light[i] + background[i * background_stride], floor_value);
+        block += mask[i * mask_stride] * deviance(data[i], u);
         if (++count == BLOCK) { total += block; block = 0.0f; count = 0; }
     }
     out[worker] = total + block;
+}
+
+__kernel void largest_change(__global float *out, const int workers, __global const float *first,
+                             __global const float *second, const int n) {
+    const int worker = get_global_id(0);
+    if (worker >= workers) return;
+    float largest = 0.0f;
+    for (int i = worker; i < n; i += workers) largest = fmax(largest, fabs(first[i] - second[i]));
+    out[worker] = largest;
 }

@@ -20,14 +20,15 @@ from napari_deconv._checks import (
     check_image,
     check_whole,
 )
-from napari_deconv._result import Deconvolution
-from napari_deconv._run import Options, Run
+from napari_deconv.deconvolution.levels import MOST_LEVELS
+from napari_deconv.deconvolution.result import Deconvolution
+from napari_deconv.deconvolution.run import Options, Run
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.prepare import prepare_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.acceleration import ACCELERATIONS
-from napari_deconv.solvers.checkpoint import Checkpoint
+from napari_deconv.solvers.position import Checkpoint
 from napari_deconv.solvers.regularization import REGULARIZATIONS
 
 __all__ = ["BOUNDARIES", "METHODS", "Job", "prepare"]
@@ -56,6 +57,7 @@ class Job:
 
     @property
     def frames(self) -> list[tuple[int, ...]]:
+        """Index of each volume on the axes in front."""
         return list(np.ndindex(self.leading))
 
     def run(self, frame: tuple[int, ...]) -> Run:
@@ -85,6 +87,7 @@ def prepare(
     boundary: str,
     mask: npt.ArrayLike | None,
     acceleration: str | None,
+    levels: int | str,
     regularization: str | None,
     regularization_weight: float | None,
     initial: npt.ArrayLike | Deconvolution | None,
@@ -106,14 +109,14 @@ def prepare(
     offset = None if _is_auto(background) else check_background(background, light)
     relative = (1.0,) * (3 - ndim) + (voxel or (1.0,) * ndim)
     options = Options(
-        method, steps, boundary, acceleration, regularization, weight, as_volume(data), relative,
-        get_engine(engine),
+        method, steps, boundary, acceleration, _levels(levels), regularization, weight,
+        as_volume(data), relative, get_engine(engine),
     )  # fmt: skip
     parameters = {
         "method": method, "iterations": steps, "spacing": voxel,
         "background": background if isinstance(background, str) else np.asarray(background)[()],
         "boundary": boundary, "mask": None if allowed is None else allowed,
-        "acceleration": acceleration, "regularization": regularization,
+        "acceleration": acceleration, "levels": levels, "regularization": regularization,
         "regularization_weight": regularization_weight, "centre_psf": centre_psf,
         "initial": f"a result of {initial.iterations} iterations"
         if isinstance(initial, Deconvolution)
@@ -181,6 +184,14 @@ def _initial(
     if start.shape != shape:
         raise DeconvError(f"The initial estimate has shape {start.shape}, the image {shape}.")
     return start
+
+
+def _levels(levels: int | str) -> int:
+    if levels == "auto":
+        return MOST_LEVELS
+    if isinstance(levels, str):
+        raise DeconvError(f"levels={levels!r}: expected 'auto' or a whole number from 1.")
+    return check_whole(levels, "levels")
 
 
 def _weight(given: float | None, method: str, regularization: str | None) -> float:

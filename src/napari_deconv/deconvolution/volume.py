@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,46 @@ from napari_deconv.forward import (
     centred_at_origin,
     fast_shape,
 )
-from napari_deconv.solvers.acceleration import make_acceleration
-from napari_deconv.solvers.richardson_lucy import Position
+from napari_deconv.solvers.position import Position
 
-__all__ = ["ARRAYS", "Volume", "extend", "padded_model", "require_memory"]
+__all__ = ["ARRAYS", "Problem", "Volume", "extend", "make_model", "require_memory"]
 
 Float = npt.NDArray[np.float32]
 
 ARRAYS = 7
-"""What plain and heavy-ball Richardson–Lucy hold: x, p, a work array, N, OTF, spectrum, data."""
+"""What plain and heavy-ball Richardson–Lucy hold: x, p, a correction, N, OTF, spectrum, and light
+and data, which have the image's shape, together."""
 
 # Hx + b is floored at this part of the brightest voxel.
 _FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One volume, and how it came about.
+
+    Attributes
+    ----------
+    image : ndarray
+        (z, y, x), finite and not negative where `mask` is True.
+    background : ndarray
+        Of the image's shape or (1, 1, 1), in the image's units.
+    mask : ndarray of bool or None
+        Of the image's shape; False leaves a voxel out.
+    psf : ndarray of float32
+        (z, y, x), sum 1, centre voxel n // 2.
+    spacing : tuple of float
+        Voxel size (z, y, x) in any unit.
+    boundary : {"padded", "circular", "reflect", "zero"}
+        What lies outside the image.
+    """
+
+    image: npt.NDArray[Any]
+    background: npt.NDArray[Any]
+    mask: npt.NDArray[np.bool_] | None
+    psf: Float
+    spacing: tuple[float, ...]
+    boundary: str
 
 
 def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.NDArray[Any]:
@@ -55,12 +84,13 @@ def require_memory(engine: Engine, grid: Shape, arrays: int, purpose: str) -> No
     engine.require(4 * voxels * arrays, 4 * voxels, purpose)
 
 
-def padded_model(
+def make_model(
     shape: Shape, psf: Float, boundary: str, engine: Engine, arrays: int = ARRAYS
 ) -> Convolution:
     """Make the convolution for an image of `shape`: periodic on it, or on a grid with margins.
 
-    It is made if so many `arrays` of its grid's size fit on the device.
+    With ``"padded"`` the light that is compared is the image's, otherwise the whole grid's. It is
+    made if so many `arrays` of its grid's size fit on the device.
 
     Raises
     ------
@@ -70,7 +100,8 @@ def padded_model(
     padded = [n + m - 1 for n, m in zip(shape, psf.shape, strict=True)]
     grid = shape if boundary == "circular" else fast_shape(padded)
     require_memory(engine, grid, arrays, f"An image of {shape} with a PSF of {psf.shape}")
-    return Convolution(engine, centred_at_origin(psf, grid))
+    seen = shape if boundary == "padded" else grid
+    return Convolution(engine, centred_at_origin(psf, grid), seen)
 
 
 class Volume:
@@ -81,44 +112,32 @@ class Volume:
 
     Parameters
     ----------
+    problem : Problem
+        The volume.
     model : ForwardModel
-        How light from the grid reaches the image.
-    image : ndarray
-        (z, y, x), finite and not negative where `mask` is True.
-    background : ndarray
-        Of the image's shape or (1, 1, 1), in the image's units.
-    mask : ndarray of bool or None
-        Of the image's shape; False leaves a voxel out.
-    boundary : {"padded", "circular", "reflect", "zero"}
-        What lies outside the image.
+        How light from the grid reaches the image, or with mirrored or empty surroundings the grid.
     """
 
-    def __init__(
-        self,
-        model: ForwardModel,
-        image: npt.NDArray[Any],
-        background: npt.NDArray[Any],
-        mask: npt.NDArray[np.bool_] | None,
-        boundary: str,
-    ) -> None:
-        self.shape: Shape = image.shape
+    def __init__(self, problem: Problem, model: ForwardModel) -> None:
+        self.shape: Shape = problem.image.shape
+        self.spacing = problem.spacing
         self.model = model
-        engine = model.engine
-        data = image.astype(np.float32)
+        engine, boundary = model.engine, problem.boundary
+        data = problem.image.astype(np.float32)
         counted = np.ones((1, 1, 1), np.float32)
-        if mask is not None:
-            data[~mask] = 0
-            counted = mask.astype(np.float32)
+        if problem.mask is not None:
+            data[~problem.mask] = 0
+            counted = problem.mask.astype(np.float32)
         largest = float(data.max())
         self.scale = float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
         data /= np.float32(self.scale)
-        offset = np.asarray(background / self.scale, np.float32)
+        offset = np.asarray(problem.background / self.scale, np.float32)
         light = (data - offset).mean(where=counted > 0, dtype=np.float64)
         self._flat = max(float(light), 1e-3)
         if boundary in ("reflect", "zero"):
             data = self._surrounded(data, offset, boundary)
             offset, counted = (
-                part if part.size == 1 else extend(part, self.model.grid, "reflect")
+                part if part.size == 1 else extend(part, model.grid, "reflect")
                 for part in (offset, counted)
             )
         y, b, m = (engine.asarray(part) for part in (data, offset, counted))
@@ -133,17 +152,25 @@ class Volume:
         light += around
         return light
 
-    def start(self, initial: npt.NDArray[Any] | None, acceleration: str | None) -> Position:
-        """Start flat, or from an estimate (z, y, x) in the image's units."""
-        engine, grid = self.model.engine, self.model.grid
-        values = np.full(grid, self._flat, np.float32)
+    def start(self, initial: npt.NDArray[Any] | None) -> Position:
+        """Start flat, or from an estimate (z, y, x) in the image's units.
+
+        An estimate smaller than the grid has its first voxels; flat surroundings are added.
+        """
+        values = np.full(self.model.grid, self._flat, np.float32)
         if initial is not None:
-            inside = tuple(slice(size) for size in self.shape)
+            inside = tuple(slice(size) for size in initial.shape)
             values[inside] = np.maximum(initial / self.scale, _FLOOR)
-        return Position(engine.asarray(values), make_acceleration(acceleration, engine))
+        return Position(self.model.engine.asarray(values))
 
     def read(self, estimate: Array) -> Float:
         """Read an estimate back: (z, y, x) of the image's shape, in its units."""
-        values = self.model.engine.to_numpy(estimate, self.shape)
-        scaled: Float = values * np.float32(self.scale)
+        return self._read(estimate, self.shape)
+
+    def read_all(self, estimate: Array) -> Float:
+        """Read an estimate back with its surroundings: (z, y, x) of the grid's shape."""
+        return self._read(estimate, self.model.grid)
+
+    def _read(self, estimate: Array, shape: Shape) -> Float:
+        scaled: Float = self.model.engine.to_numpy(estimate, shape) * np.float32(self.scale)
         return scaled

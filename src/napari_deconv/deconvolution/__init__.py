@@ -1,0 +1,10 @@
+"""The front door: check, prepare, pick, iterate, report."""
+
+from __future__ import annotations
+
+from napari_deconv.deconvolution.front_door import convolve, deconvolve, iterate
+from napari_deconv.deconvolution.job import BOUNDARIES, METHODS
+from napari_deconv.deconvolution.result import Deconvolution
+from napari_deconv.deconvolution.run import State
+
+__all__ = ["BOUNDARIES", "METHODS", "Deconvolution", "State", "convolve", "deconvolve", "iterate"]

@@ -1,0 +1,201 @@
+"""Coarse to fine: a volume binned, and the estimate carried up.
+
+Summed photons are Poisson again, so the binned problem is exact but for the assumption that the
+object is even within a coarse voxel; and it costs an eighth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.deconvolution.volume import Problem, Volume
+from napari_deconv.engines.protocol import Array, Shape
+from napari_deconv.solvers.position import Position
+
+__all__ = ["MOST_LEVELS", "Pyramid", "carry_up", "coarse_to_fine"]
+
+Float = npt.NDArray[np.float32]
+
+MOST_LEVELS = 3
+"""Levels ``"auto"`` makes at most: beyond, the coarse run costs nothing any more."""
+
+# A coarse image needs a few PSFs in it, and a few voxels across.
+_SMALLEST_SIZE = 8
+
+# An axis is sampled finely enough where the OTF has fallen below this at half a cycle a voxel.
+_NEGLIGIBLE = 0.02
+
+
+class Pyramid:
+    """A volume on its levels, from the coarsest to the finest.
+
+    Parameters
+    ----------
+    problem : Problem
+        The finest level.
+    levels : int
+        Levels at most.
+    make_volume : callable
+        Makes a problem ready for a solver.
+    """
+
+    def __init__(
+        self, problem: Problem, levels: int, make_volume: Callable[[Problem], Volume]
+    ) -> None:
+        self._problems = coarse_to_fine(problem, levels)
+        self.volumes = [make_volume(level) for level in self._problems]
+
+    def carry_up(self, index: int, position: Position) -> Position:
+        """Start the next finer level where this one ended."""
+        estimate = self.volumes[index].read_all(position.estimate)
+        return self.volumes[index + 1].start(self._finer(index, estimate))
+
+    def read(self, index: int, estimate: Array) -> Float:
+        """Read an estimate of a level on the finest one's image."""
+        last = len(self.volumes) - 1
+        if index == last:
+            return self.volumes[last].read(estimate)
+        values = self.volumes[index].read_all(estimate)
+        for level in range(index, last):
+            values = self._finer(level, values)
+        return values[tuple(slice(size) for size in self.volumes[last].shape)]
+
+    def _finer(self, index: int, estimate: Float) -> Float:
+        coarse, fine = self._problems[index : index + 2]
+        return carry_up(estimate, coarse, fine, self.volumes[index + 1].model.grid)
+
+
+def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
+    """Bin a problem up to ``levels − 1`` times by 2 along each axis that allows it.
+
+    An axis is binned while its voxels stay within twice the Nyquist step of the PSF, so that no
+    axis loses what the iterations on the finest level cannot restore soon, and while the image has
+    at least 8 voxels left along it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The finest level.
+    levels : int
+        Levels at most, the finest one included.
+
+    Returns
+    -------
+    list of Problem
+        From the coarsest to the finest, which is the problem given.
+    """
+    problems = [problem]
+    while len(problems) < levels:
+        factors = _factors(problems[0])
+        if max(factors) == 1:
+            break
+        problems.insert(0, _binned(problems[0], factors))
+    return problems
+
+
+def carry_up(estimate: Float, coarse: Problem, fine: Problem, grid: Shape) -> Float:
+    """Interpolate an estimate on the coarse grid linearly at the fine voxels' centres.
+
+    Parameters
+    ----------
+    estimate : ndarray of float32
+        On the coarse level's periodic grid (z, y, x), in the image's units.
+    coarse, fine : Problem
+        The level of the estimate and the next one.
+    grid : tuple of int
+        The fine level's grid.
+
+    Returns
+    -------
+    ndarray of float32
+        Of shape `grid`; a coarse voxel's light is shared among its fine ones.
+    """
+    for axis, size in enumerate(grid):
+        factor = 2 if coarse.spacing[axis] > fine.spacing[axis] else 1
+        estimate = _interpolated(estimate, axis, factor, fine.image.shape[axis], size)
+    return estimate
+
+
+def _interpolated(values: Float, axis: int, factor: int, image: int, size: int) -> Float:
+    """Resample one axis of a periodic grid; what lies beyond its margins repeats the last value."""
+    coarse_size, coarse_image = values.shape[axis], image // factor
+    # Margins lie after the image and, as the grid is periodic, before it.
+    fine = np.arange(size)
+    fine = np.where(fine < image + (size - image) // 2, fine, fine - size)
+    place = (fine + 0.5) / factor - 0.5
+    after = coarse_image + (coarse_size - coarse_image) // 2
+    place = np.clip(place, after - coarse_size, after - 1)
+    below = np.floor(place).astype(int)
+    part = (place - below).astype(np.float32)
+    part = part.reshape([-1 if a == axis else 1 for a in range(3)])
+    first = values.take(below % coarse_size, axis)
+    second = values.take(np.minimum(below + 1, after - 1) % coarse_size, axis)
+    result: Float = (first + part * (second - first)) / np.float32(factor)
+    return result
+
+
+def _factors(problem: Problem) -> tuple[int, ...]:
+    def binnable(axis: int) -> bool:
+        large_enough = problem.image.shape[axis] >= 2 * _SMALLEST_SIZE
+        return large_enough and _contrast_at_nyquist(problem.psf, axis) < _NEGLIGIBLE
+
+    return tuple(2 if binnable(axis) else 1 for axis in range(3))
+
+
+def _contrast_at_nyquist(psf: Float, axis: int) -> float:
+    """Largest |OTF| in the plane of half a cycle a voxel along an axis."""
+    signs = (-1.0) ** np.arange(psf.shape[axis])
+    plane = np.tensordot(psf, signs, (axis, 0))
+    return float(np.abs(np.fft.rfft2(plane)).max())
+
+
+def _binned(problem: Problem, factors: tuple[int, ...]) -> Problem:
+    background, mask, psf = problem.background, problem.mask, problem.psf
+    if background.size == 1:
+        background = background * np.prod(factors)
+    else:
+        background = _summed(background, factors)
+    if mask is not None:
+        mask = _summed(mask, factors) == np.prod(factors)
+    for axis, factor in enumerate(factors):
+        if factor == 2:
+            psf = _every_second(psf, axis)
+    return replace(
+        problem,
+        image=_summed(problem.image, factors),
+        background=background,
+        mask=mask,
+        psf=psf,
+        spacing=tuple(step * n for step, n in zip(problem.spacing, factors, strict=True)),
+    )
+
+
+def _summed(array: npt.NDArray[Any], factors: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Sum boxes of voxels; what is left over at the end of an axis is left out."""
+    for axis, factor in enumerate(factors):
+        if factor == 2:
+            pairs = array.shape[axis] // 2 * 2
+            even, odd = (np.arange(start, pairs, 2) for start in (0, 1))
+            array = array.take(even, axis).astype(np.float32) + array.take(odd, axis)
+    return array
+
+
+def _every_second(psf: Float, axis: int) -> Float:
+    """PSF ⊗ box ⊗ box / 2 at every second voxel: light from a coarse voxel into a coarse voxel."""
+    radius = psf.shape[axis] // 4 + 1
+    widths = [(0, 0)] * 3
+    before = 2 * radius + 1 - psf.shape[axis] // 2
+    widths[axis] = (before, 4 * radius + 3 - before - psf.shape[axis])
+    padded = np.pad(psf, widths)
+    offsets = 2 * np.arange(2 * radius + 1)
+    weighted = (
+        weight * padded.take(offsets + shift, axis)
+        for shift, weight in enumerate((np.float32(0.5), np.float32(1), np.float32(0.5)))
+    )
+    coarse: Float = sum(weighted)  # type: ignore[assignment]
+    return coarse

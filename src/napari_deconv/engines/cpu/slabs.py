@@ -1,0 +1,57 @@
+"""Elementwise work on the host: NumPy over slabs that fit the cache, in threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.engines.protocol import Shape
+
+__all__ = ["SLAB_VOXELS", "Real", "Slab", "Slabs", "Spectrum", "part"]
+
+Real = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complex64]
+Slab = tuple[slice, ...]
+
+# Elementwise work is memory-bound: a handful of arrays of this many float32 stay in the cache.
+SLAB_VOXELS = 1 << 16
+
+
+def part(array: npt.NDArray[Any], slab: Slab) -> npt.NDArray[Any]:
+    """Take the slab of an array, or all of it where one number stands for all voxels."""
+    return array if array.size == 1 else array[slab]
+
+
+def _slabs(shape: Shape) -> list[Slab]:
+    """Cut a volume along z, or a single plane along y."""
+    axis = 0 if shape[0] > 1 else 1
+    length = shape[axis]
+    thickness = max(1, SLAB_VOXELS * length // max(1, int(np.prod(shape))))
+    sizes = [slice(size) for size in shape]
+    cuts = (slice(i, min(i + thickness, length)) for i in range(0, length, thickness))
+    return [(*sizes[:axis], cut, *sizes[axis + 1 :]) for cut in cuts]
+
+
+class Slabs:
+    """A pool of threads, one for each core this process may use."""
+
+    def __init__(self) -> None:
+        self.workers = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="napari-deconv")
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """Call the function with every item; results in order."""
+        return list(self._pool.map(function, items))
+
+    def each(self, function: Callable[[Slab], Any], shape: Shape) -> list[Any]:
+        """Call the function with every slab of a volume."""
+        return self.map(function, _slabs(shape))

@@ -1,0 +1,106 @@
+"""What solvers do with voxels between two transforms, and sums over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_deconv.engines.opencl.device import Kernels, stride
+from napari_deconv.engines.protocol import UPDATE_THRESHOLD, Array
+
+__all__ = ["Steps"]
+
+_PARTIAL_SUMS = 8192
+
+
+class Steps(Kernels):
+    """Elementwise steps in place, one kernel each; sums in blocks, added in double precision."""
+
+    # -- light: where the data are -----------------------------------------------------------
+    def ratio(self, light: Array, data: Array, background: Array, floor: float) -> None:
+        self.launch(
+            "richardson_lucy", "ratio", light.size, light=light, data=data, background=background,
+            background_stride=stride(background), floor_value=float(floor), n=int(light.size),
+        )  # fmt: skip
+
+    def residual(self, light: Array, data: Array, background: Array, mask: Array) -> None:
+        self.launch(
+            "elementwise", "residual", light.size, light=light, data=data, background=background,
+            background_stride=stride(background), mask=mask, mask_stride=stride(mask),
+            n=int(light.size),
+        )  # fmt: skip
+
+    # -- estimates: on the grid --------------------------------------------------------------
+    def update(self, correction: Array, guess: Array, divisor: Array) -> None:
+        self.launch(
+            "richardson_lucy", "update", correction.size, correction=correction, guess=guess,
+            divisor=divisor, divisor_stride=stride(divisor), threshold=UPDATE_THRESHOLD,
+            n=int(correction.size),
+        )  # fmt: skip
+
+    def update_with_momentum(
+        self,
+        correction: Array,
+        guess: Array,
+        divisor: Array,
+        previous: Array,
+        step: float,
+        floor: float,
+    ) -> None:
+        self.launch(
+            "richardson_lucy", "update_with_momentum", correction.size, correction=correction,
+            guess=guess, divisor=divisor, divisor_stride=stride(divisor),
+            threshold=UPDATE_THRESHOLD, previous=previous, alpha=float(step),
+            floor_part=float(floor), n=int(correction.size),
+        )  # fmt: skip
+
+    def extrapolate(
+        self, current: Array, previous: Array, step: float, floor: float, out: Array
+    ) -> None:
+        self.launch(
+            "richardson_lucy", "extrapolate", out.size, current=current, previous=previous,
+            out=out, alpha=float(step), floor_part=float(floor), n=int(out.size),
+        )  # fmt: skip
+
+    def combine(self, first: Array, a: float, second: Array, b: float, out: Array) -> None:
+        self.launch(
+            "elementwise", "combine", out.size, first=first, a=float(a), second=second, b=float(b),
+            out=out, n=int(out.size),
+        )  # fmt: skip
+
+    def clip(self, array: Array) -> None:
+        self.launch("elementwise", "clip", array.size, array=array, n=int(array.size))
+
+    # -- reductions ----------------------------------------------------------------------------
+    def _reduce(self, kernel: str, items: int, /, **parameters: Any) -> float:
+        workers = min(items, _PARTIAL_SUMS)
+        partial = self.empty((1, 1, workers))
+        self.launch("reductions", kernel, workers, out=partial, workers=workers, **parameters)
+        return float(np.sum(partial.get(), dtype=np.float64))
+
+    def sum(self, array: Array) -> float:
+        return self._reduce("sum", array.size, array=array, n=int(array.size))
+
+    def dot(self, first: Array, second: Array) -> float:
+        return self._reduce(
+            "dot_product", first.size, first=first, second=second, n=int(first.size)
+        )
+
+    def divergence(
+        self, light: Array, data: Array, background: Array, mask: Array, floor: float
+    ) -> float:
+        return self._reduce(
+            "i_divergence", data.size, light=light, data=data, background=background,
+            background_stride=stride(background), mask=mask, mask_stride=stride(mask),
+            floor_value=float(floor), n=int(data.size),
+        )  # fmt: skip
+
+    def largest_change(self, first: Array, second: Array) -> float:
+        workers = min(first.size, _PARTIAL_SUMS)
+        partial = self.empty((1, 1, workers))
+        self.launch(
+            "reductions", "largest_change", workers, out=partial, workers=workers, first=first,
+            second=second, n=int(first.size),
+        )  # fmt: skip
+        return float(np.max(partial.get()))

@@ -1,0 +1,135 @@
+"""Where an iterative solver stands, how it is measured, and how it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_deconv.engines.protocol import Array, Engine
+from napari_deconv.forward import ForwardModel, Observation
+
+__all__ = [
+    "CHECK_EVERY",
+    "Checkpoint",
+    "Memory",
+    "Monitor",
+    "Position",
+    "Solver",
+    "load_position",
+    "save_position",
+]
+
+CHECK_EVERY = 5
+"""Iterations from one measurement to the next: an I-divergence costs a logarithm a voxel."""
+
+Memory = dict[str, "float | Array"]
+"""What a solver needs besides the estimate to go on as if never interrupted."""
+
+Checkpoint = dict[str, Any]
+"""Numbers and NumPy arrays on the model's grid: nothing that belongs to a device."""
+
+
+@dataclass
+class Position:
+    """Where a solver stands; it changes with every iteration.
+
+    Attributes
+    ----------
+    estimate : Array
+        x on the model's grid.
+    iteration : int
+        Steps done.
+    divergence : float
+        I-divergence of the last estimate that was measured, NaN before the first.
+    flux : float
+        Σ Hx over the image, measured with the divergence.
+    change : float
+        Largest change of a voxel in the step after that.
+    step : float
+        Step size, or how far the last step was extrapolated.
+    memory : Memory
+        The solver's own.
+    """
+
+    estimate: Array
+    iteration: int = 0
+    divergence: float = nan
+    flux: float = nan
+    change: float = nan
+    step: float = nan
+    memory: Memory = field(default_factory=dict)
+
+
+class Monitor:
+    """Measures an estimate by the light it sends into the image, every fifth iteration.
+
+    Parameters
+    ----------
+    model : ForwardModel
+        H.
+    observation : Observation
+        y, b and M.
+    """
+
+    def __init__(self, model: ForwardModel, observation: Observation) -> None:
+        self._model = model
+        self._observation = observation
+
+    def due(self, position: Position) -> bool:
+        """Tell whether it is time to measure."""
+        return position.iteration % CHECK_EVERY == 0
+
+    def measure(self, position: Position, light: Array) -> None:
+        """Write into the position what its light Hx, of the image's shape, says."""
+        engine, seen = self._model.engine, self._observation
+        position.divergence = engine.divergence(
+            light, seen.data, seen.background, seen.mask, seen.floor
+        )
+        position.flux = engine.sum(light)
+
+
+class Solver(Protocol):
+    """Inverts any forward model, one step at a time."""
+
+    def __call__(
+        self,
+        model: ForwardModel,
+        observation: Observation,
+        position: Position,
+        iterations: int,
+        monitor: Monitor,
+    ) -> Iterator[Position]:
+        """Do so many steps from a position and yield it, changed in place, after each."""
+        ...
+
+
+def save_position(position: Position, engine: Engine) -> Checkpoint:
+    """Copy a position to the host."""
+
+    def save(value: Any) -> Any:
+        return value if isinstance(value, int | float) else engine.to_numpy(value)
+
+    return {
+        "iteration": position.iteration,
+        "divergence": position.divergence,
+        "estimate": save(position.estimate),
+        "memory": {name: save(value) for name, value in position.memory.items()},
+    }
+
+
+def load_position(checkpoint: Checkpoint, engine: Engine) -> Position:
+    """Bring a position back to a device."""
+
+    def load(value: Any) -> Any:
+        return engine.asarray(value) if isinstance(value, np.ndarray) else value
+
+    return Position(
+        load(checkpoint["estimate"]),
+        checkpoint["iteration"],
+        checkpoint["divergence"],
+        memory={name: load(value) for name, value in checkpoint["memory"].items()},
+    )
