@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import click
+import psutil
 
 from benchmarks import gpu, iteration
 from benchmarks.contenders import CONTENDERS, REFERENCE
@@ -17,6 +18,7 @@ from benchmarks.specimen import make_specimen
 from napari_deconv import DeconvWarning
 
 _BUDGET, _FULL_BUDGET = 30.0, 900.0
+_BUSY = 0.5
 
 
 @click.command()
@@ -29,6 +31,8 @@ _BUDGET, _FULL_BUDGET = 30.0, 900.0
 def main(output: Path, docs: Path | None, full: bool) -> None:
     """Compare our solvers with other software: one table, one plot."""
     warnings.simplefilter("ignore", DeconvWarning)
+    if psutil.getloadavg()[0] > _BUSY:
+        click.echo("The machine is busy: no time below will be right.", err=True)
     results = compare(_FULL_BUDGET if full else _BUDGET)
     results.ratios = [
         iteration.against_transforms((64, 256, 256), (n, n, n)) for n in (63, 127)

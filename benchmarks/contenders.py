@@ -147,12 +147,12 @@ REFERENCE = _loop("heavy ball, half padding", padding=0.5, heavy_ball=True)
 """Stands for deconwolf: its method, its padding."""
 
 CONTENDERS = [
-    _ours("levels auto", engine="cpu", levels="auto"),
-    _ours("levels 2", engine="cpu", levels=2),
-    _ours("heavy ball", engine="cpu"),
-    _ours("Biggs–Andrews", engine="cpu", acceleration="biggs"),
-    _ours("plain", engine="cpu", acceleration=None),
-    _ours("heavy ball, OpenCL", engine="opencl"),
+    _ours("coarse to fine", engine="cpu", levels="auto"),
+    _ours("two levels", engine="cpu", levels=2),
+    _ours("heavy ball", engine="cpu", levels=1),
+    _ours("Biggs–Andrews", engine="cpu", levels=1, acceleration="biggs"),
+    _ours("plain", engine="cpu", levels=1, acceleration=None),
+    _ours("heavy ball, OpenCL", engine="opencl", levels=1),
     REFERENCE,
     _loop("heavy ball, full padding", padding=1, heavy_ball=True),
     Contender("scikit-image", scikit_image, "scikit-image", False),

@@ -20,16 +20,15 @@ _PSF = (63, 63, 63)
 
 BYTES = {
     "four transforms": 4 * 3 * 8,
-    "two products with the OTF": 2 * 12,
+    "OTF, twice": 2 * 4,
     "ratio": 12,
-    "update": 16,
-    "extrapolation": 12,
+    "update with momentum": 24,
 }
 """Bytes that an iteration moves per voxel of the grid if nothing is read or written twice.
 
-A transform reads and writes its array once for each axis; a product reads spectrum and OTF and
-writes one; the ratio reads model and data and writes one; the update reads correction, estimate
-and normalisation and writes one; the extrapolation reads two estimates and writes one.
+A transform reads and writes its array once for each axis, the OTF is read on the way; the ratio
+reads model and data and writes one; the update reads correction, guess, divisor and last estimate
+and writes estimate and guess.
 """
 
 
@@ -67,7 +66,7 @@ def bandwidth(engine: Engine, voxels: int = 1 << 25, repetitions: int = 20) -> f
     def run(number: int) -> float:
         begun = time.perf_counter()
         for _ in range(number):
-            engine.subtract(first, second, out)
+            engine.combine(first, 1.0, second, 1.0, out)
         engine.sum(engine.full((1, 1, 1), 0.0))  # waits for all before it
         return time.perf_counter() - begun
 

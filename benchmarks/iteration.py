@@ -67,8 +67,9 @@ def our_blocks(shape: Shape, psf: Float, engine: str, blocks: int) -> Iterator[f
         Seconds per iteration; the loop stands still until the next is asked for.
     """
     steps = iterate(
-        photons(shape), psf, background=BACKGROUND, engine=engine, iterations=(blocks + 1) * BLOCK
-    )
+        photons(shape), psf, background=BACKGROUND, engine=engine, levels=1,
+        iterations=(blocks + 1) * BLOCK,
+    )  # fmt: skip
     for block in range(blocks + 1):
         seconds = _seconds(lambda: list(islice(steps, BLOCK))) / BLOCK
         if block > 0:

@@ -138,10 +138,11 @@ def measure(
         return time.perf_counter() - started + begin + iterations * step < budget
 
     run(1)
-    run(3)
+    estimate = run(3)
     begin, step = _costs(result.runs)
     result.iterations = int(np.clip((budget - begin) / step, 3, ITERATIONS))
-    estimate = run(result.iterations)
+    if result.iterations > 3:
+        estimate = run(result.iterations)
     result.memory = _peak_memory() - before
     result.flux = float(estimate.sum(dtype=float) / specimen.truth.sum(dtype=float))
     for _ in range(2):
@@ -157,7 +158,8 @@ def measure(
 def _costs(runs: dict[int, tuple[float, list[float]]]) -> tuple[float, float]:
     """Tell the seconds to begin, and those of an iteration, from the longest and shortest run."""
     few, many = min(runs), max(runs)
-    step = max((runs[many][0] - runs[few][0]) / (many - few), 1e-3)
+    # Plans and caches make the first run slow: it must not make the next ones look free.
+    step = max((runs[many][0] - runs[few][0]) / (many - few), 0.3 * runs[many][0] / many)
     return max(runs[few][0] - few * step, 0.0), step
 
 
@@ -174,8 +176,8 @@ def _fewest(
             run(iterations)
         return all(a >= b for a, b in zip(runs[iterations][1], target, strict=True))
 
-    high = max(runs)
-    low = 0
+    high = min(filter(reached, list(runs)), default=max(runs))
+    low = max((iterations for iterations in runs if iterations < high), default=0)
     while not reached(high):
         low, high = high, 2 * high
         if high > _LONGEST or not affordable(high):
