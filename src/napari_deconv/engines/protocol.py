@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 __all__ = [
+    "ROUGHNESS_EPSILON",
     "TV_EPSILON",
     "UPDATE_THRESHOLD",
     "Array",
@@ -24,6 +26,9 @@ UPDATE_THRESHOLD = 0.01
 
 TV_EPSILON = 1e-4
 """ε in ∇x/√(|∇x|² + ε²), for data scaled to a maximum between 1 and 2."""
+
+ROUGHNESS_EPSILON = 1e-3
+"""ε in |∇x|²/(x + ε), for data scaled to a maximum between 1 and 2."""
 
 Array = Any
 """An engine's own array: float32, always three axes (z, y, x); a plane has one z."""
@@ -85,6 +90,21 @@ class Fft(Protocol):
 
     def correlate(self, image: Array, otf: Array, out: Array) -> None:
         """F⁻¹[H*·F x] into `out`; `image` is kept unless it is `out`."""
+        ...
+
+    def convolve_strata(
+        self, image: Array, otfs: Sequence[Array], weights: Array, out: Array
+    ) -> None:
+        """F⁻¹[Σᵢ Hᵢ·F(aᵢ x)] into `out`, from an image of the grid's shape, which is kept.
+
+        `weights` holds aᵢ for each OTF and plane of the grid, as an array (1, n, z).
+        """
+        ...
+
+    def correlate_strata(
+        self, image: Array, otfs: Sequence[Array], weights: Array, out: Array
+    ) -> None:
+        """Σᵢ aᵢ·F⁻¹[Hᵢ*·F y] into `out` of the grid's shape; `image` is kept."""
         ...
 
 

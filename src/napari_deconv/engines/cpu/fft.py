@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,29 +44,66 @@ class CpuFft:
         return out
 
     def convolve(self, image: Real, otf: Spectrum, out: Real) -> None:
-        def times(spectrum: Spectrum, rows: slice) -> None:
-            spectrum *= otf[:, rows]
+        def columns(planes: Spectrum, rows: slice) -> Spectrum:
+            part = self._forward(planes)
+            part *= otf[:, rows]
+            return _backward(part)
 
-        self._filter(image, times, out)
+        self._filter(image, columns, out)
 
     def correlate(self, image: Real, otf: Spectrum, out: Real) -> None:
-        def times_conjugate(spectrum: Spectrum, rows: slice) -> None:
-            spectrum *= otf[:, rows].conj()
+        def columns(planes: Spectrum, rows: slice) -> Spectrum:
+            part = self._forward(planes)
+            part *= otf[:, rows].conj()
+            return _backward(part)
 
-        self._filter(image, times_conjugate, out)
+        self._filter(image, columns, out)
 
-    def _filter(self, image: Real, product: Callable[[Spectrum, slice], None], out: Real) -> None:
+    # Weights that depend on z alone commute with the transforms along x and y, which are therefore
+    # done once for all strata.
+    def convolve_strata(
+        self, image: Real, otfs: Sequence[Spectrum], weights: Real, out: Real
+    ) -> None:
+        def columns(planes: Spectrum, rows: slice) -> Spectrum:
+            total = np.zeros((self.grid[0], *planes.shape[1:]), np.complex64)
+            for otf, weight in zip(otfs, weights[0], strict=True):
+                part = self._forward(planes * weight[: len(planes), None, None])
+                part *= otf[:, rows]
+                total += part
+            return _backward(total)
+
+        self._filter(image, columns, out)
+
+    def correlate_strata(
+        self, image: Real, otfs: Sequence[Spectrum], weights: Real, out: Real
+    ) -> None:
+        def columns(planes: Spectrum, rows: slice) -> Spectrum:
+            light = self._forward(planes)
+            total = np.zeros_like(light)
+            for otf, weight in zip(otfs, weights[0], strict=True):
+                part = _backward(light * otf[:, rows].conj())
+                part *= weight[:, None, None]
+                total += part
+            return total
+
+        self._filter(image, columns, out)
+
+    def _filter(
+        self, image: Real, columns: Callable[[Spectrum, slice], Spectrum], out: Real
+    ) -> None:
+        """Transform x and y, let `columns` filter all z of a few rows, transform back."""
         spectrum = self._spectrum
         self._planes(image, spectrum)
 
-        def columns(rows: slice) -> None:
-            part = scipy.fft.fft(spectrum[: len(image), rows], self.grid[0], axis=0)
-            product(part, rows)
-            part = scipy.fft.ifft(part, axis=0, overwrite_x=True)
-            spectrum[: len(out), rows] = part[: len(out)]
+        def work(rows: slice) -> None:
+            spectrum[: len(out), rows] = columns(spectrum[: len(image), rows], rows)[: len(out)]
 
-        self._slabs.map(columns, self._rows())
+        self._slabs.map(work, self._rows())
         self._planes_back(spectrum, out)
+
+    def _forward(self, planes: Spectrum) -> Spectrum:
+        part: Spectrum = scipy.fft.fft(planes, self.grid[0], axis=0)
+        return part
 
     def _rows(self) -> list[slice]:
         """Cut y so that the columns along z of a few rows stay in the cache."""
@@ -74,31 +111,43 @@ class CpuFft:
         count = max(1, SLAB_VOXELS // 2 // (nz * nx))
         return [slice(y, y + count) for y in range(0, ny, count)]
 
+    def _depths(self, count: int) -> list[slice]:
+        """Cut the first planes so that a few of them stay in the cache."""
+        _, ny, nx = self._spectrum.shape
+        together = max(1, SLAB_VOXELS // 2 // (ny * nx))
+        return [slice(z, min(z + together, count)) for z in range(0, count, together)]
+
     def _planes(self, image: Real, spectrum: Spectrum) -> None:
         """Transform x and y of the planes of an image that is 0 outside its own shape."""
         nx, rows, workers = self.grid[-1], image.shape[1], self._workers
 
-        def plane(z: int) -> None:
-            spectrum[z, :rows] = scipy.fft.rfft(image[z], nx, workers=workers)
-            spectrum[z, rows:] = 0
-            _in_place(scipy.fft.fft, spectrum[z], workers)
+        def planes(z: slice) -> None:
+            part = spectrum[z]
+            part[:, :rows] = scipy.fft.rfft(image[z], nx, workers=workers)
+            part[:, rows:] = 0
+            _in_place(scipy.fft.fft, part, workers)
 
-        self._slabs.map(plane, range(len(image)))
+        self._slabs.map(planes, self._depths(len(image)))
 
     def _planes_back(self, spectrum: Spectrum, out: Real) -> None:
         """Transform y and x back, for the voxels of `out` only."""
         nx, workers = self.grid[-1], self._workers
         _, rows, columns = out.shape
 
-        def plane(z: int) -> None:
-            _in_place(scipy.fft.ifft, spectrum[z], workers)
-            lines = scipy.fft.irfft(spectrum[z, :rows], nx, workers=workers)
-            out[z] = lines[:, :columns]
+        def planes(z: slice) -> None:
+            part = spectrum[z]
+            _in_place(scipy.fft.ifft, part, workers)
+            out[z] = scipy.fft.irfft(part[:, :rows], nx, workers=workers)[..., :columns]
 
-        self._slabs.map(plane, range(len(out)))
+        self._slabs.map(planes, self._depths(len(out)))
 
 
-def _in_place(transform: Callable[..., Any], plane: Spectrum, workers: int) -> None:
-    done = transform(plane, axis=0, overwrite_x=True, workers=workers)
-    if not np.may_share_memory(done, plane):
-        plane[...] = done
+def _backward(part: Spectrum) -> Spectrum:
+    planes: Spectrum = scipy.fft.ifft(part, axis=0, overwrite_x=True)
+    return planes
+
+
+def _in_place(transform: Callable[..., Any], planes: Spectrum, workers: int) -> None:
+    done = transform(planes, axis=1, overwrite_x=True, workers=workers)
+    if not np.may_share_memory(done, planes):
+        planes[...] = done

@@ -17,6 +17,21 @@ __kernel void multiply_conjugate(__global float2 *spectrum, __global const float
     if (i < n) spectrum[i] = times(spectrum[i], conjugate(otf[i]));
 }
 
+// The first term overwrites a sum, the others add to it.
+__kernel void add_product(__global const float2 *spectrum, __global const float2 *otf,
+                          const int term, __global float2 *total, const int n) {
+    const int i = get_global_id(0);
+    if (i >= n) return;
+    const float2 before = term == 0 ? (float2)(0.0f) : total[i];
+    total[i] = before + times(spectrum[i], otf[i]);
+}
+
+__kernel void product_with_conjugate(__global const float2 *spectrum, __global const float2 *otf,
+                                     __global float2 *out, const int n) {
+    const int i = get_global_id(0);
+    if (i < n) out[i] = times(spectrum[i], conjugate(otf[i]));
+}
+
 // H* / (|H|² + P)
 __kernel void wiener(__global float2 *otf, __global const float *penalty, const int penalty_stride,
                      const int n) {
