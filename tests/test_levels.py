@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deconv import DeconvError, convolve, deconvolve, iterate
-from napari_deconv.deconvolution.levels import carry_up, coarse_to_fine
+from napari_deconv.deconvolution.levels import _every_second, coarse_to_fine, fine_line
 from napari_deconv.deconvolution.volume import Problem
 
 
@@ -58,8 +58,6 @@ def test_the_coarse_model_is_the_fine_one_where_the_object_is_even_within_coarse
     for kernel in (wide, psf):
         blurred = convolve(fine_object, kernel, boundary="zero", engine="cpu")
         levels = coarse_to_fine(problem(blurred, wide), 2)
-        from napari_deconv.deconvolution.levels import _every_second
-
         coarse_kernel = kernel
         for axis in range(3):
             coarse_kernel = _every_second(coarse_kernel, axis)
@@ -95,25 +93,26 @@ def test_small_images_are_not_binned_away():
 
 @pytest.mark.parametrize("shape", [(16, 20, 24), (17, 21, 23)])
 @pytest.mark.parametrize("margin", [0, 6])
-def test_a_slope_is_carried_up_exactly(shape, margin):
-    """Linear interpolation at the voxels' centres keeps a slope, margins and all, and the sum."""
-    fine = problem(np.zeros(shape), WIDE)
-    coarse = coarse_to_fine(fine, 2)[0]
-    coarse_grid = tuple(n + margin for n in coarse.image.shape)
-    grid = tuple(n + 2 * margin for n in shape)
+def test_a_slope_is_carried_up_exactly(engine, shape, margin):
+    """Linear interpolation at the voxels' centres keeps a slope, margins and all."""
+    images = tuple(n // 2 for n in shape)
+    coarse_grid, grid = (
+        tuple(n + extra for n in sizes) for sizes, extra in ((images, margin), (shape, 2 * margin))
+    )
 
-    def place(image, size, factor):
-        index = np.arange(size)
-        index = np.where(index < image + (size - image) // 2, index, index - size)
-        return (index + 0.5) * factor
+    def slope(sizes, whole, factor):
+        def place(size, length):
+            index = np.arange(length)
+            index = np.where(index < size + (length - size) // 2, index, index - length)
+            return (index + 0.5) * factor
 
-    def slope(images, sizes, factor):
-        z, y, x = (place(n, m, factor) for n, m in zip(images, sizes, strict=True))
+        z, y, x = (place(n, m) for n, m in zip(sizes, whole, strict=True))
         return 100 + z[:, None, None] + 2 * y[:, None] + 3 * x
 
-    values = 8 * slope(coarse.image.shape, coarse_grid, 2).astype(np.float32)
-    carried = carry_up(values, coarse, fine, grid)
-    expected = slope(shape, grid, 1)
+    lines = tuple(fine_line(c, 2, n, m) for c, n, m in zip(coarse_grid, shape, grid, strict=True))
+    out = engine.full(grid, np.nan)
+    engine.interpolate(engine.asarray(slope(images, coarse_grid, 2)), lines, out)
+    carried, expected = engine.to_numpy(out), slope(shape, grid, 1)
     inner = tuple(slice(1, n // 2 * 2 - 1) for n in shape)
     np.testing.assert_allclose(carried[inner], expected[inner], rtol=1e-5)
     if margin:

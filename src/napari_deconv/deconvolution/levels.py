@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv.deconvolution.volume import Problem, Volume
-from napari_deconv.engines.protocol import Array, Shape
+from napari_deconv.deconvolution.volume import FLOOR, Problem, Volume
+from napari_deconv.engines.protocol import Array, Line
 from napari_deconv.solvers.position import Position
 
-__all__ = ["MOST_LEVELS", "Pyramid", "carry_up", "coarse_to_fine"]
+__all__ = ["MOST_LEVELS", "Pyramid", "coarse_to_fine", "fine_line"]
 
 Float = npt.NDArray[np.float32]
 
@@ -47,27 +48,61 @@ class Pyramid:
     def __init__(
         self, problem: Problem, levels: int, make_volume: Callable[[Problem], Volume]
     ) -> None:
-        self._problems = coarse_to_fine(problem, levels)
-        self.volumes = [make_volume(level) for level in self._problems]
+        self.volumes = [make_volume(level) for level in coarse_to_fine(problem, levels)]
 
     def carry_up(self, index: int, position: Position) -> Position:
         """Start the next finer level where this one ended."""
-        estimate = self.volumes[index].read_all(position.estimate)
-        return self.volumes[index + 1].start(self._finer(index, estimate))
+        finer = self._finer(index, position.estimate)
+        # Light is multiplied: where the coarse level saw none at all there may be some.
+        self.volumes[index].model.engine.clip(finer, FLOOR)
+        return Position(finer)
 
     def read(self, index: int, estimate: Array) -> Float:
         """Read an estimate of a level on the finest one's image."""
-        last = len(self.volumes) - 1
-        if index == last:
-            return self.volumes[last].read(estimate)
-        values = self.volumes[index].read_all(estimate)
-        for level in range(index, last):
-            values = self._finer(level, values)
-        return values[tuple(slice(size) for size in self.volumes[last].shape)]
+        for level in range(index, len(self.volumes) - 1):
+            estimate = self._finer(level, estimate)
+        return self.volumes[-1].read(estimate)
 
-    def _finer(self, index: int, estimate: Float) -> Float:
-        coarse, fine = self._problems[index : index + 2]
-        return carry_up(estimate, coarse, fine, self.volumes[index + 1].model.grid)
+    def _finer(self, index: int, estimate: Array) -> Array:
+        """Interpolate an estimate on the next level's grid; coarse voxels share out their light."""
+        coarse, fine = self.volumes[index : index + 2]
+        engine, grid = fine.model.engine, fine.model.grid
+        factors = [
+            round(a / b) for a, b in zip(coarse.problem.spacing, fine.problem.spacing, strict=True)
+        ]
+        sizes = zip(coarse.model.grid, factors, fine.shape, grid, strict=True)
+        z, y, x = (fine_line(*axis) for axis in sizes)
+        out = engine.full(grid, 0.0)
+        engine.interpolate(estimate, (z, y, x), out)
+        share = coarse.scale / fine.scale / prod(factors)
+        engine.combine(out, share, out, 0.0, out)
+        return out
+
+
+def fine_line(coarse_size: int, factor: int, image: int, size: int) -> Line:
+    """Lay the fine voxels' centres among the coarse ones' along one axis of periodic grids.
+
+    Parameters
+    ----------
+    coarse_size : int
+        Of the coarse grid.
+    factor : int
+        Fine voxels in a coarse one.
+    image : int
+        Fine voxels of the image, which come first; the margins lie after it and, as the grid is
+        periodic, before it. Beyond the coarse margins their last value holds.
+    size : int
+        Of the fine grid.
+    """
+    coarse_image = image // factor
+    fine = np.arange(size)
+    fine = np.where(fine < image + (size - image) // 2, fine, fine - size)
+    place = (fine + 0.5) / factor - 0.5
+    after = coarse_image + (coarse_size - coarse_image) // 2
+    place = np.clip(place, after - coarse_size, after - 1)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, after - 1)
+    return Line(below % coarse_size, above % coarse_size, (place - below).astype(np.float32))
 
 
 def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
@@ -96,47 +131,6 @@ def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
             break
         problems.insert(0, _binned(problems[0], factors))
     return problems
-
-
-def carry_up(estimate: Float, coarse: Problem, fine: Problem, grid: Shape) -> Float:
-    """Interpolate an estimate on the coarse grid linearly at the fine voxels' centres.
-
-    Parameters
-    ----------
-    estimate : ndarray of float32
-        On the coarse level's periodic grid (z, y, x), in the image's units.
-    coarse, fine : Problem
-        The level of the estimate and the next one.
-    grid : tuple of int
-        The fine level's grid.
-
-    Returns
-    -------
-    ndarray of float32
-        Of shape `grid`; a coarse voxel's light is shared among its fine ones.
-    """
-    for axis, size in enumerate(grid):
-        factor = 2 if coarse.spacing[axis] > fine.spacing[axis] else 1
-        estimate = _interpolated(estimate, axis, factor, fine.image.shape[axis], size)
-    return estimate
-
-
-def _interpolated(values: Float, axis: int, factor: int, image: int, size: int) -> Float:
-    """Resample one axis of a periodic grid; what lies beyond its margins repeats the last value."""
-    coarse_size, coarse_image = values.shape[axis], image // factor
-    # Margins lie after the image and, as the grid is periodic, before it.
-    fine = np.arange(size)
-    fine = np.where(fine < image + (size - image) // 2, fine, fine - size)
-    place = (fine + 0.5) / factor - 0.5
-    after = coarse_image + (coarse_size - coarse_image) // 2
-    place = np.clip(place, after - coarse_size, after - 1)
-    below = np.floor(place).astype(int)
-    part = (place - below).astype(np.float32)
-    part = part.reshape([-1 if a == axis else 1 for a in range(3)])
-    first = values.take(below % coarse_size, axis)
-    second = values.take(np.minimum(below + 1, after - 1) % coarse_size, axis)
-    result: Float = (first + part * (second - first)) / np.float32(factor)
-    return result
 
 
 def _factors(problem: Problem) -> tuple[int, ...]:

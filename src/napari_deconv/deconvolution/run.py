@@ -222,7 +222,7 @@ def _make_solver(options: Options, volume: Volume) -> Solver:
         richardson_lucy,
         acceleration=make_acceleration(options.acceleration, engine),
         regularization=make_regularization(
-            options.regularization, options.regularization_weight, volume.spacing, engine
+            options.regularization, options.regularization_weight, volume.problem.spacing, engine
         ),
     )
 

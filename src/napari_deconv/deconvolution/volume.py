@@ -19,7 +19,7 @@ from napari_deconv.forward import (
 )
 from napari_deconv.solvers.position import Position
 
-__all__ = ["ARRAYS", "Problem", "Volume", "extend", "make_model", "require_memory"]
+__all__ = ["ARRAYS", "FLOOR", "Problem", "Volume", "extend", "make_model", "require_memory"]
 
 Float = npt.NDArray[np.float32]
 
@@ -27,8 +27,8 @@ ARRAYS = 7
 """What plain and heavy-ball Richardson–Lucy hold: x, p, a correction, N, OTF, spectrum, and light
 and data, which have the image's shape, together."""
 
-# Hx + b is floored at this part of the brightest voxel.
-_FLOOR = 1e-6
+FLOOR = 1e-6
+"""The smallest light to divide by, and to start from, for data scaled to a maximum of 1 to 2."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Volume:
 
     def __init__(self, problem: Problem, model: ForwardModel) -> None:
         self.shape: Shape = problem.image.shape
-        self.spacing = problem.spacing
+        self.problem = problem
         self.model = model
         engine, boundary = model.engine, problem.boundary
         data = problem.image.astype(np.float32)
@@ -141,7 +141,7 @@ class Volume:
                 for part in (offset, counted)
             )
         y, b, m = (engine.asarray(part) for part in (data, offset, counted))
-        self.observation = Observation(y, b, m, _FLOOR)
+        self.observation = Observation(y, b, m, FLOOR)
 
     def _surrounded(self, data: Float, offset: Float, boundary: str) -> npt.NDArray[Any]:
         grid = self.model.grid
@@ -153,24 +153,15 @@ class Volume:
         return light
 
     def start(self, initial: npt.NDArray[Any] | None) -> Position:
-        """Start flat, or from an estimate (z, y, x) in the image's units.
-
-        An estimate smaller than the grid has its first voxels; flat surroundings are added.
-        """
+        """Start flat, or from an estimate (z, y, x) in the image's units."""
         values = np.full(self.model.grid, self._flat, np.float32)
         if initial is not None:
-            inside = tuple(slice(size) for size in initial.shape)
-            values[inside] = np.maximum(initial / self.scale, _FLOOR)
+            inside = tuple(slice(size) for size in self.shape)
+            values[inside] = np.maximum(initial / self.scale, FLOOR)
         return Position(self.model.engine.asarray(values))
 
     def read(self, estimate: Array) -> Float:
         """Read an estimate back: (z, y, x) of the image's shape, in its units."""
-        return self._read(estimate, self.shape)
-
-    def read_all(self, estimate: Array) -> Float:
-        """Read an estimate back with its surroundings: (z, y, x) of the grid's shape."""
-        return self._read(estimate, self.model.grid)
-
-    def _read(self, estimate: Array, shape: Shape) -> Float:
-        scaled: Float = self.model.engine.to_numpy(estimate, shape) * np.float32(self.scale)
+        values = self.model.engine.to_numpy(estimate, self.shape)
+        scaled: Float = values * np.float32(self.scale)
         return scaled

@@ -17,6 +17,8 @@ __all__ = [
     "Device",
     "Engine",
     "Fft",
+    "Line",
+    "Lines",
     "Shape",
     "format_bytes",
 ]
@@ -69,6 +71,31 @@ class Device:
     def key(self) -> str:
         """What to pass as ``engine=`` to get this device."""
         return self.engine if self.engine == "cpu" else f"{self.engine}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Linear interpolation along one axis: for each new place the old ones beside it.
+
+    Attributes
+    ----------
+    below, above : ndarray of int
+        Index of the two old places.
+    part : ndarray of float32
+        How much of `above`, from 0 to 1.
+    """
+
+    below: np.ndarray
+    above: np.ndarray
+    part: np.ndarray
+
+    def cut(self, places: slice) -> Line:
+        """Take some of the new places."""
+        return Line(self.below[places], self.above[places], self.part[places])
+
+
+Lines = tuple[Line, Line, Line]
+"""One for each axis (z, y, x)."""
 
 
 class Fft(Protocol):
@@ -159,6 +186,27 @@ class Engine(Protocol):
         """U ← y/max(U + b, floor), in place."""
         ...
 
+    def damped_ratio(
+        self,
+        light: Array,
+        data: Array,
+        background: Array,
+        mask: Array,
+        floor: float,
+        threshold: float,
+    ) -> None:
+        """U ← M·(1 + D⁹(10 − 9D)·(y − u)/u), D = min((y·ln(y/u) − y + u)/threshold, 1), in place.
+
+        u = max(U + b, floor).
+        """
+        ...
+
+    def stabilized_ratio(
+        self, light: Array, data: Array, background: Array, mask: Array, offset: float
+    ) -> None:
+        """U ← M·√((y + offset)/(max(U + b, 0) + offset)), in place; the offset is above 0."""
+        ...
+
     def residual(self, light: Array, data: Array, background: Array, mask: Array) -> None:
         """U ← M·(y − U − b), in place."""
         ...
@@ -190,8 +238,8 @@ class Engine(Protocol):
         """a·first + b·second into `out`, which may be one of them."""
         ...
 
-    def clip(self, array: Array) -> None:
-        """X ← max(X, 0), in place."""
+    def clip(self, array: Array, floor: float = 0.0) -> None:
+        """X ← max(X, floor), in place."""
         ...
 
     def total_variation(
@@ -242,6 +290,11 @@ class Engine(Protocol):
 
         `heights` is the odd-sized upper half of the ball, infinite off it.
         """
+        ...
+
+    # -- from grid to grid -----------------------------------------------------------------------
+    def interpolate(self, image: Array, lines: Lines, out: Array) -> None:
+        """Interpolate linearly along each axis into `out`, of the lines' lengths."""
         ...
 
     # -- radial tables ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import scipy.sparse
 from skimage.restoration import rolling_ball
 
 from napari_deconv.engines.cpu.slabs import Real, Slab, Slabs, Spectrum, part
-from napari_deconv.engines.protocol import Shape
+from napari_deconv.engines.protocol import Line, Lines, Shape
 
 __all__ = ["Filters"]
 
@@ -49,7 +49,27 @@ class Filters(Slabs):
     def rolling_ball(self, image: Real, heights: npt.NDArray[Any]) -> Real:
         return np.asarray(rolling_ball(image, kernel=heights.astype(np.float32)), np.float32)
 
+    # -- from grid to grid -----------------------------------------------------------------------
+    def interpolate(self, image: Real, lines: Lines, out: Real) -> None:
+        along_z, along_y, along_x = lines
+
+        def work(slab: Slab) -> None:
+            part = _between(image, along_z.cut(slab[0]), 0)
+            part = _between(part, along_y.cut(slab[1]), 1)
+            out[slab] = _between(part, along_x.cut(slab[2]), 2)
+
+        self.each(work, out.shape)
+
     # -- radial tables -------------------------------------------------------------------------
     def expand(self, table: npt.NDArray[Any], weights: scipy.sparse.csr_array) -> Real:
         values = (weights @ np.ascontiguousarray(table.T)).T
         return np.ascontiguousarray(values[:, np.newaxis, :], np.float32)
+
+
+def _between(values: Real, line: Line, axis: int) -> Real:
+    part = line.part.reshape([-1 if a == axis else 1 for a in range(3)])
+    below, above = values.take(line.below, axis), values.take(line.above, axis)
+    above -= below
+    above *= part
+    below += above
+    return below

@@ -24,6 +24,40 @@ class Steps(Slabs):
 
         self.each(work, light.shape)
 
+    def damped_ratio(
+        self,
+        light: Real,
+        data: Real,
+        background: Real,
+        mask: Real,
+        floor: float,
+        threshold: float,
+    ) -> None:
+        def work(slab: Slab) -> None:
+            u = np.maximum(light[slab] + part(background, slab), np.float32(floor))
+            y = data[slab]
+            d = scipy.special.kl_div(y, u)
+            d /= np.float32(threshold)
+            np.minimum(d, 1, out=d)
+            r = 1 + d**9 * (10 - 9 * d) * (y / u - 1)
+            np.multiply(r, part(mask, slab), out=light[slab])
+
+        self.each(work, light.shape)
+
+    def stabilized_ratio(
+        self, light: Real, data: Real, background: Real, mask: Real, offset: float
+    ) -> None:
+        def work(slab: Slab) -> None:
+            u, c = light[slab], np.float32(offset)
+            u += part(background, slab)
+            np.maximum(u, 0, out=u)
+            u += c
+            np.divide(data[slab] + c, u, out=u)
+            np.sqrt(u, out=u)
+            u *= part(mask, slab)
+
+        self.each(work, light.shape)
+
     def residual(self, light: Real, data: Real, background: Real, mask: Real) -> None:
         def work(slab: Slab) -> None:
             u = light[slab]
@@ -79,8 +113,11 @@ class Steps(Slabs):
 
         self.each(work, out.shape)
 
-    def clip(self, array: Real) -> None:
-        self.each(lambda slab: np.maximum(array[slab], 0, out=array[slab]), array.shape)
+    def clip(self, array: Real, floor: float = 0.0) -> None:
+        def work(slab: Slab) -> None:
+            np.maximum(array[slab], np.float32(floor), out=array[slab])
+
+        self.each(work, array.shape)
 
     # -- reductions ----------------------------------------------------------------------------
     def sum(self, array: Real) -> float:

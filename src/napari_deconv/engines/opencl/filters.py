@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from napari_deconv.engines.opencl.device import Kernels, sizes, stride
-from napari_deconv.engines.protocol import Array, Shape
+from napari_deconv.engines.protocol import Array, Lines, Shape
 
 __all__ = ["Filters"]
 
@@ -77,6 +77,18 @@ class Filters(Kernels):
             count=len(offsets), out=out, **sizes("n", out),
         )  # fmt: skip
         return out
+
+    # -- from grid to grid -----------------------------------------------------------------------
+    def interpolate(self, image: Array, lines: Lines, out: Array) -> None:
+        tables: dict[str, Array] = {}
+        for name, line in zip("zyx", lines, strict=True):
+            places = np.stack([line.below, line.above]).astype(np.int32)
+            tables[f"places_{name}"] = self.push(places[np.newaxis])
+            tables[f"part_{name}"] = self._row(line.part)
+        self.launch(
+            "interpolate", "interpolate", out.size, image=image, **sizes("m", image), **tables,
+            out=out, **sizes("n", out),
+        )  # fmt: skip
 
     # -- radial tables -------------------------------------------------------------------------
     def expand(self, table: npt.NDArray[Any], weights: scipy.sparse.csr_array) -> Array:

@@ -24,6 +24,31 @@ class Steps(Kernels):
             background_stride=stride(background), floor_value=float(floor), n=int(light.size),
         )  # fmt: skip
 
+    def damped_ratio(
+        self,
+        light: Array,
+        data: Array,
+        background: Array,
+        mask: Array,
+        floor: float,
+        threshold: float,
+    ) -> None:
+        self.launch(
+            "likelihoods", "damped_ratio", light.size, light=light, data=data,
+            background=background, background_stride=stride(background), mask=mask,
+            mask_stride=stride(mask), floor_value=float(floor), threshold=float(threshold),
+            n=int(light.size),
+        )  # fmt: skip
+
+    def stabilized_ratio(
+        self, light: Array, data: Array, background: Array, mask: Array, offset: float
+    ) -> None:
+        self.launch(
+            "likelihoods", "stabilized_ratio", light.size, light=light, data=data,
+            background=background, background_stride=stride(background), mask=mask,
+            mask_stride=stride(mask), offset=float(offset), n=int(light.size),
+        )  # fmt: skip
+
     def residual(self, light: Array, data: Array, background: Array, mask: Array) -> None:
         self.launch(
             "elementwise", "residual", light.size, light=light, data=data, background=background,
@@ -69,8 +94,11 @@ class Steps(Kernels):
             out=out, n=int(out.size),
         )  # fmt: skip
 
-    def clip(self, array: Array) -> None:
-        self.launch("elementwise", "clip", array.size, array=array, n=int(array.size))
+    def clip(self, array: Array, floor: float = 0.0) -> None:
+        self.launch(
+            "elementwise", "clip", array.size, array=array, floor_value=float(floor),
+            n=int(array.size),
+        )  # fmt: skip
 
     # -- reductions ----------------------------------------------------------------------------
     def _reduce(self, kernel: str, items: int, /, **parameters: Any) -> float:

@@ -14,9 +14,9 @@ __kernel void combine(__global const float *first, const float a, __global const
     if (i < n) out[i] = a * first[i] + b * second[i];
 }
 
-__kernel void clip(__global float *array, const int n) {
+__kernel void clip(__global float *array, const float floor_value, const int n) {
     const int i = get_global_id(0);
-    if (i < n) array[i] = fmax(array[i], 0.0f);
+    if (i < n) array[i] = fmax(array[i], floor_value);
 }
 
 // What the model leaves of the data: M (y - u - b).
