@@ -25,7 +25,7 @@ from napari_deconv.deconvolution.result import Deconvolution
 from napari_deconv.deconvolution.run import Options, Run
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.psf.prepare import prepare_psf
+from napari_deconv.psf.prepare import crop_to_support, prepare_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.position import Checkpoint
@@ -103,6 +103,8 @@ def prepare(
     weight = _weight(regularization_weight, method, regularization)
     array = check_array(image)
     data, voxel = prepare_psf(psf, array.ndim, spacing, centre_psf)
+    if boundary != "circular":
+        data = crop_to_support(data)
     ndim = data.ndim
     allowed = _mask(mask, array.shape, method)
     light = _light(array, allowed, method)

@@ -12,10 +12,13 @@ from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.psf import Psf, centre_psf, resample_psf
 
-__all__ = ["prepare_psf"]
+__all__ = ["crop_to_support", "prepare_psf"]
 
 # Voxel sizes closer than this are one: headers are rounded.
 _SAME_SPACING = 5e-3
+
+# The box of a PSF holds this part of its light.
+_SUPPORT = 0.999
 
 # Logarithm of the ratio of two voxel sizes that cannot both be right.
 _FAR = np.log(100)
@@ -87,6 +90,30 @@ def prepare_psf(
             "moves in the result. Pass centre_psf=False to keep it as it is."
         )
     return data, voxel
+
+
+def crop_to_support(psf: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Crop a PSF to the box around its centre that holds 99.9 % of it, and make its sum 1 again.
+
+    The padded grid shrinks with it. The centre stays voxel n // 2.
+
+    Parameters
+    ----------
+    psf : ndarray of float32
+        (z, y, x) or (y, x), not negative, sum 1, centre voxel n // 2.
+    """
+    outside = (1 - _SUPPORT) / psf.ndim
+    box = []
+    for axis, size in enumerate(psf.shape):
+        others = tuple(other for other in range(psf.ndim) if other != axis)
+        profile = psf.sum(axis=others, dtype=np.float64)
+        centre = size // 2
+        distance = np.abs(np.arange(size) - centre)
+        within = np.cumsum(np.bincount(distance, profile))
+        radius = int(np.argmax(within >= within[-1] * (1 - outside)))
+        box.append(slice(centre - radius, min(centre + radius + 1, size)))
+    cropped = psf[tuple(box)]
+    return cropped if cropped.shape == psf.shape else cropped / cropped.sum()
 
 
 def _micrometres(spacing: Sequence[float]) -> str:
