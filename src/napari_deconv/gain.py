@@ -1,0 +1,171 @@
+"""Camera gain: how many grey values a photon makes, from the noise of a single image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from napari_deconv._checks import as_volume, check_image, check_number
+from napari_deconv.beads.noise import grey_step
+from napari_deconv.errors import DeconvError
+
+__all__ = ["CameraGain", "estimate_gain"]
+
+Floats = npt.NDArray[np.float64]
+
+_TILE = 16  # pixels along y and x
+_FEWEST_TILES = 16
+_ROUNDS = 12
+_OUTLIER = 3.0  # standard deviations of a tile's variance
+_FIT_SHARE = 0.5  # of the tiles must lie on the line
+_PRECISE = 0.15  # relative standard error of a gain to rely on
+_COUNTED = 0.85  # grey steps a photon, and more: every photon shows
+_CORRELATED = 1.5  # ratio of coarse to fine noise variance
+_SIGMA_PER_MAD = 1.4826
+# Fourth difference, of unit noise gain: nothing up to a cubic passes.
+_DIFFERENCE = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70)
+# Σρ² along both axes: so many neighbouring values of the residual count as one.
+_CORRELATION = float(np.sum(np.correlate(_DIFFERENCE, _DIFFERENCE, "full") ** 2)) ** 2
+
+
+@dataclass(frozen=True)
+class CameraGain:
+    """What a camera makes of photons: grey value = gain × photons + offset.
+
+    Attributes
+    ----------
+    gain : float
+        Grey values a photon.
+    offset : float
+        Grey value at which the noise would vanish: the camera's value without light, less the
+        variance of its read-out noise / gain. (image − offset) / gain is as noisy as photons.
+    error : float
+        Standard error of the gain.
+    """
+
+    gain: float
+    offset: float
+    error: float
+
+
+def estimate_gain(image: npt.ArrayLike, *, offset: float | None = None) -> CameraGain:
+    """Estimate a camera's gain from the noise of one image.
+
+    The variance of photon noise grows with brightness: variance = gain × (mean − offset). Mean and
+    variance are taken in tiles of 16 × 16 pixels, the variance from fourth differences along y and
+    x, which structures as smooth as a microscope's PSF hardly pass. A line is fitted to the tiles,
+    leaving out those too far from it (cf. Foi et al., IEEE Trans. Image Process. 17, 1737, 2008).
+
+    Parameters
+    ----------
+    image : array_like
+        (y, x) or (z, y, x), any real dtype, as it came from the camera. Tiles with a voxel of the
+        highest value are left out, as they may be saturated.
+    offset : float, optional
+        Grey value without light, if known; 0 for photon counters. Without it, it is estimated.
+
+    Returns
+    -------
+    CameraGain
+        Gain, offset and the gain's precision.
+
+    Raises
+    ------
+    DeconvError
+        If the image is no plane or volume, or too small; if its noise is not that of photons:
+        nearly none, hidden by coarse grey values, not growing with brightness, or alike in
+        neighbouring pixels, as after filtering, interpolation or lossy compression; or if all its
+        parts are too alike in brightness to tell gain from offset.
+    """
+    array = check_image(image)
+    if offset is not None:
+        offset = check_number(offset, "offset")
+    if array.ndim > 3 or min(array.shape[-2:]) < _TILE + 4:
+        raise DeconvError(
+            f"The image has shape {array.shape}: to estimate the gain, give one plane (y, x) or "
+            f"volume (z, y, x) of at least {_TILE + 4} × {_TILE + 4} pixels a plane."
+        )
+    mean, variance, coarse = _tiles(as_volume(array).astype(np.float64))
+    if mean.size < _FEWEST_TILES:
+        raise DeconvError(
+            f"Only {mean.size} tiles of {_TILE} × {_TILE} pixels are noisy and not saturated, at "
+            f"least {_FEWEST_TILES} are needed to estimate the gain: give a larger image, or the "
+            "gain itself (grey values a photon)."
+        )
+    if np.quantile(coarse / variance, 0.1) > _CORRELATED:
+        raise DeconvError(
+            "The gain cannot be estimated: the noise is alike in neighbouring pixels, as after "
+            "filtering, interpolation or lossy compression, or there is nearly none. Give the raw "
+            "image, or the gain itself (grey values a photon)."
+        )
+    result = _fit(mean, variance, offset)
+    step = grey_step(array)
+    if result.gain < _COUNTED * step and np.median(variance) < step**2 / 2:
+        raise DeconvError(
+            f"The gain cannot be estimated: grey values are {step:.3g} apart, which hides noise of "
+            f"±{np.sqrt(np.median(variance)):.2g}. Give the gain (grey values a photon)."
+        )
+    return result
+
+
+def _tiles(volume: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, noise variance, and the same from pixels two apart, of each usable tile."""
+    fine, coarse = (_blocks(_difference(volume, step) ** 2).mean((2, 4)).ravel() for step in (1, 2))
+    mean = _blocks(volume).mean((2, 4)).ravel()
+    saturated = _blocks(volume == volume.max()).any((2, 4)).ravel()
+    usable = ~saturated & (fine > 0)
+    return mean[usable], fine[usable], coarse[usable]
+
+
+def _difference(volume: Floats, step: int) -> Floats:
+    """Fourth difference along y and x of pixels `step` apart."""
+    taps = np.zeros(4 * step + 1)
+    taps[::step] = _DIFFERENCE
+    for axis in (1, 2):
+        volume = scipy.ndimage.correlate1d(volume, taps, axis, mode="reflect")
+    return volume
+
+
+def _blocks(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """View as (z, tiles along y, pixels, tiles along x, pixels), without the edges."""
+    z, rows, columns = volume.shape[0], *((n - 4) // _TILE for n in volume.shape[1:])
+    inside = volume[:, 2 : 2 + rows * _TILE, 2 : 2 + columns * _TILE]
+    return inside.reshape(z, rows, _TILE, columns, _TILE)
+
+
+def _fit(mean: Floats, variance: Floats, offset: float | None) -> CameraGain:
+    """Fit variance = gain × (mean − offset), each tile weighted by 1 / its fitted variance²."""
+    columns = np.stack([mean, np.ones_like(mean)], axis=1)
+    if offset is not None:
+        columns = mean[:, None] - offset
+    typical = float(np.median(variance))
+    expected = np.full(mean.shape, typical)
+    kept = variance < 4 * typical
+    for _ in range(_ROUNDS):
+        rows = columns[kept] / expected[kept, None]
+        covariance = np.linalg.pinv(rows.T @ rows)
+        line = covariance @ rows.T @ (variance[kept] / expected[kept])
+        gain = float(line[0])
+        expected = np.maximum(columns @ line, 1e-3 * typical)
+        departure = np.abs(variance / expected - 1)
+        # A sample variance's own scatter, and that of few photons: 1 / (photons in the tile).
+        scatter = np.sqrt(2 * _CORRELATION + gain**2 / expected) / _TILE
+        kept = departure < _OUTLIER * scatter
+        if np.count_nonzero(kept) < _FIT_SHARE * kept.size:
+            raise DeconvError(
+                "The gain cannot be estimated: the image's noise does not grow with its brightness "
+                "as that of photons does, or there is nearly none. Give the gain (grey values a "
+                "photon)."
+            )
+    error = _SIGMA_PER_MAD * float(np.median(departure) * np.sqrt(covariance[0, 0]))
+    if gain <= 0 or error > _PRECISE * gain:
+        raise DeconvError(
+            "The gain cannot be estimated: the image's parts are too alike in brightness, or their "
+            "noise does not grow with it as that of photons does. Give the offset (grey value "
+            "without light), or the gain itself (grey values a photon)."
+        )
+    return CameraGain(gain, float(-line[1] / gain) if offset is None else offset, error)
