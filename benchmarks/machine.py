@@ -22,6 +22,7 @@ def describe_machine() -> dict[str, str]:
         "Processor": f"{_processor()}, {cores()} cores",
         "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GB",
         "OpenCL": ", ".join(devices) or "none",
+        "Load before the run": f"{psutil.getloadavg()[0]:.1f} of {cores()}",
         "System": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
 

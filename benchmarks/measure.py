@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from benchmarks.contenders import CONTENDERS, Adapter
 from benchmarks.specimen import Specimen
 from napari_deconv import DeconvWarning
 
-__all__ = ["ITERATIONS", "Measurement", "correlations", "in_own_process", "measure", "shift"]
+__all__ = ["ITERATIONS", "Measurement", "correlations", "in_own_process", "measure", "point"]
 
 Float = npt.NDArray[np.float32]
 
@@ -44,12 +44,10 @@ class Measurement:
         For so many; the fastest of up to three runs.
     correlations : list of float
         With the truth: unsmoothed, and smoothed with σ 0.5 and 1 voxel.
-    flux : float
-        Sum of the estimate over that of the truth.
     memory : int
         Bytes above what the process held before.
-    shift_even, shift_odd : float
-        Voxels by which a point moves, the most along an axis, in images and PSFs of such sizes.
+    point_even, point_odd : tuple of float
+        How far a point moves, and its flux, in images and PSFs of such sizes: see `point`.
     runs : dict
         Iterations → (seconds, correlations) of all runs.
     enough : int or None
@@ -62,10 +60,9 @@ class Measurement:
     iterations: int = 0
     seconds: float = 0.0
     correlations: list[float] = field(default_factory=list)
-    flux: float = 0.0
     memory: int = 0
-    shift_even: float = 0.0
-    shift_odd: float = 0.0
+    point_even: tuple[float, float] = (0.0, 1.0)
+    point_odd: tuple[float, float] = (0.0, 1.0)
     runs: dict[int, tuple[float, list[float]]] = field(default_factory=dict)
     enough: int | None = None
     error: str = ""
@@ -79,8 +76,8 @@ def correlations(estimate: Float, truth: Float) -> list[float]:
     ]
 
 
-def shift(adapter: Adapter, size: int, psf_size: int) -> float:
-    """Deconvolve a blurred point in the middle, and tell how far it moves along an axis.
+def point(adapter: Adapter, size: int, psf_size: int) -> tuple[float, float]:
+    """Deconvolve a blurred point in the middle of a dark image without noise.
 
     Parameters
     ----------
@@ -88,11 +85,19 @@ def shift(adapter: Adapter, size: int, psf_size: int) -> float:
         (image, psf, background, iterations) → estimate.
     size, psf_size : int
         Voxels of the image and the PSF along each axis.
+
+    Returns
+    -------
+    shift : float
+        Voxels by which the point moves, the most along an axis.
+    flux : float
+        The estimate's sum over that of the point.
     """
-    image, psf = _bell(size), _bell(psf_size)
-    estimate = adapter(1e4 * image + 10, psf, 10.0, ITERATIONS)
-    light = np.where(estimate > 0.1 * estimate.max(), estimate, 0)
-    return float(np.abs(np.array(scipy.ndimage.center_of_mass(light)) - size // 2).max())
+    light = 1e4 * _bell(size)
+    estimate = adapter(light, _bell(psf_size), 0.0, ITERATIONS)
+    spot = np.where(estimate > 0.1 * estimate.max(), estimate, 0)
+    shift = np.abs(np.array(scipy.ndimage.center_of_mass(spot)) - size // 2).max()
+    return float(shift), float(estimate.sum(dtype=float) / light.sum(dtype=float))
 
 
 def _bell(size: int) -> Float:
@@ -124,34 +129,32 @@ def measure(
     before = _peak_memory()
     started = time.perf_counter()
 
-    def run(iterations: int) -> Float:
+    def run(iterations: int) -> None:
         begun = time.perf_counter()
         estimate: Float = adapter(specimen.image, specimen.psf, specimen.background, iterations)
         seconds = time.perf_counter() - begun
         if iterations in result.runs:
             seconds = min(seconds, result.runs[iterations][0])
         result.runs[iterations] = seconds, correlations(estimate, specimen.truth)
-        return estimate
 
     def affordable(iterations: int) -> bool:
         begin, step = _costs(result.runs)
         return time.perf_counter() - started + begin + iterations * step < budget
 
     run(1)
-    estimate = run(3)
+    run(3)
     begin, step = _costs(result.runs)
     result.iterations = int(np.clip((budget - begin) / step, 3, ITERATIONS))
     if result.iterations > 3:
-        estimate = run(result.iterations)
+        run(result.iterations)
     result.memory = _peak_memory() - before
-    result.flux = float(estimate.sum(dtype=float) / specimen.truth.sum(dtype=float))
     for _ in range(2):
         if result.runs[result.iterations][0] < budget / 10:
             run(result.iterations)
     result.seconds, result.correlations = result.runs[result.iterations]
     if target is not None:
         result.enough = _fewest(result.runs, run, affordable, target)
-    result.shift_even, result.shift_odd = shift(adapter, 32, 16), shift(adapter, 33, 17)
+    result.point_even, result.point_odd = point(adapter, 32, 16), point(adapter, 33, 17)
     return result
 
 
@@ -165,7 +168,7 @@ def _costs(runs: dict[int, tuple[float, list[float]]]) -> tuple[float, float]:
 
 def _fewest(
     runs: dict[int, tuple[float, list[float]]],
-    run: Callable[[int], Any],
+    run: Callable[[int], None],
     affordable: Callable[[int], bool],
     target: list[float],
 ) -> int | None:
@@ -208,9 +211,11 @@ def in_own_process(
     )  # fmt: skip
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return Measurement(name, error=lines[-1])
+        return Measurement(name, error=re.sub(r"\S*/", "", lines[-1]))
     values = json.loads(done.stdout.splitlines()[-1])
     values["runs"] = {int(k): tuple(run) for k, run in values["runs"].items()}
+    for size in ("point_even", "point_odd"):
+        values[size] = tuple(values[size])
     return Measurement(**values)
 
 

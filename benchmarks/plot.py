@@ -51,4 +51,6 @@ def _draw_growth(axes: Axes, growth: list[Step]) -> None:
     axes.loglog(voxels, [step.ours for step in growth], "o-", label="napari-deconv", linewidth=2)
     axes.loglog(voxels, [step.loop for step in growth], "s--", label="SciPy loop")
     axes.set(xlabel="million voxels", ylabel="seconds per iteration", title="Growth, PSF 31³")
+    axes.set_xticks(voxels, [f"{value:.0f}" for value in voxels])
+    axes.minorticks_off()
     axes.legend(frameon=False)

@@ -50,7 +50,7 @@ def contenders_table(results: Results) -> str:
     """Everyone with the specimen, and deconwolf as quoted."""
     header = [
         "", "iterations", "seconds", "correlation with the truth, σ = 0 / ½ / 1",
-        "seconds to quality", "point moves, even / odd", "flux", "memory",
+        "seconds to quality", "point moves, even / odd", "its flux", "memory",
     ]  # fmt: skip
     rows = [_row(measurement, results) for measurement in results.measurements]
     for padding, (seconds, correlation) in _DECONWOLF.items():
@@ -70,8 +70,10 @@ def _row(measured: Measurement, results: Results) -> list[str]:
         f"{measured.seconds:.1f}",
         " / ".join(f"{value:.3f}" for value in measured.correlations),
         _to_quality(measured, results.budget),
-        f"{measured.shift_even:.2f} / {measured.shift_odd:.2f}",
-        f"{measured.flux:.2f}",
+        *(
+            f"{even:.2f} / {odd:.2f}"
+            for even, odd in zip(measured.point_even, measured.point_odd, strict=True)
+        ),
         f"{measured.memory / 1e6:.0f} MB",
     ]
 
@@ -97,7 +99,7 @@ def _best(results: Results) -> str:
     deconwolf, loop = _DECONWOLF["half"][0], _LOOP_BESIDE_DECONWOLF
     return (
         f"The fastest of ours to that quality, *{best.name.partition(', ')[2]}*, takes {part:.2f} "
-        f"of the reference's time. deconwolf took {deconwolf / loop:.2f} of a SciPy loop's time "
+        f"of the\nreference's time. deconwolf took {deconwolf / loop:.2f} of a SciPy loop's time "
         f"where both were timed on one machine ({deconwolf} s and {loop} s)."
     )
 
@@ -172,8 +174,8 @@ software first; `python -m benchmarks --docs docs` in that environment rewrites 
 ## One specimen
 
 Filaments, beads and blobs in a widefield microscope (NA 1.4 oil, 520 nm, voxels
-0.2 × 0.08 × 0.08 µm): {size(results.shape)} voxels, a PSF of {size(results.psf_shape)}, background
-100, photon noise, and light from outside the field. The other software runs its Richardson–Lucy.
+0.2 × 0.08 × 0.08 µm): {size(results.shape)} voxels, a PSF of {size(results.psf_shape)},
+background 100, photon noise, and light from outside the field. All run Richardson–Lucy.
 
 {contenders_table(results)}
 
@@ -182,12 +184,13 @@ Filaments, beads and blobs in a widefield microscope (NA 1.4 oil, 520 nm, voxels
 - **Iterations**: {ITERATIONS}, or as many as fit into {results.budget:.0f} s.
 - **Seconds**: for these, everything included but imports; the fastest of up to three runs.
 - **Correlation**: with the truth as it is, and smoothed with σ = 0.5 and 1 voxel.
-- **Seconds to quality**: for the fewest iterations that reach {goal}, found by doubling and halving
-  to a tenth. That is what {ITERATIONS} iterations of the reference reach, *{REFERENCE.name}*: a
-  plain SciPy program of deconwolf's method and padding.
-- **Point moves**: by so many voxels along an axis, when a blurred point is deconvolved, for images
-  and PSFs of even (32, 16) and odd (33, 17) size.
-- **Flux**: the sum of the estimate over that of the truth.
+- **Seconds to quality**: for the fewest iterations that reach {goal},
+  found by doubling and halving to a tenth. {ITERATIONS} iterations of the reference reach that,
+  *{REFERENCE.name}*: a plain SciPy program of deconwolf's method and
+  padding. Coarse to fine counts the fine iterations only, and needs at least one.
+- **Point moves**: by so many voxels along an axis, when a blurred point in the dark is deconvolved,
+  for images and PSFs of even (32, 16) and odd (33, 17) size. **Its flux**: the sum of the
+  estimate over that of the point.
 - **Memory**: the most that the process held above what it held before, imports included. A volume
   with full padding is {_padded_megabytes(results):.0f} MB. Memory of a GPU is not counted.
 - **deconwolf** is not on the package index. Its rows are quoted from a run with another specimen of
