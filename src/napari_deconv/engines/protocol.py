@@ -253,6 +253,39 @@ class Engine(Protocol):
         """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
         ...
 
+    # -- steps down a least-squares functional, on the grid -----------------------------------------
+    def descend(
+        self, correction: Array, guess: Array, step: float, normalization: Array, lowest: float
+    ) -> None:
+        """C ← max(p + γ·C, lowest) where N > 0.01, 0 elsewhere; in place."""
+        ...
+
+    def restrict(self, uphill: Array, estimate: Array, normalization: Array) -> None:
+        """U ← 0, in place, where N ≤ 0.01 or a step x − t·U would leave x ≥ 0: x = 0 and U > 0."""
+        ...
+
+    def laplacian(self, image: Array, spacing: tuple[float, ...], out: Array) -> None:
+        """∇²x into `out`: second differences over the squared voxel step (z, y, x); periodic."""
+        ...
+
+    def haar_average(self, image: Array, steps: Shape, out: Array) -> None:
+        """a(i) into `out`: mean of the corners i + e·s of a block, e from {0, 1}³; periodic.
+
+        The steps s (z, y, x) are below the array's sizes; an axis with step 0 has no differences.
+        """
+        ...
+
+    def haar_change(
+        self, image: Array, steps: Shape, threshold: float, coarse: Array, out: Array
+    ) -> None:
+        """What soft thresholding of one level of undecimated Haar wavelets adds to an image.
+
+        A block at i, with corners as in `haar_average`, is its average and up to seven differences
+        d = mean ±x. Each d moves towards 0 by at most `threshold`, the average changes by
+        `coarse`; `out` is the mean of what that changes in all blocks that a voxel is part of.
+        """
+        ...
+
     # -- reductions, accumulated in double precision or pairwise --------------------------------
     def sum(self, array: Array) -> float:
         """Sum over all voxels."""

@@ -8,18 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from napari_deconv.engines.cpu.descent import Descent
 from napari_deconv.engines.cpu.fft import CpuFft
 from napari_deconv.engines.cpu.filters import Filters
 from napari_deconv.engines.cpu.regularizers import Regularizers
 from napari_deconv.engines.cpu.slabs import Real
 from napari_deconv.engines.cpu.steps import Steps
+from napari_deconv.engines.cpu.wavelets import Wavelets
 from napari_deconv.engines.protocol import Device, Shape, format_bytes
 from napari_deconv.errors import DeviceError
 
 __all__ = ["CpuEngine"]
 
 
-class CpuEngine(Steps, Regularizers, Filters):
+class CpuEngine(Steps, Regularizers, Descent, Wavelets, Filters):
     """The engine on the host's processor; arrays are NumPy float32, spectra complex64."""
 
     def __init__(self) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.engines.opencl.descent import Descent
 from napari_deconv.engines.opencl.device import device_work, opencl_devices
 from napari_deconv.engines.opencl.fft import OpenclFft
 from napari_deconv.engines.opencl.filters import Filters
 from napari_deconv.engines.opencl.regularizers import Regularizers
 from napari_deconv.engines.opencl.steps import Steps
+from napari_deconv.engines.opencl.wavelets import Wavelets
 from napari_deconv.engines.protocol import Array, Shape, format_bytes
 from napari_deconv.errors import DeviceError
 
 __all__ = ["OpenclEngine", "opencl_devices"]
 
 
-class OpenclEngine(Steps, Regularizers, Filters):
+class OpenclEngine(Steps, Regularizers, Descent, Wavelets, Filters):
     """The engine on one OpenCL device; arrays are pyclesperanto float32 buffers."""
 
     def asarray(self, array: npt.NDArray[np.generic], shape: Shape | None = None) -> Array:

@@ -1,0 +1,108 @@
+"""Landweber's iteration, and what the least-squares solvers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+from napari_deconv.engines.protocol import UPDATE_THRESHOLD, Array, Engine
+from napari_deconv.errors import DeconvError
+from napari_deconv.forward import ForwardModel, Observation
+from napari_deconv.solvers.position import Monitor, Position
+from napari_deconv.solvers.richardson_lucy import make_normalization
+
+__all__ = ["landweber", "largest", "start_where_seen", "step_size"]
+
+
+def landweber(
+    model: ForwardModel,
+    observation: Observation,
+    position: Position,
+    iterations: int,
+    monitor: Monitor,
+) -> Iterator[Position]:
+    """Minimise |M(y − Hx − b)|² by steps straight down.
+
+    x ← x + γ·Hᵀ[M·(y − Hx − b)] where N = HᵀM > 0.01, else 0 (Landweber, Am. J. Math. 73, 615,
+    1951). Nothing keeps x from becoming negative; frequencies come in one after another, the
+    weakest and noisiest last, so that the number of iterations is the regularisation.
+
+    Parameters
+    ----------
+    model : ForwardModel
+        H.
+    observation : Observation
+        y, b and M.
+    position : Position
+        Where to start; updated in place.
+    iterations : int
+        Number of steps to do.
+    monitor : Monitor
+        Measures on the way.
+
+    Yields
+    ------
+    Position
+        The same object after each step.
+
+    Raises
+    ------
+    DeconvError
+        If no voxel can be seen in the data.
+    """
+    engine, seen = model.engine, observation
+    normalization = start_where_seen(model, observation, position)
+    step = step_size(model, normalization)
+    light, correction = engine.full(model.shape, 0.0), engine.full(model.grid, 0.0)
+    for _ in range(iterations):
+        model.apply(position.estimate, light)
+        due = monitor.due(position)
+        if due:
+            monitor.measure(position, light)
+        engine.residual(light, seen.data, seen.background, seen.mask)
+        model.adjoint(light, correction)
+        engine.descend(correction, position.estimate, step, normalization, -inf)
+        if due:
+            position.change = engine.largest_change(correction, position.estimate)
+        position.estimate, correction = correction, position.estimate
+        position.iteration += 1
+        position.step = step
+        yield position
+
+
+def start_where_seen(model: ForwardModel, observation: Observation, position: Position) -> Array:
+    """Make N = HᵀM; at the start set what sends less than 1 % of its light into the data to 0.
+
+    Raises
+    ------
+    DeconvError
+        If no voxel can be seen in the data.
+    """
+    engine = model.engine
+    normalization = make_normalization(model, observation)
+    if position.iteration == 0:
+        engine.update(position.estimate, normalization, normalization)
+    if not largest(engine, normalization) > UPDATE_THRESHOLD:
+        raise DeconvError(
+            "No voxel sends more than 1 % of its light into the image: the PSF is far wider "
+            "than the image. Check the PSF's voxel size, or crop it."
+        )
+    return normalization
+
+
+def step_size(model: ForwardModel, normalization: Array) -> float:
+    """γ = 1/(max H1 · max HᵀM), at most 1/|HᵀMH|: such steps go down all the way.
+
+    Schur's bound: no element of MH is negative, so that the square of its norm is at most its
+    largest sum along a row times that along a column. Both are 1 for a convolution with a PSF of
+    sum 1 where the image is larger than the PSF.
+    """
+    engine = model.engine
+    light = engine.full(model.shape, 0.0)
+    model.apply(engine.full(model.grid, 1.0), light)
+    return 1 / (largest(engine, light) * largest(engine, normalization))
+
+
+def largest(engine: Engine, array: Array) -> float:
+    """Tell the largest value of an array, whatever its sign."""
+    return engine.largest_change(array, engine.full(array.shape, 0.0))
