@@ -87,12 +87,12 @@ def test_consensus_never_takes_the_start():
     assert rule.best == 5
 
 
-@pytest.mark.parametrize("photons", [800, 80])
-def test_consensus_ends_near_the_best_estimate(photons):
-    """Plain Richardson–Lucy on circles blurred by a Gaussian, bright and ten times dimmer."""
+@pytest.mark.parametrize(("photons", "iterations"), [(800, 400), (80, 150)])
+def test_consensus_ends_near_the_best_estimate(photons, iterations):
+    """Plain Richardson–Lucy on dots blurred by a Gaussian, bright and ten times dimmer."""
     rng = np.random.default_rng(3)
-    points = np.zeros((96, 96))
-    points[tuple(rng.integers(0, 96, (2, 40)))] = 1
+    points = np.zeros((200, 200))
+    points[tuple(rng.integers(0, 200, (2, 250)))] = 1
     truth = scipy.ndimage.gaussian_filter(points, 1, mode="wrap")
     truth = truth / truth.max() * photons
 
@@ -104,10 +104,10 @@ def test_consensus_ends_near_the_best_estimate(photons):
     errors, best = [], {}
     for name, (fitted, held) in {
         "all": (image, image),
-        "consensus": split_photons(image, seed=1),
+        "consensus": split_photons(image),
     }.items():
         x, rule = np.full(image.shape, image.mean() - background), Consensus()
-        for iteration in range(401):
+        for iteration in range(iterations + 1):
             u = blur(x) + background
             if iteration % 5 == 0:
                 error = np.linalg.norm(x - truth) / np.linalg.norm(truth)
@@ -118,7 +118,7 @@ def test_consensus_ends_near_the_best_estimate(photons):
                 elif rule.best == iteration:
                     best[name] = error
             x = x * blur(fitted / u)
-    assert errors[-1] > 1.2 * min(errors)
+    assert errors[-1] > 1.1 * min(errors)
     assert best["consensus"] < 1.25 * min(errors)
 
 
