@@ -10,7 +10,7 @@ from napari_deconv import DeconvError, deconvolve, get_engine, iterate
 from napari_deconv.forward import Convolution, Observation, centred_at_origin
 from napari_deconv.solvers.acceleration import Unaccelerated
 from napari_deconv.solvers.position import Monitor, Position
-from napari_deconv.solvers.regularization import TotalVariation, Unregularized
+from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 # Few shapes, because each one costs an FFT plan: odd and even, 2-D and 3-D, PSF beyond the image.
@@ -184,48 +184,6 @@ def test_momentum_starts_anew_when_the_fit_gets_worse():
     )  # fmt: skip
     next(steps)
     assert recorder.restarts == 1
-
-
-def test_total_variation_pulls_a_bright_voxel_down(engine):
-    """The factor N/N′ at an isolated bright voxel is below 1, at its neighbours above."""
-    image = np.full((1, 9, 9), 0.1)
-    image[0, 4, 4] = 1
-    one = engine.full(image.shape, 1.0)
-    divisor = TotalVariation(engine, 0.01, (1, 1, 1)).divisor(engine.asarray(image), one)
-    factor = 1 / engine.to_numpy(divisor)
-    assert factor[0, 4, 4] < 0.98
-    assert factor[0, 4, 3] > 1
-    assert factor[0, 0, 0] == pytest.approx(1)
-
-
-def test_total_variation_lowers_background_noise_and_keeps_the_edge(engine):
-    rng = np.random.default_rng(4)
-    truth = np.full((1, 48, 48), 20.0)
-    truth[:, :, 24:] = 200
-    x = np.arange(7) - 3
-    psf = np.exp(-(x[:, None] ** 2 + x**2) / 3)[None]
-    blurred = fftconvolve(np.pad(truth, ((0, 0), (3, 3), (3, 3)), "edge"), psf / psf.sum(), "valid")
-    image = rng.poisson(blurred)
-    options = {"iterations": 40, "background": 0, "engine": engine}
-    plain = deconvolve(image, psf, **options).image
-    smooth = deconvolve(
-        image, psf, regularization="tv", regularization_weight=0.02, **options
-    ).image
-    for region in (np.s_[:, 6:-6, 6:18], np.s_[:, 6:-6, 30:-6]):
-        assert smooth[region].std() < 0.5 * plain[region].std()
-        assert smooth[region].mean() == pytest.approx(truth[region].mean(), rel=0.05)
-
-
-def test_total_variation_knows_the_voxel_size(engine):
-    """The same object sampled twice as coarsely in z feels half the gradient there."""
-    image = np.random.default_rng(8).random((6, 7, 8))
-    one = engine.full(image.shape, 1.0)
-    divisors = [
-        engine.to_numpy(TotalVariation(engine, 0.01, s).divisor(engine.asarray(image), one))
-        for s in [(0.3, 0.1, 0.1), (30, 10, 10), (0.1, 0.1, 0.1)]
-    ]
-    np.testing.assert_allclose(divisors[0], divisors[1], rtol=1e-5)
-    assert np.abs(divisors[0] - divisors[2]).max() > 1e-3
 
 
 def test_iterate_gives_every_step_and_ends_where_deconvolve_does(engine, case):

@@ -250,7 +250,38 @@ class Engine(Protocol):
         normalization: Array,
         out: Array,
     ) -> None:
-        """N′ ← max(N − λ·div(∇p/√(|∇p|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
+        """N′ ← max(N − λ·div(∇x/√(|∇x|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
+        ...
+
+    def tikhonov(
+        self,
+        estimate: Array,
+        spacing: Shape | tuple[float, ...],
+        weight: float,
+        correction: Array,
+        normalization: Array,
+        out: Array,
+    ) -> None:
+        """C ← C + κ − λ·∂R in place, N′ ← N + κ, 0 where N ≤ 0.01, into `out`; periodic.
+
+        R = Σ |∇x|², κ = 8λ·Σ x/d² over the axes' steps d.
+        """
+        ...
+
+    def roughness(
+        self,
+        estimate: Array,
+        spacing: Shape | tuple[float, ...],
+        weight: float,
+        correction: Array,
+        normalization: Array,
+        out: Array,
+    ) -> None:
+        """C ← C + κ − λ·∂R in place, N′ ← N + κ, 0 where N ≤ 0.01, into `out`; periodic.
+
+        R = Σ |∇x|²/(x̄ + ε), κ = 4λ·Σ x/(x̄ + ε)/d² over the neighbours, x̄ half-way to each: the
+        mirror image of an object is as rough as the object, and ∂R is finite where x is 0.
+        """
         ...
 
     # -- steps down a least-squares functional, on the grid -----------------------------------------

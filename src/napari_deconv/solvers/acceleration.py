@@ -16,7 +16,8 @@ __all__ = [
     "make_acceleration",
 ]
 
-ACCELERATIONS = ("heavy_ball", "biggs", None)
+ACCELERATIONS = ("heavy_ball", "wiener_butterworth", "biggs", None)
+"""``"wiener_butterworth"`` is a solver of its own that goes on with the heavy ball."""
 
 
 class Acceleration(Protocol):
@@ -157,7 +158,8 @@ class Biggs:
 
 
 def make_acceleration(name: str | None, engine: Engine) -> Acceleration:
-    """Make one of `ACCELERATIONS`."""
-    if name == "heavy_ball":
-        return HeavyBall(engine)
-    return Biggs(engine) if name == "biggs" else Unaccelerated(engine)
+    """Make an acceleration of the steps through Hᵀ."""
+    kinds: dict[str | None, type[HeavyBall | Biggs | Unaccelerated]] = {
+        "heavy_ball": HeavyBall, "biggs": Biggs, None: Unaccelerated,
+    }  # fmt: skip
+    return kinds[name](engine)

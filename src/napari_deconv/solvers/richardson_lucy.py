@@ -8,10 +8,13 @@ from napari_deconv.engines.protocol import Array
 from napari_deconv.errors import DeconvError
 from napari_deconv.forward import ForwardModel, Observation
 from napari_deconv.solvers.acceleration import Acceleration
+from napari_deconv.solvers.likelihood import Likelihood, Poisson
 from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.regularization import Regularization
 
-__all__ = ["make_normalization", "richardson_lucy"]
+__all__ = ["leave_out_the_unseen", "make_normalization", "richardson_lucy"]
+
+_POISSON = Poisson()
 
 
 def richardson_lucy(
@@ -23,8 +26,9 @@ def richardson_lucy(
     *,
     acceleration: Acceleration,
     regularization: Regularization,
+    likelihood: Likelihood = _POISSON,
 ) -> Iterator[Position]:
-    """Maximise the Poisson likelihood of the data, one step at a time.
+    """Maximise the likelihood of the data, one step at a time.
 
     x ← p/N · Hᵀ[M·y/(Hp + b)], N = HᵀM, where N > 0.01, else 0; then p is extrapolated from the
     last steps, and the extrapolation starts anew when the I-divergence has risen. A voxel that
@@ -47,6 +51,8 @@ def richardson_lucy(
         How p follows from the estimates.
     regularization : Regularization
         What to divide by.
+    likelihood : Likelihood
+        What to project back instead of y/(Hp + b).
 
     Yields
     ------
@@ -58,11 +64,12 @@ def richardson_lucy(
     DeconvError
         If no voxel can be seen in the data.
     """
-    engine, data, background = model.engine, observation.data, observation.background
+    engine = model.engine
     normalization = make_normalization(model, observation)
     if position.iteration == 0:
-        _leave_out_the_unseen(position, model, normalization)
+        leave_out_the_unseen(position, model, normalization)
     guess = acceleration.start(position.estimate, position.memory)
+    regularization.start(model.grid, observation, position.memory)
     light, correction = engine.full(model.shape, 0.0), engine.full(model.grid, 0.0)
     for _ in range(iterations):
         model.apply(guess, light)
@@ -72,16 +79,18 @@ def richardson_lucy(
             monitor.measure(position, light)
             if position.divergence > before:
                 acceleration.restart()
-        engine.ratio(light, data, background, observation.floor)
+        likelihood.ratio(engine, light, observation)
         model.adjoint(light, correction)
-        divisor = regularization.divisor(guess, normalization)
+        if due:
+            regularization.adapt(guess, correction, normalization)
+        divisor = regularization.divisor(guess, correction, normalization)
         guess = acceleration.advance(correction, position.estimate, guess, divisor)
         if due:
             position.change = engine.largest_change(correction, position.estimate)
         position.estimate, correction = correction, position.estimate
         position.iteration += 1
         position.step = acceleration.step
-        position.memory = acceleration.memory(guess)
+        position.memory = acceleration.memory(guess) | regularization.memory()
         yield position
 
 
@@ -94,8 +103,14 @@ def make_normalization(model: ForwardModel, observation: Observation) -> Array:
     return normalization
 
 
-def _leave_out_the_unseen(position: Position, model: ForwardModel, normalization: Array) -> None:
-    # x·N/N: what sends no light into the data is 0 from the start.
+def leave_out_the_unseen(position: Position, model: ForwardModel, normalization: Array) -> None:
+    """Start at 0 where no light reaches the data: x ← x·N/N.
+
+    Raises
+    ------
+    DeconvError
+        If that is everywhere.
+    """
     model.engine.update(position.estimate, normalization, normalization)
     if not model.engine.sum(position.estimate) > 0:
         raise DeconvError(

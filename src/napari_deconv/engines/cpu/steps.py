@@ -39,7 +39,8 @@ class Steps(Slabs):
             d = scipy.special.kl_div(y, u)
             d /= np.float32(threshold)
             np.minimum(d, 1, out=d)
-            r = 1 + d**9 * (10 - 9 * d) * (y / u - 1)
+            ninth = np.square(np.square(np.square(d))) * d
+            r = 1 + ninth * (10 - 9 * d) * (y / u - 1)
             np.multiply(r, part(mask, slab), out=light[slab])
 
         self.each(work, light.shape)
@@ -134,7 +135,7 @@ class Steps(Slabs):
         def work(slab: Slab) -> float:
             return float(np.abs(first[slab] - second[slab]).max())
 
-        return max(self.each(work, first.shape))
+        return float(max(self.each(work, first.shape)))
 
 
 def _update(correction: Real, guess: Real, divisor: Real, slab: Slab) -> None:
