@@ -7,12 +7,13 @@ import numpy.typing as npt
 
 from napari_deconv.engines.opencl.descent import Descent
 from napari_deconv.engines.opencl.device import device_work, opencl_devices
-from napari_deconv.engines.opencl.fft import OpenclFft
+from napari_deconv.engines.opencl.fft import LibraryFft, PlannedFft
 from napari_deconv.engines.opencl.filters import Filters
+from napari_deconv.engines.opencl.plan import supports
 from napari_deconv.engines.opencl.regularizers import Regularizers
 from napari_deconv.engines.opencl.steps import Steps
 from napari_deconv.engines.opencl.wavelets import Wavelets
-from napari_deconv.engines.protocol import Array, Shape, format_bytes
+from napari_deconv.engines.protocol import Array, Fft, Shape, format_bytes
 from napari_deconv.errors import DeviceError
 
 __all__ = ["OpenclEngine", "opencl_devices"]
@@ -59,5 +60,7 @@ class OpenclEngine(Steps, Regularizers, Descent, Wavelets, Filters):
                 f"{format_bytes(limit)} for one: {way_out}"
             )
 
-    def fft(self, grid: Shape) -> OpenclFft:
-        return OpenclFft(grid, self)
+    def fft(self, grid: Shape) -> Fft:
+        if supports(grid, self.local_bytes):
+            return PlannedFft(grid, self)
+        return LibraryFft(grid, self)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.engines.opencl.plan import LOCAL_BYTES
 from napari_deconv.engines.protocol import Array, Device, Shape, format_bytes
 from napari_deconv.errors import DeviceError
 
-__all__ = ["Kernels", "cle", "device_work", "opencl_devices", "sizes", "stride"]
+__all__ = ["Kernels", "cle", "device_work", "opencl_devices", "sizes", "source", "stride"]
 
 # Work on one device from several threads is correct but no faster, and plans are not thread-safe.
 _LOCK = threading.RLock()
@@ -51,16 +52,16 @@ def _handles() -> dict[Device, Any]:
 
 
 def _describe(handle: Any) -> Device:
-    text = str(handle.info)
-
-    def megabytes(label: str) -> int:
-        match = re.search(rf"{label}:\s*(\d+)\s*MB", text)
-        return int(match[1]) << 20 if match else 0
-
-    kind = re.search(r"Device Type:\s*(\w+)", text)
-    memory = megabytes("Global Memory Size")
-    limit = megabytes("Maximum Buffer Size") or memory
+    kind = re.search(r"Device Type:\s*(\w+)", str(handle.info))
+    memory = _size(handle, "Global Memory Size")
+    limit = _size(handle, "Maximum Buffer Size") or memory
     return Device("opencl", handle.name, kind[1] if kind else "CPU", memory, limit)
+
+
+def _size(handle: Any, label: str) -> int:
+    """Read a number of bytes from what the driver says of a device; 0 if it does not say."""
+    match = re.search(rf"{label}:\s*(\d+)\s*([KM])B", str(handle.info))
+    return int(match[1]) << {"K": 10, "M": 20}[match[2]] if match else 0
 
 
 def opencl_devices() -> list[Device]:
@@ -99,17 +100,31 @@ class Kernels:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.handle = _handles()[device]
+        local = _size(self.handle, "Local Memory Size")
+        self.local_bytes = min(local or LOCAL_BYTES, LOCAL_BYTES)
 
     def launch(self, file: str, kernel: str, items: int, /, **parameters: Any) -> None:
         """Run a kernel of ``kernels/<file>.cl`` over `items` work items.
 
         The order of the parameters is that of the kernel's signature.
         """
+        self._execute(_source(file), kernel, (1, 1, items), (0, 0, 0), parameters)
+
+    def launch_groups(
+        self, source: str, kernel: str, items: Shape, group: Shape, /, **parameters: Any
+    ) -> None:
+        """Run a kernel over work items (z, y, x), a multiple of the work group's shape."""
+        self._execute(source, kernel, items, group, parameters)
+
+    def _execute(
+        self, source: str, kernel: str, items: Shape, group: Shape, parameters: dict[str, Any]
+    ) -> None:
         with device_work(self.device):
             cle().native_execute(
-                kernel_source=_source(file),
+                kernel_source=source,
                 kernel_name=kernel,
-                global_size=(1, 1, items),
+                global_size=items,
+                local_size=group,
                 parameters=parameters,
                 device=self.handle,
             )
@@ -130,6 +145,13 @@ def _source(file: str) -> str:
     return (
         files("napari_deconv.engines.opencl").joinpath("kernels", f"{file}.cl").read_text("utf-8")
     )
+
+
+@cache
+def source(*files: str, **defines: int | str) -> str:
+    """Join ``kernels/<file>.cl`` of `files` to one program, with macros defined in front."""
+    lines = [f"#define {name} {value}\n" for name, value in defines.items()]
+    return "".join([*lines, *map(_source, files)])
 
 
 def stride(array: Array) -> int:
