@@ -397,9 +397,9 @@ def test_an_unusable_psf_is_one_clear_error(name):
 
 
 BAD_OPTIONS = {
-    "method": ("sharpen", "'richardson_lucy', 'wiener', 'inverse'"),
+    "method": ("sharpen", "'richardson_lucy', 'wiener', 'tikhonov', 'inverse'"),
     "boundary": ("mirror", "'padded', 'circular', 'reflect', 'zero'"),
-    "acceleration": ("fast", "'heavy_ball', 'biggs', None"),
+    "acceleration": ("fast", "'heavy_ball', 'wiener_butterworth', 'biggs', None"),
     "regularization": ("l1", "None, 'tv'"),
     "regularization_weight": (0, "above 0"),
     "iterations": (0, "at least 1"),

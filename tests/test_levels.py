@@ -19,7 +19,8 @@ def gaussian(shape, sigma):
 
 
 def problem(image, psf, background=0.0, mask=None, boundary="padded", spacing=(1.0, 1.0, 1.0)):
-    return Problem(image, np.full((1, 1, 1), background), mask, psf, spacing, boundary)
+    offset = np.full((1, 1, 1), background)
+    return Problem(image, offset, mask, (psf,), (0.0,), spacing, boundary)
 
 
 def binned(volume, factors):
@@ -42,7 +43,7 @@ def test_sums_are_kept_and_the_psf_stays_normalised(shape, seed):
     assert fine.image is image
     np.testing.assert_array_equal(coarse.image, binned(image, (2, 2, 2)))
     assert coarse.background.item() == 56
-    assert coarse.psf.sum() == pytest.approx(1, abs=1e-6)
+    assert coarse.psfs[0].sum() == pytest.approx(1, abs=1e-6)
     assert coarse.spacing == (2, 2, 2)
 
 
@@ -69,7 +70,7 @@ def test_a_background_image_and_a_mask_are_binned():
     image = np.ones((16, 17, 18))
     mask = np.ones(image.shape, bool)
     mask[4, 5, 6] = False
-    given_ = Problem(image, image * 3, mask, WIDE, (1, 1, 1), "padded")
+    given_ = Problem(image, image * 3, mask, (WIDE,), (0.0,), (1, 1, 1), "padded")
     coarse = coarse_to_fine(given_, 2)[0]
     np.testing.assert_array_equal(coarse.background, np.full((8, 8, 9), 24))
     assert not coarse.mask[2, 2, 3]

@@ -14,7 +14,10 @@ from napari_deconv.solvers.position import CHECK_EVERY, Position
 
 __all__ = ["COLUMNS", "History", "as_columns"]
 
-COLUMNS = ("iteration", "divergence", "quality", "flux", "change", "step", "seconds")
+COLUMNS = (
+    "iteration", "divergence", "discrepancy", "held_out", "quality", "flux", "change", "step",
+    "seconds",
+)  # fmt: skip
 
 
 class History:
@@ -31,22 +34,25 @@ class History:
         self._scale = scale
         self._started = time.perf_counter()
 
-    def note(self, position: Position) -> None:
-        """Write down a position after a step, if it was measured before the step."""
+    def note(self, position: Position) -> bool:
+        """Write down a position after a step, if it was measured before the step; tell whether."""
         measured = position.iteration - 1
         if measured % CHECK_EVERY:
-            return
+            return False
         divergence = position.divergence * self._scale
         first = self.rows[0][1] if self.rows else divergence
         self.rows.append((
             measured,
             divergence,
+            position.discrepancy,
+            position.held_out,
             first / divergence if divergence > 0 else inf,
             position.flux * self._scale,
             position.change * self._scale,
             position.step,
             time.perf_counter() - self._started,
         ))  # fmt: skip
+        return True
 
     def gain(self) -> float:
         """Part of the divergence that the last five steps have gained."""

@@ -136,7 +136,9 @@ def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
 def _factors(problem: Problem) -> tuple[int, ...]:
     def binnable(axis: int) -> bool:
         large_enough = problem.image.shape[axis] >= 2 * _SMALLEST_SIZE
-        return large_enough and _contrast_at_nyquist(problem.psf, axis) < _NEGLIGIBLE
+        return large_enough and all(
+            _contrast_at_nyquist(psf, axis) < _NEGLIGIBLE for psf in problem.psfs
+        )
 
     return tuple(2 if binnable(axis) else 1 for axis in range(3))
 
@@ -149,7 +151,7 @@ def _contrast_at_nyquist(psf: Float, axis: int) -> float:
 
 
 def _binned(problem: Problem, factors: tuple[int, ...]) -> Problem:
-    background, mask, psf = problem.background, problem.mask, problem.psf
+    background, mask, psfs = problem.background, problem.mask, problem.psfs
     if background.size == 1:
         background = background * np.prod(factors)
     else:
@@ -158,13 +160,15 @@ def _binned(problem: Problem, factors: tuple[int, ...]) -> Problem:
         mask = _summed(mask, factors) == np.prod(factors)
     for axis, factor in enumerate(factors):
         if factor == 2:
-            psf = _every_second(psf, axis)
+            psfs = tuple(_every_second(psf, axis) for psf in psfs)
     return replace(
         problem,
         image=_summed(problem.image, factors),
         background=background,
         mask=mask,
-        psf=psf,
+        psfs=psfs,
+        # The first coarse plane lies between the first two fine ones.
+        depths=tuple(d - (factors[0] - 1) / 2 * problem.spacing[0] for d in problem.depths),
         spacing=tuple(step * n for step, n in zip(problem.spacing, factors, strict=True)),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from math import nan
 from typing import Any
 
@@ -15,24 +14,25 @@ import numpy.typing as npt
 from napari_deconv._checks import as_volume
 from napari_deconv._progress import Progress
 from napari_deconv.background import estimate_background
+from napari_deconv.deconvolution.choice import make_solver
+from napari_deconv.deconvolution.direct import filter_directly
+from napari_deconv.deconvolution.ending import Ending
 from napari_deconv.deconvolution.history import History
 from napari_deconv.deconvolution.levels import Pyramid
-from napari_deconv.deconvolution.volume import ARRAYS, Problem, Volume, extend, make_model
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.photons import Camera
+from napari_deconv.deconvolution.volume import Problem, Volume, make_model
 from napari_deconv.engines import Engine
-from napari_deconv.solvers.acceleration import make_acceleration
-from napari_deconv.solvers.linear import inverse, wiener
 from napari_deconv.solvers.position import (
     Checkpoint,
     Monitor,
     Position,
-    Solver,
     load_position,
     save_position,
 )
-from napari_deconv.solvers.regularization import make_regularization
-from napari_deconv.solvers.richardson_lucy import richardson_lucy
+from napari_deconv.solvers.weights import AutomaticWeights
 
-__all__ = ["Options", "Run", "State"]
+__all__ = ["Run", "State"]
 
 Float = npt.NDArray[np.float32]
 
@@ -65,25 +65,6 @@ class State(Progress):
     def image(self) -> Float:
         """The estimate, of the input's shape; read it before the next iteration."""
         return self._read()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is to be done, checked: see `napari_deconv.deconvolve`.
-
-    The PSF is (z, y, x), sum 1; the spacing (z, y, x) in any unit.
-    """
-
-    method: str
-    iterations: int
-    boundary: str
-    acceleration: str | None
-    levels: int
-    regularization: str | None
-    regularization_weight: float
-    psf: Float
-    spacing: tuple[float, ...]
-    engine: Engine
 
 
 class Run:
@@ -120,6 +101,11 @@ class Run:
         offset = np.asarray(background)
         self.background = background
         self.image: Float = np.zeros(image.shape, np.float32)
+        self.intermediate: dict[int, Float] = {}
+        self.iterations = 1
+        self.stop_reason = f"{options.kind.title} needs one step"
+        self.gain = nan
+        self.weights: AutomaticWeights | None = None
         self.checkpoint = checkpoint
         self.history = History()
         self._shape = image.shape
@@ -129,45 +115,74 @@ class Run:
             as_volume(image),
             offset.reshape(1, 1, 1) if offset.size == 1 else as_volume(offset),
             None if mask is None else as_volume(mask),
-            options.psf,
+            options.psfs,
+            options.depths,
             options.spacing,
             options.boundary,
         )
 
     def states(self) -> Iterator[State]:
-        """Run, one iteration at a time; then `image` and `checkpoint` hold the result."""
-        if self._options.method in ("wiener", "inverse"):
-            self.image = self._filter().reshape(self._shape)
+        """Run, one iteration at a time; then the attributes hold the result."""
+        if self._options.kind.direct:
+            estimate, self.weights = filter_directly(self._problem, self._options)
+            self.image = estimate.reshape(self._shape)
             yield State(1, 1, nan, 1, lambda: self.image)
         else:
             yield from self._iterate()
 
     def _iterate(self) -> Iterator[State]:
-        options = self._options
+        options, engine = self._options, self._options.engine
+        camera = Camera(self._problem, options)
+        self.gain, self._problem = camera.gain, camera.problem
         resumed = self.checkpoint.get("problem") == self._fingerprint
-        given = resumed or self._initial is not None
+        given = resumed or self._initial is not None or not options.kind.coarse_to_fine
         pyramid = Pyramid(self._problem, 1 if given else options.levels, self._volume)
         finest = pyramid.volumes[-1]
         if resumed:
-            position = load_position(self.checkpoint, options.engine)
+            position = load_position(self.checkpoint, engine)
         elif given:
             position = finest.start(self._initial)
         else:
             position = yield from self._come_up(pyramid)
         planned = position.iteration + options.iterations
-        self.history = History(finest.scale)
-        for _ in self._solve(finest, position, options.iterations):
-            self.history.note(position)
+        ending = Ending(camera.stopping, engine, finest.scale)
+        for _ in self._solve(finest, position, options.iterations, camera.monitor(finest)):
+            self._keep(finest, position)
             yield self._state(pyramid, len(pyramid.volumes) - 1, position, planned)
-        self.image = finest.read(position.estimate).reshape(self._shape)
-        self.checkpoint = save_position(position, options.engine) | {"problem": self._fingerprint}
+            if ending.reached(position):
+                break
+        self._finish(finest, position, planned, ending)
+
+    def _finish(self, volume: Volume, position: Position, planned: int, ending: Ending) -> None:
+        """Read the result."""
+        self.history = ending.history
+        whole = position.iteration == planned
+        self.stop_reason = ending.reason or (
+            f"{planned} iterations done" if whole else self._options.kind.ends
+        )
+        if ending.iteration is None:
+            self.iterations = position.iteration
+            self.image = volume.read(position.estimate).reshape(self._shape)
+            saved = save_position(position, self._options.engine)
+            self.checkpoint = saved | {"problem": self._fingerprint}
+        else:
+            self.iterations = ending.iteration
+            self.image = volume.read(ending.best).reshape(self._shape)
+            self.checkpoint = {}
+
+    def _keep(self, volume: Volume, position: Position) -> None:
+        every = self._options.keep_every
+        if every and position.iteration % every == 0:
+            image = volume.read(position.estimate).reshape(self._shape)
+            self.intermediate[position.iteration] = image
 
     def _come_up(self, pyramid: Pyramid) -> Generator[State, None, Position]:
         """Solve the coarse levels, each from where the one before ended."""
         position = pyramid.volumes[0].start(None)
         for index, volume in enumerate(pyramid.volumes[:-1]):
             history = History(volume.scale)
-            for _ in self._solve(volume, position, _COARSE_ITERATIONS):
+            monitor = Monitor(volume.model, volume.observation)
+            for _ in self._solve(volume, position, _COARSE_ITERATIONS, monitor):
                 history.note(position)
                 yield self._state(pyramid, index, position, _COARSE_ITERATIONS)
                 if history.gain() < _GAINING:
@@ -175,9 +190,10 @@ class Run:
             position = pyramid.carry_up(index, position)
         return position
 
-    def _solve(self, volume: Volume, position: Position, iterations: int) -> Iterator[Position]:
-        monitor = Monitor(volume.model, volume.observation)
-        solver = _make_solver(self._options, volume)
+    def _solve(
+        self, volume: Volume, position: Position, iterations: int, monitor: Monitor
+    ) -> Iterator[Position]:
+        solver = make_solver(self._options, volume, self.gain)
         return solver(volume.model, volume.observation, position, iterations, monitor)
 
     def _state(self, pyramid: Pyramid, index: int, position: Position, planned: int) -> State:
@@ -189,42 +205,15 @@ class Run:
         return State(position.iteration, planned, divergence, level, read)
 
     def _volume(self, problem: Problem) -> Volume:
-        options = self._options
-        arrays = ARRAYS + 2 * (options.acceleration == "biggs")
-        arrays += options.regularization is not None
-        shape, boundary = problem.image.shape, problem.boundary
-        return Volume(problem, make_model(shape, problem.psf, boundary, options.engine, arrays))
+        return Volume(problem, make_model(problem, self._options.engine, self._options.arrays))
 
     @property
     def _fingerprint(self) -> tuple[object, ...]:
         """What has to be the same for a run to go on from a checkpoint."""
         options, problem = self._options, self._problem
-        arrays = (problem.image, problem.psf, problem.background, problem.mask)
+        arrays = (problem.image, *problem.psfs, problem.background, problem.mask)
         sums = (None if a is None else zlib.crc32(a.tobytes()) for a in arrays)
-        return (*sums, options.method, options.boundary, options.acceleration)
-
-    def _filter(self) -> Float:
-        options, problem = self._options, self._problem
-        boundary = "reflect" if problem.boundary == "padded" else problem.boundary
-        shape = problem.image.shape
-        model = make_model(shape, problem.psf, boundary, options.engine)
-        light = problem.image - problem.background
-        if boundary != "circular":
-            light = extend(light, model.grid, boundary)
-        solve = wiener if options.method == "wiener" else inverse
-        estimate = solve(model, options.engine.asarray(light), options.regularization_weight)
-        return options.engine.to_numpy(estimate, shape)
-
-
-def _make_solver(options: Options, volume: Volume) -> Solver:
-    engine = options.engine
-    return partial(
-        richardson_lucy,
-        acceleration=make_acceleration(options.acceleration, engine),
-        regularization=make_regularization(
-            options.regularization, options.regularization_weight, volume.problem.spacing, engine
-        ),
-    )
+        return (*sums, problem.depths, options.method, options.boundary, options.acceleration)
 
 
 def _background(

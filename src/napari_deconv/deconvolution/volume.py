@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,26 @@ import numpy.typing as npt
 from napari_deconv.engines.protocol import Array, Engine, Shape
 from napari_deconv.forward import (
     Convolution,
+    DepthVarying,
     ForwardModel,
     Observation,
     centred_at_origin,
     fast_shape,
+    strata_weights,
 )
 from napari_deconv.solvers.position import Position
 
-__all__ = ["ARRAYS", "FLOOR", "Problem", "Volume", "extend", "make_model", "require_memory"]
+__all__ = [
+    "ARRAYS",
+    "FLOOR",
+    "Problem",
+    "Volume",
+    "extend",
+    "grid_of",
+    "make_model",
+    "memory_of",
+    "require_memory",
+]
 
 Float = npt.NDArray[np.float32]
 
@@ -43,8 +55,10 @@ class Problem:
         Of the image's shape or (1, 1, 1), in the image's units.
     mask : ndarray of bool or None
         Of the image's shape; False leaves a voxel out.
-    psf : ndarray of float32
-        (z, y, x), sum 1, centre voxel n // 2.
+    psfs : tuple of ndarray of float32
+        Each (z, y, x), sum 1, centre voxel n // 2, of one shape: one PSF, or one for each depth.
+    depths : tuple of float
+        Where each PSF holds, from the image's first plane, in the unit of `spacing`.
     spacing : tuple of float
         Voxel size (z, y, x) in any unit.
     boundary : {"padded", "circular", "reflect", "zero"}
@@ -54,7 +68,8 @@ class Problem:
     image: npt.NDArray[Any]
     background: npt.NDArray[Any]
     mask: npt.NDArray[np.bool_] | None
-    psf: Float
+    psfs: tuple[Float, ...]
+    depths: tuple[float, ...]
     spacing: tuple[float, ...]
     boundary: str
 
@@ -78,30 +93,60 @@ def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.
     return np.roll(padded, [-b for b in before], axis=(0, 1, 2))
 
 
+def grid_of(shape: Shape, psf_shape: Shape, boundary: str) -> Shape:
+    """Give the grid that an image is deconvolved on: itself if periodic, else with margins."""
+    if boundary == "circular":
+        return shape
+    return fast_shape([n + m - 1 for n, m in zip(shape, psf_shape, strict=True)])
+
+
+def memory_of(grid: Shape, arrays: int) -> int:
+    """Give the bytes of so many arrays on a grid; half spectra are a little larger than images."""
+    return 4 * arrays * int(np.prod([*grid[:-1], grid[-1] + 2]))
+
+
 def require_memory(engine: Engine, grid: Shape, arrays: int, purpose: str) -> None:
     """Raise `DeviceError` if so many arrays on a grid do not fit on the device."""
-    voxels = int(np.prod([*grid[:-1], grid[-1] + 2]))
-    engine.require(4 * voxels * arrays, 4 * voxels, purpose)
+    engine.require(memory_of(grid, arrays), memory_of(grid, 1), purpose)
 
 
 def make_model(
-    shape: Shape, psf: Float, boundary: str, engine: Engine, arrays: int = ARRAYS
-) -> Convolution:
-    """Make the convolution for an image of `shape`: periodic on it, or on a grid with margins.
+    problem: Problem,
+    engine: Engine,
+    arrays: int = ARRAYS,
+    lay: Callable[[Float], Float] = lambda kernel: kernel,
+) -> Convolution | DepthVarying:
+    """Make the forward model: periodic on the image, or on a grid with margins.
 
     With ``"padded"`` the light that is compared is the image's, otherwise the whole grid's. It is
     made if so many `arrays` of its grid's size fit on the device.
+
+    Parameters
+    ----------
+    problem : Problem
+        The volume.
+    engine : Engine
+        Where to compute.
+    arrays : int
+        How many arrays of the grid's size the method needs with one PSF.
+    lay : callable
+        What to do with each PSF once it is laid on the grid, its centre at the origin.
 
     Raises
     ------
     DeviceError
         If the device has too little memory.
     """
-    padded = [n + m - 1 for n, m in zip(shape, psf.shape, strict=True)]
-    grid = shape if boundary == "circular" else fast_shape(padded)
-    require_memory(engine, grid, arrays, f"An image of {shape} with a PSF of {psf.shape}")
-    seen = shape if boundary == "padded" else grid
-    return Convolution(engine, centred_at_origin(psf, grid), seen)
+    shape, size = problem.image.shape, problem.psfs[0].shape
+    grid = grid_of(shape, size, problem.boundary)
+    purpose = f"An image of {shape} with a PSF of {size}"
+    require_memory(engine, grid, arrays + len(problem.psfs) - 1, purpose)
+    seen = shape if problem.boundary == "padded" else grid
+    kernels = [lay(centred_at_origin(psf, grid)) for psf in problem.psfs]
+    if len(kernels) == 1:
+        return Convolution(engine, kernels[0], seen)
+    weights = strata_weights(problem.depths, problem.spacing[0], shape[0], grid[0])
+    return DepthVarying(engine, kernels, weights, seen)
 
 
 class Volume:
@@ -116,9 +161,11 @@ class Volume:
         The volume.
     model : ForwardModel
         How light from the grid reaches the image, or with mirrored or empty surroundings the grid.
+    scale : float, optional
+        What to divide the data by instead.
     """
 
-    def __init__(self, problem: Problem, model: ForwardModel) -> None:
+    def __init__(self, problem: Problem, model: ForwardModel, scale: float | None = None) -> None:
         self.shape: Shape = problem.image.shape
         self.problem = problem
         self.model = model
@@ -128,8 +175,7 @@ class Volume:
         if problem.mask is not None:
             data[~problem.mask] = 0
             counted = problem.mask.astype(np.float32)
-        largest = float(data.max())
-        self.scale = float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0
+        self.scale = _power_of_two(float(data.max())) if scale is None else scale
         data /= np.float32(self.scale)
         offset = np.asarray(problem.background / self.scale, np.float32)
         light = (data - offset).mean(where=counted > 0, dtype=np.float64)
@@ -165,3 +211,7 @@ class Volume:
         values = self.model.engine.to_numpy(estimate, self.shape)
         scaled: Float = values * np.float32(self.scale)
         return scaled
+
+
+def _power_of_two(largest: float) -> float:
+    return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0

@@ -73,7 +73,7 @@ def solve_psf(
     kernel = np.zeros(grid, np.float32)
     kernel[tuple(slice(size) for size in image.shape)] = true_object / true_object.sum()
     model = Convolution(engine, kernel, image.shape)
-    problem = Problem(image, background, mask, start, (1.0, 1.0, 1.0), "padded")
+    problem = Problem(image, background, mask, (start,), (0.0,), (1.0, 1.0, 1.0), "padded")
     volume = Volume(problem, model)
     position = Position(engine.asarray(centred_at_origin(start / start.sum(), grid)))
     solve = partial(

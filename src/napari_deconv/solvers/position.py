@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import nan
+from math import nan, prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,6 +45,10 @@ class Position:
         Steps done.
     divergence : float
         I-divergence of the last estimate that was measured, NaN before the first.
+    discrepancy : float
+        D = 2·mean[y·ln(y/u) − y + u] in photons, measured with it; NaN if photons are not counted.
+    held_out : float
+        The same between the model and photons that are kept aside; NaN if there are none.
     flux : float
         Σ Hx over the image, measured with the divergence.
     change : float
@@ -58,6 +62,8 @@ class Position:
     estimate: Array
     iteration: int = 0
     divergence: float = nan
+    discrepancy: float = nan
+    held_out: float = nan
     flux: float = nan
     change: float = nan
     step: float = nan
@@ -73,11 +79,29 @@ class Monitor:
         H.
     observation : Observation
         y, b and M.
+    counts : Observation, optional
+        The same less the camera's offset, to tell the discrepancy.
+    held_out : Observation, optional
+        Photons that are kept aside, less the offset.
+    photon : float
+        One photon in the units of the data.
     """
 
-    def __init__(self, model: ForwardModel, observation: Observation) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: ForwardModel,
+        observation: Observation,
+        counts: Observation | None = None,
+        held_out: Observation | None = None,
+        photon: float = 1.0,
+    ) -> None:
+        self._engine = model.engine
         self._observation = observation
+        self._counts = counts
+        self._held_out = held_out
+        voxels, mask = prod(model.shape), observation.mask
+        counted = model.engine.sum(mask) * (voxels if mask.size == 1 else 1)
+        self._per_voxel = 2 / (photon * counted)
 
     def due(self, position: Position) -> bool:
         """Tell whether it is time to measure."""
@@ -85,11 +109,15 @@ class Monitor:
 
     def measure(self, position: Position, light: Array) -> None:
         """Write into the position what its light Hx, of the image's shape, says."""
-        engine, seen = self._model.engine, self._observation
-        position.divergence = engine.divergence(
-            light, seen.data, seen.background, seen.mask, seen.floor
-        )
-        position.flux = engine.sum(light)
+        position.divergence = self._divergence(light, self._observation)
+        position.flux = self._engine.sum(light)
+        if self._counts is not None:
+            position.discrepancy = self._per_voxel * self._divergence(light, self._counts)
+        if self._held_out is not None:
+            position.held_out = self._per_voxel * self._divergence(light, self._held_out)
+
+    def _divergence(self, light: Array, seen: Observation) -> float:
+        return self._engine.divergence(light, seen.data, seen.background, seen.mask, seen.floor)
 
 
 class Solver(Protocol):

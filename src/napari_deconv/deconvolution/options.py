@@ -1,0 +1,66 @@
+"""What is to be done, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.deconvolution.methods import METHODS, Method
+from napari_deconv.deconvolution.volume import ARRAYS
+from napari_deconv.engines import Engine
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything but the image and what lies on its voxels: see `napari_deconv.deconvolve`.
+
+    PSFs are (z, y, x), of sum 1 and one shape; spacing (z, y, x) and depths are in one unit.
+    ``weight`` is NaN where a rule is to find it.
+    """
+
+    method: str
+    iterations: int
+    boundary: str
+    acceleration: str | None
+    levels: int
+    regularization: str | None
+    weight: float
+    damping: float
+    read_noise: float | None
+    stop: str | None
+    gain: float | None
+    offset: float | None
+    keep_every: int | None
+    psfs: tuple[npt.NDArray[np.float32], ...]
+    depths: tuple[float, ...]
+    spacing: tuple[float, ...]
+    engine: Engine
+
+    @property
+    def kind(self) -> Method:
+        """The method's entry in `METHODS`."""
+        return METHODS[self.method]
+
+    @property
+    def arrays(self) -> int:
+        """How many arrays of the padded grid's size it takes, more PSFs than one left out."""
+        more = (
+            2 * (self.acceleration in ("biggs", "wiener_butterworth")),
+            self.regularization is not None,
+            self.regularization == "tv" and isnan(self.weight),
+            2 * (self.stop == "consensus"),
+            2 * (self.method in ("fista", "gradient_consensus", "blind")),
+        )
+        return ARRAYS + sum(more)
+
+    @property
+    def counts_photons(self) -> bool:
+        """Whether one has to know what one photon is."""
+        asked = self.gain is not None or self.stop in ("discrepancy", "consensus")
+        noise = self.damping > 0 or self.read_noise is not None
+        return asked or noise or self.kind.counts_photons

@@ -1,0 +1,94 @@
+"""Light counted in photons: what stopping by noise and some methods need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.volume import Problem, Volume
+from napari_deconv.forward import Observation
+from napari_deconv.gain import CameraGain, estimate_gain
+from napari_deconv.solvers.position import Monitor
+from napari_deconv.solvers.stopping import (
+    Stopping,
+    expected_discrepancy,
+    make_stopping,
+    split_photons,
+)
+
+__all__ = ["Camera"]
+
+
+class Camera:
+    """What is known of the camera, and what follows from it for one volume.
+
+    Parameters
+    ----------
+    problem : Problem
+        The volume as it was recorded.
+    options : Options
+        What is to be done: a gain and an offset that are not given are estimated if they are
+        needed.
+
+    Attributes
+    ----------
+    gain : float
+        Grey values a photon; NaN if it is neither given nor needed.
+    problem : Problem
+        The volume to deconvolve: without the photons that are kept aside.
+    stopping : Stopping
+        The rule.
+
+    Raises
+    ------
+    DeconvError
+        If the gain is needed and cannot be estimated.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        camera = _camera(problem, options) if options.counts_photons else CameraGain(nan, 0, 0)
+        self.gain, self._offset = camera.gain, camera.offset
+        self.problem = problem
+        self._held_out: npt.NDArray[Any] | None = None
+        expected = 1.0
+        if options.stop == "consensus":
+            first, self._held_out = split_photons(
+                problem.image, gain=self.gain, offset=self._offset
+            )
+            self.problem = replace(problem, image=np.maximum(first, 0))
+        elif options.stop == "discrepancy":
+            photons = np.maximum(problem.image - self._offset, 0) / self.gain
+            expected = expected_discrepancy(photons, problem.mask)
+        self.stopping: Stopping = make_stopping(options.stop, expected)
+
+    def monitor(self, volume: Volume) -> Monitor:
+        """Make what measures the finest level."""
+        if not self.gain > 0:
+            return Monitor(volume.model, volume.observation)
+        held_out = None if self._held_out is None else self._counts(volume, self._held_out)
+        counts = self._counts(volume, self.problem.image)
+        photon = self.gain / volume.scale
+        return Monitor(volume.model, volume.observation, counts, held_out, photon)
+
+    def _counts(self, volume: Volume, image: npt.NDArray[Any]) -> Observation:
+        """Take the offset off data and background."""
+        less = replace(
+            self.problem,
+            image=np.maximum(image - self._offset, 0),
+            background=np.maximum(self.problem.background - self._offset, 0),
+        )
+        return Volume(less, volume.model, volume.scale).observation
+
+
+def _camera(problem: Problem, options: Options) -> CameraGain:
+    if options.gain is not None:
+        return CameraGain(options.gain, options.offset or 0.0, 0.0)
+    image = problem.image
+    if problem.mask is not None:
+        image = np.where(problem.mask, image, image[problem.mask].max())
+    return estimate_gain(image, offset=options.offset)
