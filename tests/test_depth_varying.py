@@ -190,5 +190,4 @@ def test_strata_beat_the_psf_of_the_middle(deep):
         ):  # fmt: skip
             pass
         errors[name] = nrmse(problem.read(position.estimate), truth)
-    print(errors)
     assert errors["strata"] < 0.93 * errors["middle"]

@@ -211,6 +211,16 @@ class Engine(Protocol):
         """U ← M·(y − U − b), in place."""
         ...
 
+    def split_photons(
+        self, data: Array, photon: float, seed: int, first: Array, second: Array
+    ) -> None:
+        """Share the photons of data y ≥ 0 out at random: 2s₁ and 2s₂ into `first` and `second`.
+
+        s₁ ~ Binomial(y, ½), s₂ = y − s₁, in units of one `photon`. What is left of a voxel above a
+        whole number goes to one of the two. Each seed, at least 0, is another draw.
+        """
+        ...
+
     # -- steps on estimates, on the grid ----------------------------------------------------------
     def update(self, correction: Array, guess: Array, divisor: Array) -> None:
         """C ← p·C/N where N > 0.01, 0 elsewhere; in place."""
@@ -226,6 +236,21 @@ class Engine(Protocol):
         floor: float,
     ) -> None:
         """C ← p·C/N as `update`, then p ← max(C + α(C − x), floor·C) into `guess`."""
+        ...
+
+    def agreement(self, first: Array, second: Array, normalization: Array, out: Array) -> None:
+        """(C₁ − N)(C₂ − N)/N where N > 0.01, 0 elsewhere, into `out`."""
+        ...
+
+    def update_where_agreed(
+        self,
+        first: Array,
+        second: Array,
+        estimate: Array,
+        normalization: Array,
+        agreement: Array,
+    ) -> None:
+        """C₁ ← x·(C₁ + C₂)/2N where A ≥ 0, x elsewhere, 0 where N ≤ 0.01; in place."""
         ...
 
     def extrapolate(

@@ -79,6 +79,21 @@ class Steps(Slabs):
 
         return float(sum(self.each(work, data.shape)))
 
+    def split_photons(
+        self, data: Real, photon: float, seed: int, first: Real, second: Real
+    ) -> None:
+        def work(slab: Slab) -> None:
+            place = [cut.start or 0 for cut in slab]
+            rng = np.random.Generator(np.random.SFC64([seed, *place]))
+            y = data[slab] / np.float32(photon)
+            whole = np.floor(y)
+            drawn = _half_of(whole, rng)
+            drawn += (y - whole) * rng.integers(0, 2, y.shape, np.uint8)
+            np.multiply(drawn, np.float32(2 * photon), out=first[slab])
+            np.multiply(y - drawn, np.float32(2 * photon), out=second[slab])
+
+        self.each(work, data.shape)
+
     # -- estimates: on the grid --------------------------------------------------------------
     def update(self, correction: Real, guess: Real, divisor: Real) -> None:
         self.each(lambda slab: _update(correction, guess, divisor, slab), correction.shape)
@@ -97,6 +112,30 @@ class Steps(Slabs):
             _extrapolate(correction[slab], previous[slab], step, floor, guess[slab])
 
         self.each(work, correction.shape)
+
+    def agreement(self, first: Real, second: Real, normalization: Real, out: Real) -> None:
+        def work(slab: Slab) -> None:
+            n, a = part(normalization, slab), out[slab]
+            np.subtract(second[slab], n, out=a)
+            a *= first[slab] - n
+            a /= np.maximum(n, np.float32(UPDATE_THRESHOLD))
+            a *= n > UPDATE_THRESHOLD
+
+        self.each(work, out.shape)
+
+    def update_where_agreed(
+        self, first: Real, second: Real, estimate: Real, normalization: Real, agreement: Real
+    ) -> None:
+        def work(slab: Slab) -> None:
+            c, x, n = first[slab], estimate[slab], part(normalization, slab)
+            c += second[slab]
+            c *= x
+            c /= 2 * np.maximum(n, np.float32(UPDATE_THRESHOLD))
+            np.maximum(c, 0, out=c)
+            np.copyto(c, x, where=agreement[slab] < 0)
+            c *= n > UPDATE_THRESHOLD
+
+        self.each(work, first.shape)
 
     def extrapolate(
         self, current: Real, previous: Real, step: float, floor: float, out: Real
@@ -136,6 +175,17 @@ class Steps(Slabs):
             return float(np.abs(first[slab] - second[slab]).max())
 
         return float(max(self.each(work, first.shape)))
+
+
+def _half_of(photons: Real, rng: np.random.Generator) -> Real:
+    """Draw from Binomial(n, ½): a random bit for each photon, from 64 on by the normal law."""
+    deviation = rng.standard_normal(photons.shape, np.float32)
+    deviation *= np.sqrt(photons)
+    many = np.clip(np.rint((photons + deviation) / 2), 0, photons)
+    ones = (np.uint64(1) << np.minimum(photons, 63).astype(np.uint64)) - np.uint64(1)
+    bits = rng.integers(0, 2**64, photons.shape, np.uint64)
+    few = np.bitwise_count(bits & ones).astype(np.float32)
+    return np.where(photons < 64, few, many)
 
 
 def _update(correction: Real, guess: Real, divisor: Real, slab: Slab) -> None:

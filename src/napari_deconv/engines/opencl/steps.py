@@ -56,6 +56,14 @@ class Steps(Kernels):
             n=int(light.size),
         )  # fmt: skip
 
+    def split_photons(
+        self, data: Array, photon: float, seed: int, first: Array, second: Array
+    ) -> None:
+        self.launch(
+            "gradient_consensus", "split_photons", data.size, data=data, photon=float(photon),
+            seed=int(seed), first=first, second=second, n=int(data.size),
+        )  # fmt: skip
+
     # -- estimates: on the grid --------------------------------------------------------------
     def update(self, correction: Array, guess: Array, divisor: Array) -> None:
         self.launch(
@@ -78,6 +86,28 @@ class Steps(Kernels):
             guess=guess, divisor=divisor, divisor_stride=stride(divisor),
             threshold=UPDATE_THRESHOLD, previous=previous, alpha=float(step),
             floor_part=float(floor), n=int(correction.size),
+        )  # fmt: skip
+
+    def agreement(self, first: Array, second: Array, normalization: Array, out: Array) -> None:
+        self.launch(
+            "gradient_consensus", "agreement", out.size, first=first, second=second,
+            normalization=normalization, normalization_stride=stride(normalization),
+            threshold=UPDATE_THRESHOLD, out=out, n=int(out.size),
+        )  # fmt: skip
+
+    def update_where_agreed(
+        self,
+        first: Array,
+        second: Array,
+        estimate: Array,
+        normalization: Array,
+        agreement: Array,
+    ) -> None:
+        self.launch(
+            "gradient_consensus", "update_where_agreed", first.size, first=first, second=second,
+            estimate=estimate, normalization=normalization,
+            normalization_stride=stride(normalization), threshold=UPDATE_THRESHOLD,
+            agreement=agreement, n=int(first.size),
         )  # fmt: skip
 
     def extrapolate(
