@@ -57,7 +57,7 @@ METHODS = {
     "ictm": Method(
         "Tikhonov–Miller, constrained (ICTM)",
         _ITERATIVE | {"regularization_weight"},
-        0.1,
+        1e-3,
         ends="converged: the last step lowered the functional by less than a millionth",
     ),
     "fista": Method("FISTA with Haar wavelets", _ITERATIVE | {"regularization_weight"}, 1e-3),
