@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.opencl.fft import LibraryFft, PlannedFft
 from napari_deconv.engines.opencl.plan import LOCAL_BYTES, Plan, radices, supports
+from napari_deconv.errors import DeviceError
 
 # grid, image, out; few lengths, since each is compiled
 PLANNED = [
@@ -15,7 +18,7 @@ PLANNED = [
     ((35, 9, 35), (35, 9, 35), (17, 9, 20)),
     ((1, 35, 32), (1, 35, 32), (1, 13, 7)),
     ((1, 420, 32), (1, 411, 9), (1, 420, 32)),
-    ((6, 1, 1), (5, 1, 1), (6, 1, 1)),
+    ((6, 1, 35), (5, 1, 35), (6, 1, 35)),
 ]
 LIBRARY = [((5, 11, 6), (4, 11, 6), (5, 10, 6)), ((1, 13, 22), (1, 13, 22), (1, 13, 22))]
 
@@ -110,3 +113,11 @@ def test_the_library_transforms_what_we_do_not(device):
     assert isinstance(device.fft((4, 11, 6)), LibraryFft)
     assert not supports((1, 1, 4100), LOCAL_BYTES)
     assert not supports((1, 1, 4096), LOCAL_BYTES // 2)
+
+
+@pytest.mark.parametrize(
+    ("grid", "instead"), [((1, 4099, 13), (1, 4096, 12)), ((11, 1, 6), (10, 1, 6))]
+)
+def test_what_the_library_gets_wrong_is_refused(device, grid, instead):
+    with pytest.raises(DeviceError, match=rf"{re.escape(str(instead))} .* engine='cpu'"):
+        device.fft(grid)

@@ -1,4 +1,4 @@
-"""Convolution on an OpenCL device, by our own transforms or by the library's."""
+"""Convolution on an OpenCL device, by our own transforms or by pyclesperanto's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_deconv.engines.opencl.device import Kernels, cle, device_work, sizes, source
-from napari_deconv.engines.opencl.plan import Plan
+from napari_deconv.engines.opencl.plan import Plan, radices
 from napari_deconv.engines.protocol import Array, Shape
+from napari_deconv.errors import DeviceError
 
 __all__ = ["LibraryFft", "PlannedFft"]
 
@@ -151,10 +152,30 @@ class _Axis:
         )  # fmt: skip
 
 
+# Above this length pyclesperanto 0.25 writes beyond its memory where prime factors are large.
+_LONGEST = 4096
+
+
 class LibraryFft:
-    """Transforms on one grid, with one spectrum and one image to work in."""
+    """Transforms of any lengths by pyclesperanto, with one spectrum and one image to work in.
+
+    It makes a plan at each call, which takes milliseconds.
+
+    Raises
+    ------
+    DeviceError
+        If it would crash, or transform wrongly as it does planes of a single row.
+    """
 
     def __init__(self, grid: Shape, kernels: Kernels) -> None:
+        rows_alone = grid[1] == 1 < grid[0]
+        if rows_alone or any(length > _LONGEST and not radices(length) for length in grid):
+            raise DeviceError(
+                f"Fourier transforms of {grid} voxels cannot be computed on "
+                f"{kernels.device.name}: crop the image to {tuple(map(_smooth, grid))} voxels, "
+                "whose only prime factors are 2, 3, 5 and 7, choose another boundary than "
+                "'circular', or use engine='cpu'."
+            )
         self.grid = grid
         self._kernels = kernels
         self._image = kernels.empty(grid)
@@ -241,3 +262,8 @@ class LibraryFft:
             **sizes("n", self._image),
         )  # fmt: skip
         return self._image
+
+
+def _smooth(length: int) -> int:
+    """Find the largest length up to this one that has steps."""
+    return next(size for size in range(length, 0, -1) if radices(size))

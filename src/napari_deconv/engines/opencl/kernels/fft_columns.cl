@@ -1,5 +1,5 @@
-// Along y or z of a half spectrum, in place. Column q begins at sample q % width of block q / width;
-// a block has LENGTH · width samples. Of a column the first `given` samples are not 0, the first
+// Along y or z of a half spectrum, in place. Column q begins at sample q % width of block q / width,
+// which has LENGTH · width samples. Of a column the first `given` samples are not 0, and the first
 // `wanted` are stored. Inverse transforms are the conjugates of transforms of conjugates.
 
 #define CELL(i) ((i) * LINES + line)

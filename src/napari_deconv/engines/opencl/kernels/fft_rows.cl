@@ -1,6 +1,6 @@
-// Along x, between an image (…, size_y, size_x) and the half spectrum of the grid at whose origin it
-// lies: pairs (real, imaginary), x up to LENGTH / 2. Two rows are transformed as one, one of them as
-// its real and one as its imaginary part.
+// Along x, between an image (…, size_y, size_x) and the half spectrum of the grid at whose origin
+// it lies: pairs (real, imaginary), x up to LENGTH / 2. Two rows are transformed as one, the first
+// as its real, the second as its imaginary part.
 
 #define HALF (LENGTH / 2 + 1)
 #define CELL(i) (line * LENGTH + (i))
