@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from napari_deconv._progress import Callback, Progress
+from napari_deconv.deconvolution import State
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import Image, check_target, read_image
+from napari_deconv.files import Image, check_target, read_image, write_image
 
 __all__ = [
-    "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "Numbers", "check_output",
-    "detail", "micrometres", "options", "progress", "read_beside", "read_input", "report",
-    "spacing_of",
+    "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
+    "check_output", "detail", "is_verbose", "micrometres", "options", "progress", "read_beside",
+    "read_input", "report", "spacing_of", "write_result",
 ]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -41,6 +43,7 @@ _RENAMED = {
     "n_glass": "--glass",
     "n_immersion": "--immersion",
     "n_sample": "--sample",
+    "read_noise": "--read-noise",
     "regularization_weight": "--weight",
     "working_distance": "--working-distance",
 }
@@ -48,8 +51,9 @@ _RENAMED = {
 _WITH_VALUE = {"method": "method"} | {
     name: f"--{name}"
     for name in (
-        "background", "depth", "engine", "factor", "floor", "fwhm", "initial", "iterations", "mask",
-        "na", "percentile", "radius", "shape", "spacing", "threshold", "value", "wavelength",
+        "background", "damping", "depth", "depths", "engine", "factor", "floor", "fwhm", "gain",
+        "initial", "iterations", "levels", "mask", "na", "offset", "percentile", "radius", "shape",
+        "spacing", "threshold", "value", "wavelength",
     )
 }  # fmt: skip
 _PARAMETER = re.compile(
@@ -181,6 +185,27 @@ class Numbers(click.ParamType[tuple[float, ...]]):
             self.fail(f"{value!r} is not numbers separated by commas ({self.name}).", param, ctx)
 
 
+class NumberOrAuto(click.ParamType[float | str]):
+    """A number, or the word ``auto``."""
+
+    def __init__(self, kind: type[float]) -> None:
+        """Read the number with `kind`, int or float."""
+        self.name = "number|auto"
+        self.kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Read the number."""
+        if value == "auto":
+            return "auto"
+        try:
+            return self.kind(value)
+        except ValueError:
+            whole = "whole " if self.kind is int else ""
+            self.fail(f"{value!r} is neither auto nor a {whole}number.", param, ctx)
+
+
 SPACING = click.option(
     "-s", "--spacing", type=Numbers("z,y,x"), help="Voxel size in µm, instead of the file's."
 )
@@ -243,6 +268,11 @@ def detail(message: str) -> None:
     _log.debug(message)
 
 
+def is_verbose() -> bool:
+    """Tell whether `detail` prints."""
+    return _log.isEnabledFor(logging.DEBUG)
+
+
 def _is_quiet() -> bool:
     return bool(click.get_current_context().meta.get(_QUIET))
 
@@ -266,6 +296,10 @@ def progress(description: str) -> Iterator[Callback]:
     with tqdm(desc=description, file=sys.stderr, disable=hidden, leave=False) as bar:
 
         def show(state: Progress) -> None:
+            if isinstance(state, State) and state.level > 1:
+                bar.set_description(f"{description}, coarse start")
+                return
+            bar.set_description(description, refresh=False)
             bar.total = state.iterations
             bar.update(state.iteration - bar.n)
 
@@ -320,6 +354,18 @@ def _take(image: Image, path: Path, channel: int) -> Image:
         axes=image.axes.replace("C", ""),
         channels=image.channels[channel : channel + 1],
     )
+
+
+def write_result(
+    output: Path, result: npt.NDArray[np.float32], source: Image, recipe: dict[str, Any]
+) -> None:
+    """Write a result with the axes, channels and times of its source."""
+    write_image(
+        output, result, source.spacing, recipe,
+        axes=source.axes, channels=source.channels, time_interval=source.time_interval,
+    )  # fmt: skip
+    voxel = "no voxel size" if source.spacing is None else micrometres(source.spacing)
+    report(f"Wrote {output}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")
 
 
 def spacing_of(image: Image, path: Path, option: str = "--spacing") -> tuple[float, ...]:
