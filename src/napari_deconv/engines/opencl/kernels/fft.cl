@@ -4,6 +4,9 @@
 // Stockham's self-sorting steps (Govindaraju et al., Supercomputing 2008). LENGTH, LINES, ITEMS and
 // TRANSFORM(LOAD, STORE), the steps for this length, are defined in front of this text.
 
+// An indexed array stays in registers only where loops over it are unrolled.
+#define UNROLLED _Pragma("unroll")
+
 float2 times(const float2 a, const float2 b) {
     return (float2)(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
 }
@@ -76,7 +79,7 @@ void dft8(float2 *v) {
     odd[1] = times(odd[1], (float2)(h, -h));
     odd[2] = -times_i(odd[2]);
     odd[3] = times(odd[3], (float2)(-h, -h));
-    for (int t = 0; t < 4; t++) {
+    UNROLLED for (int t = 0; t < 4; t++) {
         v[t] = even[t] + odd[t];
         v[t + 4] = even[t] - odd[t];
     }
@@ -84,9 +87,7 @@ void dft8(float2 *v) {
 
 // -- steps ----------------------------------------------------------------------------------------
 // One step: LENGTH / R transforms of R samples, where the steps before have combined S. A line is
-// transformed in place: all its samples are loaded before the first is stored. What is indexed must
-// be unrolled to stay in registers.
-#define UNROLLED _Pragma("unroll")
+// transformed in place: all its samples are loaded before the first is stored.
 #define ROUNDS(R) ((LENGTH / R + ITEMS - 1) / ITEMS)
 #define STEP(R, S, LOAD, STORE)                                                            \
     {                                                                                      \
@@ -95,9 +96,10 @@ void dft8(float2 *v) {
             const int j = item + round * ITEMS;                                            \
             if (j >= LENGTH / R) continue;                                                 \
             UNROLLED for (int t = 0; t < R; t++) v[round][t] = LOAD(j + t * (LENGTH / R)); \
-            if (S > 1)                                                                     \
+            if (S > 1) {                                                                   \
                 UNROLLED for (int t = 1; t < R; t++) v[round][t] =                         \
                     times(v[round][t], turns[t * (j % S) * (LENGTH / (R * S))]);           \
+            }                                                                              \
             dft##R(v[round]);                                                              \
         }                                                                                  \
         barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);                               \
