@@ -227,7 +227,7 @@ def test_total_variation(engine, rng, shape):
         for axis, (u, d) in enumerate(zip(unit, (dz, dy, dx), strict=True))
     )
     n = normalization
-    expected = np.where(n > 0.01, np.maximum(n - 0.1 * div, 0.1 * n), 0)
+    expected = np.where(n > 0.01, n * np.maximum(1 - 0.1 * div, 0.1), 0)
     out = engine.full(shape, np.nan)
     engine.total_variation(
         engine.asarray(estimate), (dz, dy, dx), 0.1, engine.asarray(normalization), out

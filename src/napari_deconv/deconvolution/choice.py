@@ -15,6 +15,7 @@ from napari_deconv.solvers.back_projection import (
 )
 from napari_deconv.solvers.conjugate_gradients import ictm
 from napari_deconv.solvers.fista import fista, nnls
+from napari_deconv.solvers.gradient_consensus import gradient_consensus
 from napari_deconv.solvers.landweber import landweber
 from napari_deconv.solvers.likelihood import Anscombe, Damped, Likelihood, Poisson
 from napari_deconv.solvers.position import Solver
@@ -22,6 +23,9 @@ from napari_deconv.solvers.regularization import make_regularization
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 __all__ = ["make_solver"]
+
+# The same image is split in the same way every time.
+_SEED = 10278918
 
 
 def make_solver(options: Options, volume: Volume, gain: float) -> Solver:
@@ -79,10 +83,15 @@ def _fista(options: Options, volume: Volume, photon: float) -> Solver:
     return partial(fista, weight=options.weight)
 
 
+def _gradient_consensus(options: Options, volume: Volume, photon: float) -> Solver:
+    return partial(gradient_consensus, photon=photon, seed=_SEED)
+
+
 _SOLVERS: dict[str, Callable[[Options, Volume, float], Solver]] = {
     "richardson_lucy": _richardson_lucy,
     "landweber": _plain(landweber),
     "nnls": _plain(nnls),
     "ictm": _ictm,
     "fista": _fista,
+    "gradient_consensus": _gradient_consensus,
 }

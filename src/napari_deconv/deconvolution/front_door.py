@@ -93,7 +93,7 @@ def deconvolve(
         ``"tikhonov"`` everywhere, ``"roughness"`` (Good's) in proportion to the light.
     regularization_weight : float or "auto", optional
         λ of the regularisation (0.002 for ``"tv"``, see `napari_deconv.solvers.regularization`), of
-        ``"ictm"`` (0.001) and ``"fista"`` (0.001), K of ``"wiener"`` (0.01), ε of ``"inverse"``
+        ``"ictm"`` (0.0005) and ``"fista"`` (0.002), K of ``"wiener"`` (0.01), ε of ``"inverse"``
         (0.01), λ of ``"tikhonov"`` (automatic). ``"auto"`` is for ``"tv"``, ``"wiener"`` and
         ``"tikhonov"``.
     damping : float

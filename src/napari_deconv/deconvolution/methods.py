@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_deconv.solvers.gradient_consensus import CONSENSUS_LOST
+
 __all__ = ["METHODS", "Method"]
 
 _ITERATIVE = frozenset({"mask", "initial", "stop", "keep_every", "depths"})
@@ -57,16 +59,16 @@ METHODS = {
     "ictm": Method(
         "Tikhonov–Miller, constrained (ICTM)",
         _ITERATIVE | {"regularization_weight"},
-        1e-3,
+        5e-4,
         ends="converged: the last step lowered the functional by less than a millionth",
     ),
-    "fista": Method("FISTA with Haar wavelets", _ITERATIVE | {"regularization_weight"}, 1e-3),
+    "fista": Method("FISTA with Haar wavelets", _ITERATIVE | {"regularization_weight"}, 2e-3),
     "gradient_consensus": Method(
         "Gradient consensus",
         _ITERATIVE - {"stop"},
         positive=True,
         counts_photons=True,
-        ends="the two halves of the photons no longer agree that the estimate gets better",
+        ends=CONSENSUS_LOST,
     ),
     "blind": Method(
         "Blind Richardson–Lucy",

@@ -15,6 +15,10 @@ from napari_deconv.engines import Engine
 __all__ = ["Options"]
 
 
+# Arrays of the grid's size beyond those of Richardson–Lucy.
+_MORE_ARRAYS = {"fista": 3, "ictm": 4, "gradient_consensus": 3, "blind": 3}
+
+
 @dataclass(frozen=True)
 class Options:
     """Everything but the image and what lies on its voxels: see `napari_deconv.deconvolve`.
@@ -54,7 +58,7 @@ class Options:
             self.regularization is not None,
             self.regularization == "tv" and isnan(self.weight),
             2 * (self.stop == "consensus"),
-            2 * (self.method in ("fista", "gradient_consensus", "blind")),
+            _MORE_ARRAYS.get(self.method, 0),
         )
         return ARRAYS + sum(more)
 
@@ -62,5 +66,10 @@ class Options:
     def counts_photons(self) -> bool:
         """Whether one has to know what one photon is."""
         asked = self.gain is not None or self.stop in ("discrepancy", "consensus")
+        return asked or self.fits_photons
+
+    @property
+    def fits_photons(self) -> bool:
+        """Whether the data have to be photons, the camera's offset taken off."""
         noise = self.damping > 0 or self.read_noise is not None
-        return asked or noise or self.kind.counts_photons
+        return noise or self.kind.counts_photons

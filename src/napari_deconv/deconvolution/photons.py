@@ -53,6 +53,8 @@ class Camera:
     def __init__(self, problem: Problem, options: Options) -> None:
         camera = _camera(problem, options) if options.counts_photons else CameraGain(nan, 0, 0)
         self.gain, self._offset = camera.gain, camera.offset
+        if options.fits_photons:
+            problem, self._offset = _less(problem, problem.image, camera.offset), 0.0
         self.problem = problem
         self._held_out: npt.NDArray[Any] | None = None
         expected = 1.0
@@ -76,13 +78,14 @@ class Camera:
         return Monitor(volume.model, volume.observation, counts, held_out, photon)
 
     def _counts(self, volume: Volume, image: npt.NDArray[Any]) -> Observation:
-        """Take the offset off data and background."""
-        less = replace(
-            self.problem,
-            image=np.maximum(image - self._offset, 0),
-            background=np.maximum(self.problem.background - self._offset, 0),
-        )
+        less = _less(self.problem, image, self._offset)
         return Volume(less, volume.model, volume.scale).observation
+
+
+def _less(problem: Problem, image: npt.NDArray[Any], offset: float) -> Problem:
+    """Take the offset off an image of a problem and off its background."""
+    background = np.maximum(problem.background - offset, 0)
+    return replace(problem, image=np.maximum(image - offset, 0), background=background)
 
 
 def _camera(problem: Problem, options: Options) -> CameraGain:

@@ -36,7 +36,9 @@ __all__ = ["Run", "State"]
 
 Float = npt.NDArray[np.float32]
 
-_COARSE_ITERATIONS = 40
+# Of a coarse level: the coarsest starts flat, the others from the one before.
+_FROM_FLAT = 60
+_FROM_COARSER = 25
 
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01
@@ -180,11 +182,12 @@ class Run:
         """Solve the coarse levels, each from where the one before ended."""
         position = pyramid.volumes[0].start(None)
         for index, volume in enumerate(pyramid.volumes[:-1]):
+            planned = _FROM_COARSER if index else _FROM_FLAT
             history = History(volume.scale)
             monitor = Monitor(volume.model, volume.observation)
-            for _ in self._solve(volume, position, _COARSE_ITERATIONS, monitor):
+            for _ in self._solve(volume, position, planned, monitor):
                 history.note(position)
-                yield self._state(pyramid, index, position, _COARSE_ITERATIONS)
+                yield self._state(pyramid, index, position, planned)
                 if history.gain() < _GAINING:
                     break
             position = pyramid.carry_up(index, position)

@@ -275,7 +275,7 @@ class Engine(Protocol):
         normalization: Array,
         out: Array,
     ) -> None:
-        """N′ ← max(N − λ·div(∇x/√(|∇x|² + ε²)), 0.1·N), 0 where N ≤ 0.01, into `out`; periodic."""
+        """N′ ← N·max(1 − λ·div(∇x/√(|∇x|² + ε²)), 0.1), 0 where N ≤ 0.01; periodic."""
         ...
 
     def tikhonov(

@@ -109,9 +109,10 @@ class _Penalty:
 
 
 class TotalVariation(_Penalty):
-    """R = Σ √(|∇x|² + ε²): x ← x·Hᵀ[…]/(N − λ·div(∇x/|∇x|)).
+    """R = Σ √(|∇x|² + ε²): x ← x·Hᵀ[…]/(N·(1 − λ·div(∇x/|∇x|))).
 
-    (Dey et al., Microsc. Res. Tech. 69, 260, 2006.) It flattens what has no edge.
+    (Dey et al., Microsc. Res. Tech. 69, 260, 2006, where N is 1.) It flattens what has no edge. λ
+    counts in margins as little as their light does: they would swing otherwise.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ class TotalVariation(_Penalty):
     """
 
     def divisor(self, estimate: Array, correction: Array, normalization: Array) -> Array:
-        """Make N − λ·div(∇x/|∇x|), at least N/10."""
+        """Make N·(1 − λ·div(∇x/|∇x|)), at least N/10."""
         self._engine.total_variation(
             estimate, self._steps, self._weight, normalization, self._divisor
         )

@@ -22,8 +22,9 @@ class Regularizers(Slabs):
     ) -> None:
         def work(x: Real, n: Real, planes: slice) -> None:
             divisor = np.float32(weight) * _total_variation(x, spacing)
-            divisor += n
-            np.maximum(divisor, np.float32(0.1) * n, out=divisor)
+            divisor += 1
+            np.maximum(divisor, np.float32(0.1), out=divisor)
+            divisor *= n
             np.multiply(divisor, n > UPDATE_THRESHOLD, out=out[planes])
 
         self._each_with_neighbours(work, estimate, normalization)

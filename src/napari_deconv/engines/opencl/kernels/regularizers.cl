@@ -19,7 +19,7 @@ float4 direction(__global const float *image, const int z, const int y, const in
     return g / sqrt(dot(g, g) + epsilon * epsilon);
 }
 
-// N - λ div(∇x / √(|∇x|² + ε²))
+// N max(1 - λ div(∇x / √(|∇x|² + ε²)), 0.1)
 __kernel void total_variation(
     __global const float *x, __global const float *normalization, const int normalization_stride,
     __global float *out, const float dz, const float dy, const float dx, const float weight,
@@ -34,7 +34,7 @@ __kernel void total_variation(
     const float divergence = (here.s0 - before_z.s0) / dz + (here.s1 - before_y.s1) / dy +
                              (here.s2 - before_x.s2) / dx;
     const float n = normalization[i * normalization_stride];
-    out[i] = n > threshold ? fmax(n - weight * divergence, 0.1f * n) : 0.0f;
+    out[i] = n > threshold ? n * fmax(1.0f - weight * divergence, 0.1f) : 0.0f;
 }
 
 // What the differences to both neighbours along one axis add to (∂R, κ) of R = Σ |∇x|².
