@@ -54,14 +54,27 @@ def test_the_two_operations(engine):
     np.testing.assert_allclose(engine.to_numpy(arrays[0]), expected, rtol=2e-6)
 
 
+def test_the_cameras_offset_is_in_both_halves(engine):
+    """100 grey values without light, 2 a photon; some voxels below the offset."""
+    counts = np.random.default_rng(1).poisson(3, (5, 20, 20))
+    data = 100.0 + 2 * counts - 3 * (counts == 0)
+    halves = [engine.full(data.shape, 0) for _ in range(2)]
+    engine.split_photons(engine.asarray(data), 2.0, 100.0, 3, *halves)
+    first, second = (engine.to_numpy(half) for half in halves)
+    np.testing.assert_array_equal((first + second) / 2, data)
+    assert np.all(first[counts == 0] == 97)
+    assert np.all((first[counts > 0] - 100) % 4 == 0)
+    assert first.max() <= 100 + 4 * counts.max()
+
+
 @pytest.mark.parametrize("count", [0, 1, 9, 63, 64, 1000])
 def test_halves_are_binomial(engine, count):
     """Mean n/2, variance n/4, no correlation between neighbours, seeds or engines' slabs."""
     shape, photon = (40, 41, 43), 0.03125
     data = engine.asarray(np.full(shape, count * photon))
     halves = [engine.full(shape, np.nan) for _ in range(4)]
-    engine.split_photons(data, photon, 5, *halves[:2])
-    engine.split_photons(data, photon, 6, *halves[2:])
+    engine.split_photons(data, photon, 0.0, 5, *halves[:2])
+    engine.split_photons(data, photon, 0.0, 6, *halves[2:])
     first, second, again, _ = (engine.to_numpy(half) / (2 * photon) for half in halves)
     np.testing.assert_array_equal(first + second, count)
     np.testing.assert_array_equal(first, np.rint(first))
@@ -79,7 +92,7 @@ def test_halves_are_binomial(engine, count):
 def test_few_photons_split_as_the_binomial_law_says(engine):
     shape, count = (40, 41, 43), 5
     data, halves = engine.full(shape, count), [engine.full(shape, 0) for _ in range(2)]
-    engine.split_photons(data, 1.0, 3, *halves)
+    engine.split_photons(data, 1.0, 0.0, 3, *halves)
     drawn = engine.to_numpy(halves[0]).ravel() / 2
     frequency = np.bincount(drawn.astype(int), minlength=count + 1) / drawn.size
     expected = np.array([1, 5, 10, 10, 5, 1]) / 32
@@ -89,7 +102,7 @@ def test_few_photons_split_as_the_binomial_law_says(engine):
 def test_what_is_no_whole_photon_goes_to_one_side(engine):
     data = np.random.default_rng(1).random((5, 20, 20)).astype(np.float32) * 200
     halves = [engine.full(data.shape, 0) for _ in range(2)]
-    engine.split_photons(engine.asarray(data), 1.0, 3, *halves)
+    engine.split_photons(engine.asarray(data), 1.0, 0.0, 3, *halves)
     first, second = (engine.to_numpy(half).astype(float) / 2 for half in halves)
     np.testing.assert_allclose(first + second, data, rtol=1e-6)
     whole = [np.abs(half - np.rint(half)) < 1e-4 for half in (first, second)]
@@ -114,7 +127,7 @@ def split(problem, seed):
     """The halves that the engine makes of the data."""
     engine, data = problem.model.engine, problem.observation.data
     halves = [engine.full(problem.image.shape, np.nan) for _ in range(2)]
-    engine.split_photons(data, 1 / problem.scale, seed, *halves)
+    engine.split_photons(data, 1 / problem.scale, 0.0, seed, *halves)
     return [engine.to_numpy(half) / 2 for half in halves]
 
 

@@ -212,12 +212,13 @@ class Engine(Protocol):
         ...
 
     def split_photons(
-        self, data: Array, photon: float, seed: int, first: Array, second: Array
+        self, data: Array, photon: float, offset: float, seed: int, first: Array, second: Array
     ) -> None:
-        """Share the photons of data y ≥ 0 out at random: 2s₁ and 2s₂ into `first` and `second`.
+        """Share the photons of data out at random: o + 2s₁ and o + 2s₂ into `first` and `second`.
 
-        s₁ ~ Binomial(y, ½), s₂ = y − s₁, in units of one `photon`. What is left of a voxel above a
-        whole number goes to one of the two. Each seed, at least 0, is another draw.
+        s₁ ~ Binomial(y − o, ½), s₂ = y − o − s₁, in units of one `photon`; what lies below the
+        `offset` o is in both. What is left of a voxel above a whole number goes to one of the two.
+        Each seed, at least 0, is another draw.
         """
         ...
 

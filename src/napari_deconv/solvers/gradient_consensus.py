@@ -28,6 +28,7 @@ def gradient_consensus(
     monitor: Monitor,
     *,
     photon: float,
+    offset: float = 0.0,
     seed: int,
 ) -> Iterator[Position]:
     """Maximise the likelihood where, and for as long as, halves of the photons want the same.
@@ -51,6 +52,8 @@ def gradient_consensus(
         Measures on the way.
     photon : float
         What a photon is in the data's units.
+    offset : float
+        What the camera records without light, in the data's units: it is not split.
     seed : int
         Not negative; the same seed splits the same data in the same way.
 
@@ -90,7 +93,8 @@ def gradient_consensus(
         due = monitor.due(position)
         if due:
             monitor.measure(position, light)
-        engine.split_photons(observation.data, photon, seed + position.iteration, first, second)
+        draw = seed + position.iteration
+        engine.split_photons(observation.data, photon, offset, draw, first, second)
         engine.combine(light, 1.0, light, 0.0, other_light)
         engine.ratio(light, first, background, observation.floor)
         engine.ratio(other_light, second, background, observation.floor)

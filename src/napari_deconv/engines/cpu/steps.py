@@ -80,17 +80,18 @@ class Steps(Slabs):
         return float(sum(self.each(work, data.shape)))
 
     def split_photons(
-        self, data: Real, photon: float, seed: int, first: Real, second: Real
+        self, data: Real, photon: float, offset: float, seed: int, first: Real, second: Real
     ) -> None:
         def work(slab: Slab) -> None:
             place = [cut.start or 0 for cut in slab]
             rng = np.random.Generator(np.random.SFC64([seed, *place]))
-            y = data[slab] / np.float32(photon)
+            dark = np.minimum(data[slab], np.float32(offset))
+            y = (data[slab] - dark) / np.float32(photon)
             whole = np.floor(y)
             drawn = _half_of(whole, rng)
             drawn += (y - whole) * rng.integers(0, 2, y.shape, np.uint8)
-            np.multiply(drawn, np.float32(2 * photon), out=first[slab])
-            np.multiply(y - drawn, np.float32(2 * photon), out=second[slab])
+            first[slab] = dark + np.float32(2 * photon) * drawn
+            second[slab] = dark + np.float32(2 * photon) * (y - drawn)
 
         self.each(work, data.shape)
 

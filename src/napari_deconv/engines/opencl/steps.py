@@ -57,11 +57,11 @@ class Steps(Kernels):
         )  # fmt: skip
 
     def split_photons(
-        self, data: Array, photon: float, seed: int, first: Array, second: Array
+        self, data: Array, photon: float, offset: float, seed: int, first: Array, second: Array
     ) -> None:
         self.launch(
             "gradient_consensus", "split_photons", data.size, data=data, photon=float(photon),
-            seed=int(seed), first=first, second=second, n=int(data.size),
+            offset=float(offset), seed=int(seed), first=first, second=second, n=int(data.size),
         )  # fmt: skip
 
     # -- estimates: on the grid --------------------------------------------------------------

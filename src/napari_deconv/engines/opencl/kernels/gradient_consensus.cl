@@ -16,15 +16,15 @@ float half_of(const float photons, const uint a, const uint b) {
     return clamp(rint(0.5f * (photons + deviation)), 0.0f, photons);
 }
 
-__kernel void split_photons(__global const float *data, const float photon, const int seed,
-                            __global float *first, __global float *second, const int n) {
+__kernel void split_photons(__global const float *data, const float photon, const float offset,
+                            const int seed, __global float *first, __global float *second, const int n) {
     const int i = get_global_id(0);
     if (i >= n) return;
     const uint a = scrambled(scrambled((uint)seed) ^ (uint)i), b = scrambled(a ^ 0x9e3779b9u);
-    const float y = data[i] / photon, whole = floor(y);
+    const float dark = fmin(data[i], offset), y = (data[i] - dark) / photon, whole = floor(y);
     const float drawn = half_of(whole, a, b) + (scrambled(b) >> 31 ? y - whole : 0.0f);
-    first[i] = 2.0f * photon * drawn;
-    second[i] = 2.0f * photon * (y - drawn);
+    first[i] = dark + 2.0f * photon * drawn;
+    second[i] = dark + 2.0f * photon * (y - drawn);
 }
 
 // (C1 - N)(C2 - N)/N: positive where two corrections agree on the direction of the step.
