@@ -13,13 +13,14 @@ from napari_deconv.solvers.back_projection import (
     unmatched_richardson_lucy,
     wiener_butterworth_kernel,
 )
+from napari_deconv.solvers.blind import blind
 from napari_deconv.solvers.conjugate_gradients import ictm
 from napari_deconv.solvers.fista import fista, nnls
 from napari_deconv.solvers.gradient_consensus import gradient_consensus
 from napari_deconv.solvers.landweber import landweber
 from napari_deconv.solvers.likelihood import Anscombe, Damped, Likelihood, Poisson
 from napari_deconv.solvers.position import Solver
-from napari_deconv.solvers.regularization import make_regularization
+from napari_deconv.solvers.regularization import Unregularized, make_regularization
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 __all__ = ["make_solver"]
@@ -87,6 +88,20 @@ def _gradient_consensus(options: Options, volume: Volume, photon: float) -> Solv
     return partial(gradient_consensus, photon=photon, seed=_SEED)
 
 
+def _blind(options: Options, volume: Volume, photon: float) -> Solver:
+    object_solver = partial(
+        richardson_lucy,
+        acceleration=make_acceleration("heavy_ball", options.engine),
+        regularization=Unregularized(),
+    )
+    return partial(
+        blind,
+        psf=volume.problem.psfs[0],
+        symmetric=options.symmetric_psf,
+        object_solver=object_solver,
+    )
+
+
 _SOLVERS: dict[str, Callable[[Options, Volume, float], Solver]] = {
     "richardson_lucy": _richardson_lucy,
     "landweber": _plain(landweber),
@@ -94,4 +109,5 @@ _SOLVERS: dict[str, Callable[[Options, Volume, float], Solver]] = {
     "ictm": _ictm,
     "fista": _fista,
     "gradient_consensus": _gradient_consensus,
+    "blind": _blind,
 }

@@ -13,6 +13,7 @@ from napari_deconv.deconvolution.history import as_columns
 from napari_deconv.deconvolution.job import Job
 from napari_deconv.deconvolution.result import Deconvolution
 from napari_deconv.deconvolution.run import Run
+from napari_deconv.psf.psf import Psf
 from napari_deconv.recipe import describe
 
 __all__ = ["collect"]
@@ -33,10 +34,22 @@ def collect(job: Job, runs: Sequence[Run]) -> Deconvolution:
         _numbers([run.gain for run in runs], leading),
         {} if weights is None else asdict(weights),
         _numbers([run.background for run in runs], leading),
-        job.psf,
+        _psf(job, runs),
         describe("deconvolve", job.parameters, job.options.engine),
         [run.checkpoint for run in runs],
     )
+
+
+def _psf(job: Job, runs: Sequence[Run]) -> Psf | Float:
+    """Take the PSF that was given, or those that were found, one for each volume of a series."""
+    found = [run.psf for run in runs if run.psf is not None]
+    if not found:
+        return job.psf
+    ndim = job.image.ndim - len(job.leading)
+    psfs = np.stack(found).reshape(*job.leading, *found[0].shape[3 - ndim :])
+    if job.leading or not isinstance(job.psf, Psf):
+        return psfs
+    return Psf(psfs, job.psf.spacing, job.psf.metadata)
 
 
 def _stack(images: Sequence[Float], shape: tuple[int, ...]) -> Float:

@@ -47,6 +47,7 @@ def deconvolve(
     offset: float | None = None,
     keep_every: int | None = None,
     depths: Sequence[float] | None = None,
+    symmetric_psf: bool = False,
     initial: npt.ArrayLike | Deconvolution | None = None,
     centre_psf: bool = True,
     engine: str | Engine = "auto",
@@ -115,6 +116,8 @@ def deconvolve(
     depths : sequence of float, optional
         Where each PSF holds, in µm from the image's first plane, increasing: between them the PSF
         changes gradually.
+    symmetric_psf : bool
+        Of blind deconvolution: make the PSF radially symmetric in x and y.
     initial : array_like or Deconvolution, optional
         An estimate to start from, of the image's shape; or a result to go on from, as if never
         interrupted: 30 iterations and 30 more are the same 60. A result of another image, PSF or
@@ -154,7 +157,8 @@ def deconvolve(
         boundary=boundary, mask=mask, acceleration=acceleration, levels=levels,
         regularization=regularization, regularization_weight=regularization_weight,
         damping=damping, read_noise=read_noise, stop=stop, gain=gain, offset=offset,
-        keep_every=keep_every, depths=depths, initial=initial, centre_psf=centre_psf, engine=engine,
+        keep_every=keep_every, depths=depths, symmetric_psf=symmetric_psf, initial=initial,
+        centre_psf=centre_psf, engine=engine,
     )  # fmt: skip
     runs: list[Run] = []
     for number, frame in enumerate(job.frames):

@@ -55,7 +55,10 @@ class Pyramid:
         finer = self._finer(index, position.estimate)
         # Light is multiplied: where the coarse level saw none at all there may be some.
         self.volumes[index].model.engine.clip(finer, FLOOR)
-        return Position(finer)
+        # Momentum goes up as well; arrays belong to their grid.
+        memory = position.memory.items()
+        numbers = {name: value for name, value in memory if isinstance(value, int | float)}
+        return Position(finer, memory=numbers)
 
     def read(self, index: int, estimate: Array) -> Float:
         """Read an estimate of a level on the finest one's image."""

@@ -72,7 +72,7 @@ METHODS = {
     ),
     "blind": Method(
         "Blind Richardson–Lucy",
-        _ITERATIVE - {"depths"},
+        (_ITERATIVE - {"depths"}) | {"symmetric_psf"},
         coarse_to_fine=False,
         positive=True,
     ),

@@ -16,7 +16,7 @@ __all__ = ["Options"]
 
 
 # Arrays of the grid's size beyond those of Richardson–Lucy.
-_MORE_ARRAYS = {"fista": 3, "ictm": 4, "gradient_consensus": 3, "blind": 3}
+_MORE_ARRAYS = {"fista": 3, "ictm": 4, "gradient_consensus": 3, "blind": 5}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Options:
     gain: float | None
     offset: float | None
     keep_every: int | None
+    symmetric_psf: bool
     psfs: tuple[npt.NDArray[np.float32], ...]
     depths: tuple[float, ...]
     spacing: tuple[float, ...]

@@ -38,7 +38,7 @@ Float = npt.NDArray[np.float32]
 
 # Of a coarse level: the coarsest starts flat, the others from the one before.
 _FROM_FLAT = 60
-_FROM_COARSER = 25
+_FROM_COARSER = 20
 
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01
@@ -108,6 +108,7 @@ class Run:
         self.stop_reason = f"{options.kind.title} needs one step"
         self.gain = nan
         self.weights: AutomaticWeights | None = None
+        self.psf: Float | None = None
         self.checkpoint = checkpoint
         self.history = History()
         self._shape = image.shape
@@ -157,6 +158,8 @@ class Run:
 
     def _finish(self, volume: Volume, position: Position, planned: int, ending: Ending) -> None:
         """Read the result."""
+        if "psf" in position.memory:
+            self.psf = self._options.engine.to_numpy(position.memory["psf"])
         self.history = ending.history
         whole = position.iteration == planned
         self.stop_reason = ending.reason or (

@@ -38,6 +38,7 @@ def check_settings(
     gain: float | None,
     offset: float | None,
     keep_every: int | None,
+    symmetric_psf: bool,
     **given: object,
 ) -> dict[str, Any]:
     """Check the settings by themselves and against each other.
@@ -67,7 +68,7 @@ def check_settings(
     given = {
         "regularization": regularization, "regularization_weight": regularization_weight,
         "damping": damping or None, "read_noise": read_noise, "stop": stop,
-        "keep_every": keep_every, **given,
+        "keep_every": keep_every, "symmetric_psf": symmetric_psf or None, **given,
     }  # fmt: skip
     _refuse(method, given)
     if damping and read_noise is not None:
@@ -85,6 +86,7 @@ def check_settings(
         "stop": stop,
         "gain": _above_zero(gain, "gain"),
         "offset": _finite(offset, "offset"),
+        "symmetric_psf": bool(symmetric_psf),
         "keep_every": None if keep_every is None else check_whole(keep_every, "keep_every"),
     }
 

@@ -310,7 +310,7 @@ class Engine(Protocol):
         """
         ...
 
-    # -- steps down a least-squares functional, on the grid -----------------------------------------
+    # -- steps down a least-squares functional, on the grid --------------------------------------
     def descend(
         self, correction: Array, guess: Array, step: float, normalization: Array, lowest: float
     ) -> None:
@@ -335,7 +335,7 @@ class Engine(Protocol):
     def haar_change(
         self, image: Array, steps: Shape, threshold: float, coarse: Array, out: Array
     ) -> None:
-        """What soft thresholding of one level of undecimated Haar wavelets adds to an image.
+        """Write what soft thresholding of a level of undecimated Haar wavelets adds to an image.
 
         A block at i, with corners as in `haar_average`, is its average and up to seven differences
         d = mean ±x. Each d moves towards 0 by at most `threshold`, the average changes by

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from napari_deconv.engines.cpu.slabs import SLAB_VOXELS, Real, Slabs, Spectrum
+from napari_deconv.engines.cpu.slabs import Real, Slabs, Spectrum
 from napari_deconv.engines.protocol import Shape
 
 __all__ = ["CpuFft"]
+
+# Frequencies that stay in the cache while they are worked on.
+_CACHED = 1 << 16
 
 
 class CpuFft:
@@ -108,13 +111,13 @@ class CpuFft:
     def _rows(self) -> list[slice]:
         """Cut y so that the columns along z of a few rows stay in the cache."""
         nz, ny, nx = self._spectrum.shape
-        count = max(1, SLAB_VOXELS // 2 // (nz * nx))
+        count = max(1, _CACHED // (nz * nx))
         return [slice(y, y + count) for y in range(0, ny, count)]
 
     def _depths(self, count: int) -> list[slice]:
         """Cut the first planes so that a few of them stay in the cache."""
         _, ny, nx = self._spectrum.shape
-        together = max(1, SLAB_VOXELS // 2 // (ny * nx))
+        together = max(1, _CACHED // (ny * nx))
         return [slice(z, min(z + together, count)) for z in range(0, count, together)]
 
     def _planes(self, image: Real, spectrum: Spectrum) -> None:
