@@ -105,6 +105,17 @@ def test_why_it_stopped_and_what_was_found(shell, image):
         assert f"{rule} {weight:.3g}" in result.stderr
 
 
+def test_the_psf_that_blind_finds_is_written(shell, image):
+    command = "deconvolve image.tif psf.tif -m blind --symmetric-psf -n 5 -e cpu"
+    shell(f"{command} -o out.tif --psf-output found.tif")
+    result = napari_deconv.deconvolve(
+        image, Psf.load("psf.tif"), method="blind", symmetric_psf=True, iterations=5, engine="cpu"
+    )
+    np.testing.assert_array_equal(read_image("out.tif").data, result.image)
+    np.testing.assert_allclose(Psf.load("found.tif").data, result.psf.data, rtol=1e-6)
+    assert Psf.load("found.tif").spacing == SPACING
+
+
 def test_psfs_of_several_depths(shell, image):
     psf = Psf.load("psf.tif")
     wider = make_psf("gaussian", shape=psf.shape, spacing=SPACING, fwhm=(0.7, 0.35, 0.35))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ CASES = [
     ),
     Case("PSF distilling", {"PSF (beads)": "distill_psf"}, {"iterations": 10}, same_place=False),
     Case("Synthetic PSF", {"PSF Gaussian": "make_psf"}, {"model": "gaussian"}, same_place=False),
-    Case("Deconvolution", {"beads · RL 12": "deconvolve"}, {"iterations": 12}),
+    Case("Deconvolution", {"beads · RL 12": "deconvolve"}, {"settings.iterations": 12}),
 ]
 
 
@@ -62,7 +63,7 @@ def hand(case, viewer, open_widget, bead_image, psf_array):
     viewer.add_image(bead_image, name="beads", **PLACE)
     hand = open_widget(case.title)
     for name, value in case.fields.items():
-        getattr(hand.widget, name).value = value
+        attrgetter(name)(hand.widget).value = value
     return hand
 
 

@@ -43,7 +43,7 @@ def test_result_and_progress_arrive(qtbot):
     returned, progressed = heard(worker.returned), heard(worker.progressed)
     finish(qtbot, worker)
     assert returned == [(False,)]
-    assert progressed == [(1, 3), (2, 3), (3, 3)]
+    assert progressed == [(1, 3, False), (2, 3, False), (3, 3, False)]
 
 
 def test_quit_ends_it_at_the_next_step(qtbot):

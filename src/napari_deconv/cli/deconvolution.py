@@ -100,6 +100,9 @@ _OPTIONS = (
                  help="Voxel size of PSF in µm, instead of the file's."),
     click.option("--depths", type=Numbers("µm,…"),
                  help="Where each PSF of a file of several holds, from IMAGE's first plane."),
+    click.option("--symmetric-psf", is_flag=True,
+                 help="blind: make the PSF radially symmetric in x and y."),
+    click.option("--psf-output", type=_PATH, help="blind: file to write the PSF that is found."),
     CHANNEL,
     click.option("--history", type=_PATH,
                  help="Table to write: how the fit went, every fifth iteration (.csv)."),
@@ -123,6 +126,7 @@ def deconvolve(
     psf: Path,
     output: Path,
     history: Path | None,
+    psf_output: Path | None,
     background: str,
     mask: Path | None,
     initial: Path | None,
@@ -139,8 +143,7 @@ def deconvolve(
     """
     inputs = [path for path in (image, psf, mask, initial, Path(background)) if path is not None]
     check_output(output, inputs, IMAGE_SUFFIXES)
-    if history is not None:
-        _check_history(history, inputs, given["method"])
+    _check_other_outputs(history, psf_output, [*inputs, output], given["method"])
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
     points = _read_psf(psf, psf_spacing, len(voxel), given["depths"] is not None)
@@ -162,14 +165,26 @@ def deconvolve(
     _report(result, time.perf_counter() - start)
     origin = {"input": image.name, "psf": psf.name}
     write_result(output, result.image, source, result.recipe | origin)
+    if psf_output is not None:
+        found = result.psf.data if isinstance(result.psf, Psf) else result.psf
+        write_result(psf_output, found, source, result.recipe | origin)
     if history is not None:
         _write_history(history, result, source.axes)
 
 
-def _check_history(history: Path, inputs: list[Path], method: str) -> None:
-    check_output(history, inputs, _TABLES)
-    if METHODS[method].direct:
-        raise DeconvError(f"--history: {method} takes one step, there is nothing to follow.")
+def _check_other_outputs(
+    history: Path | None, psf: Path | None, taken: list[Path], method: str
+) -> None:
+    if history is not None:
+        check_output(history, taken, _TABLES)
+        if METHODS[method].direct:
+            raise DeconvError(f"--history: {method} takes one step, there is nothing to follow.")
+    if psf is not None:
+        check_output(psf, taken, IMAGE_SUFFIXES)
+        if psf.resolve() in [path.resolve() for path in taken]:
+            raise DeconvError(f"{psf} is another output as well: choose another name.")
+        if "symmetric_psf" not in METHODS[method].takes:
+            raise DeconvError(f"--psf-output: {method} takes the PSF as it is, and finds none.")
 
 
 def _read_psf(
@@ -210,7 +225,7 @@ def _report(result: Deconvolution, seconds: float) -> None:
     """Say why it ended, and with -v what was found on the way."""
     detail(f"Background {np.mean(result.background):.4g}, engine {result.recipe['engine']}")
     if np.isfinite(result.gain).any():
-        detail(f"Gain {np.nanmean(result.gain):.4g} grey values a photon")
+        detail(f"Gain {np.nanmean(result.gain):.3g} grey values a photon")
     if result.weights:
         found = ", ".join(f"{rule} {weight:.3g}" for rule, weight in result.weights.items())
         detail(f"Automatic weight by cross-validation (gcv), which was taken: {found}")

@@ -44,6 +44,7 @@ _RENAMED = {
     "n_immersion": "--immersion",
     "n_sample": "--sample",
     "read_noise": "--read-noise",
+    "symmetric_psf": "--symmetric-psf",
     "regularization_weight": "--weight",
     "working_distance": "--working-distance",
 }

@@ -84,7 +84,7 @@ class OperationWidget(QWidget):
         super().__init__()
         self._viewer = viewer
         self._worker: Worker | None = None
-        self._started = 0.0
+        self._started = self._counting = 0.0
         self._said: set[str] = set()
         self._known: dict[ComboBox, list[Layer]] = {}
         self._by_hand: set[ComboBox] = set()
@@ -248,10 +248,15 @@ class OperationWidget(QWidget):
         return sensible[-1] if sensible else None
 
     def _show_psf(
-        self, psf: Psf, name: str, recipe: Mapping[str, Any], source: Layer | None
+        self,
+        psf: Psf,
+        name: str,
+        recipe: Mapping[str, Any],
+        source: Layer | None,
+        kind: str = "psf",
     ) -> None:
-        """Add a PSF beside the layer it belongs to, and show both."""
-        options = psf_options(psf, name, provenance(recipe, "psf", source), source)
+        """Add a PSF beside the layer it belongs to, and show both; `kind` is its role."""
+        options = psf_options(psf, name, provenance(recipe, kind, source), source)
         if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
             self._viewer.reset_view()
 
@@ -294,13 +299,21 @@ class OperationWidget(QWidget):
         worker.start()
 
     def _begun(self) -> None:
-        self._started = time.perf_counter()
+        self._started = self._counting = time.perf_counter()
         if not self._worker.abort_requested:
             self.result_line.clear()
 
-    def _progressed(self, iteration: int, iterations: int) -> None:
-        seconds = time.perf_counter() - self._started
-        left = seconds * (iterations - iteration) / iteration
+    def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
+        """Fill the bar; steps on a coarse level take little time, and do not count."""
+        if self.progress_bar.maximum() == 0:
+            self.progress_bar.setRange(0, iterations)
+            self.progress_bar.setValue(0)
+        if coarse:
+            self.progress_bar.setFormat("coarse start")
+            if self.progress_bar.value() == 0:
+                self._counting = time.perf_counter()
+            return
+        left = (time.perf_counter() - self._counting) * (iterations - iteration) / iteration
         self.progress_bar.setRange(0, iterations)
         self.progress_bar.setValue(iteration)
         self.progress_bar.setFormat(f"{iteration}/{iterations} · {left:.0f} s left")

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton
 
-from napari_deconv.deconvolution import Deconvolution, deconvolve
+from napari_deconv.deconvolution import METHODS, Deconvolution, deconvolve
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
@@ -18,14 +18,13 @@ from napari_deconv.widgets.fields import (
     check,
     choice,
     entry,
-    integer,
     layer_choice,
     note,
-    number,
     orange,
     read_number,
 )
 from napari_deconv.widgets.layers import layer_array, on_source, set_contrast, space_axes, spacing
+from napari_deconv.widgets.method import MethodFields
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -36,13 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DeconvolutionWidget"]
 
-_METHODS = [
-    ("Richardson–Lucy", "richardson_lucy"),
-    ("Wiener filter", "wiener"),
-    ("Inverse filter", "inverse"),
-]
-_SHORT = {"richardson_lucy": "RL", "wiener": "Wiener", "inverse": "inverse"}
-_ACCELERATIONS = [("Heavy ball", "heavy_ball"), ("Biggs–Andrews", "biggs"), ("None", None)]
+# Names of results where the method's title is long.
+_SHORT = {"richardson_lucy": "RL", "nnls": "NNLS", "ictm": "ICTM", "fista": "FISTA"}
 _BOUNDARIES = [
     ("Unknown light", "padded"),
     ("Mirror image", "reflect"),
@@ -67,19 +61,7 @@ class DeconvolutionWidget(OperationWidget):
             none="choose one",
         )  # fmt: skip
         self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
-        self.method = choice(
-            "Method",
-            _METHODS,
-            "Richardson–Lucy gives the best pictures of noisy data; the filters take one step and "
-            "ring around bright objects.",
-        )
-        self.iterations = integer(
-            "Iterations", 40, "More is sharper, until the noise turns into grains."
-        )
-        self.noise = number(
-            "Noise to signal", 0.01, "Larger is smoother, smaller is sharper and noisier.",
-            step=0.001, least=1e-6,
-        )  # fmt: skip
+        self.settings = MethodFields()
         self.background = choice(
             "Background",
             [("Automatic", "auto"), ("Value", "value"), ("None", 0.0)],
@@ -92,9 +74,9 @@ class DeconvolutionWidget(OperationWidget):
         self._make_more()
         self._last: Deconvolution | None = None
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.psf, self.psf_note]
-        main += [self.method, self.iterations, self.noise, self.background, self.background_value]
-        more = [self.acceleration, self.total_variation, self.weight, self.boundary]
-        self._build(main, [*more, self.leave_out, self.centre_psf])
+        main += [*self.settings.main, self.background, self.background_value]
+        more = [*self.settings.more, self.boundary, self.leave_out, self.centre_psf]
+        self._build(main, more)
         self.go_on_button = QPushButton(f"Go on +{_GO_ON}")
         self.go_on_button.setToolTip(f"Do {_GO_ON} more iterations on the last result.")
         self.go_on_button.setVisible(False)
@@ -102,24 +84,11 @@ class DeconvolutionWidget(OperationWidget):
         self._buttons.addWidget(self.go_on_button)
 
     def _make_more(self) -> None:
-        self.acceleration = choice(
-            "Acceleration",
-            _ACCELERATIONS,
-            "Heavy ball reaches in 40 iterations what takes about 200 without.",
-        )
-        self.total_variation = check(
-            "Smooth noise (total variation)",
-            False,
-            "Flattens grains and keeps edges; fine texture goes with the grains.",
-        )
-        self.weight = number(
-            "Smoothness", 0.002, "Weight of the total variation: 0.0005 is faint, 0.02 is strong.",
-            step=0.0005, least=0.0001,
-        )  # fmt: skip
         self.boundary = choice(
-            "Outside the image",
+            "Outside",
             _BOUNDARIES,
-            "Unknown light is estimated too, so that objects cut by the border leave no stripes.",
+            "What lies outside the image. Unknown light is estimated too, so that objects cut by "
+            "the border leave no stripes.",
         )
         self.leave_out = layer_choice(
             "Leave out",
@@ -139,14 +108,11 @@ class DeconvolutionWidget(OperationWidget):
         }
 
     def _applies(self) -> dict[ValueWidget, bool]:
-        iterative = self.method.value == "richardson_lucy"
-        iterated = [self.iterations, self.acceleration, self.total_variation, self.leave_out]
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
-        return dict.fromkeys(iterated, iterative) | {
+        return self.settings.applies() | {
             self.psf_note: lacks_voxels,
-            self.noise: not iterative,
             self.background_value: self.background.value == "value",
-            self.weight: iterative and self.total_variation.value,
+            self.leave_out: "mask" in self.settings.kind.takes,
         }
 
     def _prepare(self) -> Callable[..., Any]:
@@ -158,50 +124,43 @@ class DeconvolutionWidget(OperationWidget):
             )
         data, points = layer_array(image, "image"), layer_array(psf, "PSF")
         voxel = self.voxel_size.value(space_axes(image))[-points.ndim :]
-        given = {name: getattr(self, name).value for name in ("method", "boundary", "centre_psf")}
-        given["engine"] = self.device.value
-        given["background"] = self.background.value
+        given = self.settings.parameters()
+        given |= {"boundary": self.boundary.value, "centre_psf": self.centre_psf.value}
+        given |= {"engine": self.device.value, "background": self.background.value}
         if self.background.value == "value":
             given["background"] = read_number(self.background_value.value)
-        if self.method.value == "richardson_lucy":
-            given |= {"iterations": self.iterations.value, "acceleration": self.acceleration.value}
-            if self.total_variation.value:
-                given |= {"regularization": "tv", "regularization_weight": self.weight.value}
-            if self.leave_out.value is not None:
-                given["mask"] = np.asarray(self.leave_out.value.data) == 0
-        else:
-            given["regularization_weight"] = self.noise.value
+        if "mask" in self.settings.kind.takes and self.leave_out.value is not None:
+            given["mask"] = np.asarray(self.leave_out.value.data) == 0
         self._job = partial(_deconvolve, data, points, spacing(psf), spacing=voxel, **given)
         self._source, self._last, self._layer = image, None, None
-        self._done = self._settings()
+        self._done = self._field_values()
         return self._job
 
     def _parameters(self) -> dict[str, ValueWidget]:
-        iterative = self.method.value == "richardson_lucy"
-        return super()._parameters() | {
-            "regularization": self.total_variation,
-            "regularization_weight": self.weight if iterative else self.noise,
-            "background": self.background_value,
-            "mask": self.leave_out,
-        }
+        own = {"background": self.background_value, "mask": self.leave_out}
+        return super()._parameters() | self.settings.named() | own
 
-    def _settings(self) -> list[Any]:
+    def _field_values(self) -> list[Any]:
         """Collect what all fields but the iterations say."""
-        apart = (self.iterations, self.psf_note, self.voxel_size.note)
+        apart = (self.settings.iterations, self.psf_note, self.voxel_size.note)
         return [field.value for field in self._rows if field not in apart]
 
     def _arrange(self) -> None:
         super()._arrange()
+        label = "Most iterations" if self.settings.iterations_are_a_limit else "Iterations"
+        self._rows[self.settings.iterations].setText(label)
         if self._last is not None:
             self._offer_going_on()
 
     def _offer_going_on(self) -> None:
         """Offer to go on while the fields are those of the last run."""
         ready = self._worker is None and self._last is not None
-        self.go_on_button.setVisible(ready and self._settings() == self._done)
+        self.go_on_button.setVisible(ready and self._field_values() == self._done)
 
     def _go_on(self) -> None:
-        self._run(lambda: partial(self._job, iterations=_GO_ON, initial=self._last))
+        """Do more iterations, whatever has stopped the last ones."""
+        more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
+        self._run(lambda: partial(self._job, **more))
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
         super()._run(prepare)
@@ -212,9 +171,9 @@ class DeconvolutionWidget(OperationWidget):
         self._offer_going_on()
 
     def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
-        method = result.recipe["parameters"]["method"]
-        iterative = method == "richardson_lucy"
-        short = f"{_SHORT[method]} {result.iterations}" if iterative else _SHORT[method]
+        name = result.recipe["parameters"]["method"]
+        method = METHODS[name]
+        short = _SHORT.get(name, method.title) + ("" if method.direct else f" {result.iterations}")
         options = on_source(self._source, short, result.recipe, "result")
         if self._layer is None or self._layer not in self._viewer.layers:
             self._layer = self._viewer.add_image(result.image, **options)
@@ -222,9 +181,24 @@ class DeconvolutionWidget(OperationWidget):
             self._layer.data, self._layer.name = result.image, options["name"]
             self._layer.metadata = options["metadata"]
         set_contrast(self._layer, 0)
-        self._last = result if iterative else None
-        line = f"{result.stop_reason}, background {_levels(result.background)}."
-        return line, result.recipe
+        if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
+            # Not the PSF of the next run, which would start from what noise made of this one.
+            self._show_psf(result.psf, "PSF (blind)", result.recipe, self._source, "result")
+        # What consensus stops is at its best, and was made of a part of the photons.
+        final = method.direct or result.recipe["parameters"]["stop"] == "consensus"
+        self._last = None if final else result
+        return _line(result), result.recipe
+
+
+def _line(result: Deconvolution) -> str:
+    """Say why it ended, and what was found on the way."""
+    found = [f"background {_levels(result.background)}"]
+    if np.isfinite(result.gain).any():
+        found.append(f"gain {_levels(result.gain, 3)} grey values a photon")
+    if result.weights:
+        found.append(f"smoothness {result.weights['gcv']:.2g}")
+    sentences = (result.stop_reason, ", ".join(found))
+    return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
 
 
 def _deconvolve(
@@ -235,6 +209,7 @@ def _deconvolve(
     return deconvolve(image, psf, callback=callback, **parameters)
 
 
-def _levels(background: Any) -> str:
-    levels = np.unique(background)
-    return f"{levels[0]:.4g}" + (f" to {levels[-1]:.4g}" if len(levels) > 1 else "")
+def _levels(values: Any, digits: int = 4) -> str:
+    levels = np.unique(values)
+    shown = levels if len(levels) == 1 else levels[[0, -1]]
+    return " to ".join(f"{level:.{digits}g}" for level in shown)

@@ -47,7 +47,10 @@ __all__ = [
 
 def choice(label: str, choices: Sequence[tuple[str, Any]], tooltip: str) -> ComboBox:
     """Offer (text, value) pairs, the first one chosen."""
-    return _narrow(ComboBox(label=label, choices=choices, tooltip=tooltip))
+    field = _narrow(ComboBox(label=label, choices=choices, tooltip=tooltip))
+    listed = field.native.view()  # as wide as its longest text, however narrow the field
+    listed.setMinimumWidth(listed.sizeHintForColumn(0) + 2 * listed.frameWidth())
+    return field
 
 
 def layer_choice(

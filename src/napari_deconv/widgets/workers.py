@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from napari.qt.threading import WorkerBase, WorkerBaseSignals
 from qtpy.QtCore import Signal
 
-from napari_deconv._progress import Callback
+from napari_deconv._progress import Callback, Progress
+from napari_deconv.deconvolution import State
 
 __all__ = ["Task", "Worker", "busy"]
 
@@ -22,11 +23,6 @@ _one_at_a_time = threading.Lock()
 def busy() -> bool:
     """Tell whether a worker is at work, so that another one has to wait."""
     return _one_at_a_time.locked()
-
-
-class _Reports(Protocol):
-    iteration: int
-    iterations: int
 
 
 class _Cancelled(Exception):
@@ -60,15 +56,16 @@ class Task:
 
 
 class _Signals(WorkerBaseSignals):
-    progressed = Signal(int, int)
+    progressed = Signal(int, int, bool)
     aborted = Signal()
 
 
 class Worker(WorkerBase):
     """Runs a `Task` in a thread of Qt's pool.
 
-    Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations)`` after each step,
-    ``aborted()`` when the task ended because of `quit`, which takes one step at most.
+    Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations, coarse)`` after each
+    step, which is on a coarse level or not; ``aborted()`` when the task ended because of `quit`,
+    which takes one step at most.
 
     Parameters
     ----------
@@ -99,9 +96,10 @@ class Worker(WorkerBase):
             self.aborted.emit()
             return None
 
-    def _report(self, progress: _Reports) -> None:
+    def _report(self, progress: Progress) -> None:
         self._stop_if_asked()
-        self.progressed.emit(progress.iteration, progress.iterations)
+        coarse = isinstance(progress, State) and progress.level > 1
+        self.progressed.emit(progress.iteration, progress.iterations, coarse)
 
     def _stop_if_asked(self) -> None:
         if self.abort_requested:
