@@ -75,8 +75,8 @@ _OPTIONS = (
                  show_default=True, help="What lies outside of the image."),
     click.option("--regularization", type=_or_none(REGULARIZATIONS), default="none",
                  show_default=True,
-                 help="tv (total variation) lowers noise and keeps edges, tikhonov smooths "
-                 "everywhere, roughness (Good's) in proportion to the light."),
+                 help="Against noise: tv (total variation) keeps edges, tikhonov smooths bright "
+                 "parts, roughness (Good's) differences relative to the light."),
     click.option("--weight", type=NumberOrAuto(float), metavar="NUMBER|auto",
                  help="Of the regularisation, or of the method: more is smoother. auto for tv, "
                  "wiener and tikhonov. [default: depends on the method]"),
@@ -98,8 +98,8 @@ _OPTIONS = (
     SPACING,
     click.option("--psf-spacing", type=Numbers("z,y,x"),
                  help="Voxel size of PSF in µm, instead of the file's."),
-    click.option("--depths", type=Numbers("µm,…"),
-                 help="Where each PSF of a file of several holds, from IMAGE's first plane."),
+    click.option("--depths", type=Numbers("z,z,…"),
+                 help="µm from IMAGE's first plane to where each PSF of a file of several holds."),
     click.option("--symmetric-psf", is_flag=True,
                  help="blind: make the PSF radially symmetric in x and y."),
     click.option("--psf-output", type=_PATH, help="blind: file to write the PSF that is found."),
