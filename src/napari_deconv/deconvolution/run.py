@@ -38,7 +38,7 @@ Float = npt.NDArray[np.float32]
 
 # Of a coarse level: the coarsest starts flat, the others from the one before.
 _FROM_FLAT = 60
-_FROM_COARSER = 20
+_FROM_COARSER = 15
 
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01

@@ -38,7 +38,8 @@ class CpuEngine(Steps, Regularizers, Descent, Wavelets, Filters):
         return array[tuple(slice(size) for size in shape or array.shape)].copy()
 
     def full(self, shape: Shape, value: float) -> Real:
-        return np.full(shape, value, np.float32)
+        # Zeros come from the system as they are: nothing is written before it is needed.
+        return np.full(shape, value, np.float32) if value else np.zeros(shape, np.float32)
 
     def copy(self, array: Real) -> Real:
         return array.copy()
