@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_deconv import DeconvError, convolve, deconvolve
+from napari_deconv import DeconvError, DeconvWarning, convolve, deconvolve
 from napari_deconv.deconvolution.front_door import memory_needed
 from napari_deconv.deconvolution.methods import METHODS
 
@@ -240,6 +240,22 @@ def test_the_gain_is_estimated_where_it_is_needed():
     result = run(image, "richardson_lucy", stop="discrepancy", offset=100, **options)
     assert result.gain == pytest.approx(2.5, rel=0.2)
     assert np.isnan(run(image, "richardson_lucy", **options).gain)
+
+
+def test_a_rule_without_a_gain_is_dropped_with_a_warning():
+    smooth = gaussian_filter(np.random.default_rng(6).random((8, 40, 40)), 3) * 100
+    with pytest.warns(DeconvWarning, match="gain cannot be estimated.*all iterations are done"):
+        result = deconvolve(smooth, PSF, stop="consensus", iterations=7, engine="cpu")
+    assert result.iterations == 7
+    assert result.stop_reason == "7 iterations done"
+    assert np.isnan(result.gain)
+    with pytest.raises(DeconvError, match="gain"):
+        deconvolve(smooth, PSF, damping=3, iterations=7, engine="cpu")
+
+
+def test_the_automatic_weight_of_total_variation_is_shown(bright):
+    result = run(bright[1], "richardson_lucy", regularization="tv", regularization_weight="auto")
+    assert 0 < result.weights["tv"] <= 0.05
 
 
 def test_depths_of_one_psf_are_that_psf(bright):

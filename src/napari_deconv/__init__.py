@@ -10,9 +10,17 @@ from importlib.metadata import version
 
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
-from napari_deconv.deconvolution import Deconvolution, State, convolve, deconvolve, iterate
+from napari_deconv.deconvolution import (
+    Deconvolution,
+    State,
+    convolve,
+    deconvolve,
+    iterate,
+    memory_needed,
+)
 from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
+from napari_deconv.gain import estimate_gain
 from napari_deconv.psf import Psf, PsfReport, distill_psf, make_psf, measure_psf
 
 __version__ = version("napari-deconv")
@@ -32,11 +40,13 @@ __all__ = [
     "detect_beads",
     "distill_psf",
     "estimate_background",
+    "estimate_gain",
     "get_engine",
     "iterate",
     "list_devices",
     "make_psf",
     "measure_psf",
+    "memory_needed",
     "subtract_background",
     "threshold_beads",
 ]

@@ -185,7 +185,7 @@ def test_no_voxel_size_is_needed_where_none_is_used(shell, image):
 
 
 def test_quiet_and_verbose(shell, image):
-    command = "deconvolve image.tif psf.tif -n 1 -b 10 -e cpu -o out.tif"
+    command = "deconvolve image.tif psf.tif --stop none -n 1 -b 10 -e cpu -o out.tif"
     assert "Wrote out.tif" in shell(command).stdout
     assert shell(f"{command} -q").output == ""
     verbose = shell(f"{command} -v")

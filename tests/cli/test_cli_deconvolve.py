@@ -17,7 +17,10 @@ from napari_deconv.psf import Psf, make_psf
 
 
 def test_deconvolve_is_the_function(shell, image):
-    shell("deconvolve image.tif psf.tif -n 8 -b 10 --regularization tv -e cpu -o out.ome.tif")
+    shell(
+        "deconvolve image.tif psf.tif --stop none "
+        "-n 8 -b 10 --regularization tv -e cpu -o out.ome.tif"
+    )
     written = read_image("out.ome.tif")
     result = napari_deconv.deconvolve(
         image, Psf.load("psf.tif"), iterations=8, background=10, regularization="tv",
@@ -41,7 +44,8 @@ def test_direct_methods(shell, image, method):
     [
         ("-m fista --weight 0.01", {"method": "fista", "regularization_weight": 0.01}),
         (
-            "--levels 1 --acceleration wiener_butterworth --read-noise 2 --gain 1.5 --offset 3",
+            "--levels 1 --acceleration wiener_butterworth --read-noise 2 --gain 1.5 --offset 3 "
+            "--stop none",
             {"acceleration": "wiener_butterworth", "read_noise": 2, "gain": 1.5, "offset": 3},
         ),
         (
@@ -61,7 +65,10 @@ def test_deconvolve_options(shell, image, command, options):
 
 
 def test_the_history_is_a_table(shell, image):
-    shell("deconvolve image.tif psf.tif -n 12 --gain 1 -e cpu -o out.tif --history fit.csv")
+    shell(
+        "deconvolve image.tif psf.tif --stop none "
+        "-n 12 --gain 1 -e cpu -o out.tif --history fit.csv"
+    )
     history = napari_deconv.deconvolve(
         image, Psf.load("psf.tif"), iterations=12, gain=1, levels="auto", engine="cpu"
     ).history
@@ -106,7 +113,7 @@ def test_why_it_stopped_and_what_was_found(shell, image):
 
 
 def test_the_psf_that_blind_finds_is_written(shell, image):
-    command = "deconvolve image.tif psf.tif -m blind --symmetric-psf -n 5 -e cpu"
+    command = "deconvolve image.tif psf.tif --stop none -m blind --symmetric-psf -n 5 -e cpu"
     shell(f"{command} -o out.tif --psf-output found.tif")
     result = napari_deconv.deconvolve(
         image, Psf.load("psf.tif"), method="blind", symmetric_psf=True, iterations=5, engine="cpu"
@@ -138,7 +145,8 @@ def test_deconvolve_options_about_files(shell, image, tmp_path):
     write_image("start.tif", np.full(image.shape, 7, np.float32))
     write_image("level.tif", np.full(image.shape, 9, np.float32))
     shell(
-        "deconvolve image.tif psf.tif -n 3 --mask mask.tif --initial start.tif -b level.tif "
+        "deconvolve image.tif psf.tif --stop none "
+        "-n 3 --mask mask.tif --initial start.tif -b level.tif "
         "--acceleration none --no-centre-psf -e cpu -o out.tif"
     )
     result = napari_deconv.deconvolve(
@@ -152,15 +160,15 @@ def test_deconvolve_options_about_files(shell, image, tmp_path):
 def test_channels_are_kept_or_chosen(shell, image):
     stack = np.stack([image, image[:, ::-1]])
     write_image("two.tif", stack, SPACING, channels=["red", "green"])
-    shell("deconvolve two.tif psf.tif -n 2 -e cpu -o all.tif")
+    shell("deconvolve two.tif psf.tif --stop none -n 2 -e cpu -o all.tif")
     both = read_image("all.tif")
     assert (both.axes, both.channels, both.spacing) == ("CZYX", ("red", "green"), SPACING)
-    shell("deconvolve two.tif psf.tif -n 2 -c 1 -e cpu -o one.tif")
+    shell("deconvolve two.tif psf.tif --stop none -n 2 -c 1 -e cpu -o one.tif")
     one = read_image("one.tif")
     assert (one.axes, one.channels) == ("ZYX", ("green",))
     np.testing.assert_allclose(one.data, both.data[1], rtol=1e-5, atol=1e-3)
-    shell("deconvolve two.tif psf.tif -c 2 -o none.tif", code=2)
-    shell("deconvolve image.tif psf.tif -c 1 -o none.tif", code=2)
+    shell("deconvolve two.tif psf.tif --stop none -c 2 -o none.tif", code=2)
+    shell("deconvolve image.tif psf.tif --stop none -c 1 -o none.tif", code=2)
 
 
 def test_a_channel_is_taken_of_all_files(shell, image):
@@ -173,7 +181,7 @@ def test_a_channel_is_taken_of_all_files(shell, image):
     for name, array in beside.items():
         write_image(f"{name}.tif", array)
         write_image(f"{name}_two.tif", np.stack([array[:, ::-1] + 1, array]), channels=names)
-    command = "deconvolve two.tif psf.tif -n 3 -c 1 -e cpu"
+    command = "deconvolve two.tif psf.tif --stop none -n 3 -c 1 -e cpu"
     shell(f"{command} --mask mask_two.tif --initial start_two.tif -b level_two.tif -o channels.tif")
     shell(f"{command} --mask mask.tif --initial start.tif -b level.tif -o plain.tif")
     result = napari_deconv.deconvolve(
@@ -187,10 +195,13 @@ def test_a_channel_is_taken_of_all_files(shell, image):
 def test_a_given_voxel_size_is_taken(shell, image):
     tifffile.imwrite("bare.tif", image)
     tifffile.imwrite("bare_psf.tif", Psf.load("psf.tif").data)
-    message = shell("deconvolve bare.tif bare_psf.tif -s 0.2,0.08,0.08 -o out.tif", code=2).stderr
+    message = shell(
+        "deconvolve bare.tif bare_psf.tif --stop none -s 0.2,0.08,0.08 -o out.tif", code=2
+    ).stderr
     assert "bare_psf.tif has no voxel size: give it with --psf-spacing" in message
     shell(
-        "deconvolve bare.tif bare_psf.tif -n 2 -s 0.2,0.08,0.08 --psf-spacing 0.2,0.08,0.08 "
+        "deconvolve bare.tif bare_psf.tif --stop none "
+        "-n 2 -s 0.2,0.08,0.08 --psf-spacing 0.2,0.08,0.08 "
         "-e cpu -o out.tif"
     )
     assert read_image("out.tif").spacing == SPACING
@@ -205,7 +216,7 @@ def test_warnings_speak_of_options(shell, image):
 
 def test_warnings_are_one_line(shell, image):
     make_psf("gaussian", shape=(9, 15, 15), spacing=0.1, fwhm=0.4).save("other.tif")
-    result = shell("deconvolve image.tif other.tif -n 1 -e cpu -o out.tif")
+    result = shell("deconvolve image.tif other.tif -n 1 --stop none -e cpu -o out.tif")
     (line,) = result.stderr.splitlines()
     assert line.startswith("warning: ")
     assert "resampled" in line
@@ -216,4 +227,7 @@ def test_out_of_memory_is_said(shell, image, monkeypatch):
         raise MemoryError("Unable to allocate 5.00 TiB")
 
     monkeypatch.setattr("napari_deconv.cli.deconvolution.run_deconvolution", fail)
-    assert "Out of memory" in shell("deconvolve image.tif psf.tif -o out.tif", code=2).stderr
+    assert (
+        "Out of memory"
+        in shell("deconvolve image.tif psf.tif --stop none -o out.tif", code=2).stderr
+    )

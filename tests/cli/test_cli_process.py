@@ -12,12 +12,13 @@ import time
 import pytest
 
 COMMAND = [sys.executable, "-m", "napari_deconv.cli"]
+DECONVOLVE = [*COMMAND, "deconvolve", "image.tif", "psf.tif", "--stop", "none"]
 
 
 def test_a_real_process(image, tmp_path):
     """As installed: exit codes, streams, no progress bar where stderr is no terminal."""
     done = subprocess.run(
-        [*COMMAND, "deconvolve", "image.tif", "psf.tif", "-n", "3", "-o", "out.tif"],
+        [*DECONVOLVE, "-n", "3", "-o", "out.tif"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -39,7 +40,7 @@ def test_a_progress_bar_on_a_terminal(image, tmp_path):
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     process = subprocess.Popen(
-        [*COMMAND, "deconvolve", "image.tif", "psf.tif", "-n", "30", "-o", "out.tif"],
+        [*DECONVOLVE, "-n", "30", "-o", "out.tif"],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=slave,
     )  # fmt: skip
     os.close(slave)
@@ -57,7 +58,7 @@ def test_a_progress_bar_on_a_terminal(image, tmp_path):
 def test_ctrl_c_leaves_nothing_behind(image, tmp_path):
     before = set(tmp_path.iterdir())
     process = subprocess.Popen(
-        [*COMMAND, "deconvolve", "image.tif", "psf.tif", "-n", "1000000", "-v", "-o", "out.tif"],
+        [*DECONVOLVE, "-n", "1000000", "-v", "-o", "out.tif"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     process.stderr.readline()  # the image has been read

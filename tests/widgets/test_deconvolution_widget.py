@@ -24,7 +24,9 @@ def deconvolution(viewer, open_widget, bead_image, psf_array):
     viewer.add_image(psf_array, name="PSF", **UM)
     viewer.add_image(bead_image, name="cells", **UM)
     hand = open_widget("Deconvolution")
+    assert hand.widget.settings.stop.value == "consensus"
     hand.widget.settings.iterations.value = 8
+    hand.widget.settings.stop.value = None
     return hand
 
 
@@ -248,6 +250,7 @@ def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
     hand = open_widget("Deconvolution")
     widget = hand.widget
     widget.settings.iterations.value = 2
+    widget.settings.stop.value = None
     assert widget.psf.value is None
     hand.click()
     assert said()[-1].startswith("No PSF is chosen")

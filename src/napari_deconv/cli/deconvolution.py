@@ -31,9 +31,8 @@ from napari_deconv.cli.shell import (
     spacing_of,
     write_result,
 )  # fmt: skip
-from napari_deconv.deconvolution import BOUNDARIES, METHODS, Deconvolution
+from napari_deconv.deconvolution import BOUNDARIES, METHODS, Deconvolution, memory_needed
 from napari_deconv.deconvolution import deconvolve as run_deconvolution
-from napari_deconv.deconvolution.front_door import memory_needed
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES, read_image, replacing
 from napari_deconv.psf.psf import Psf
@@ -62,9 +61,10 @@ _OPTIONS = (
                  help=f"{', '.join(_ITERATIVE)}; or, in one step, {', '.join(_DIRECT)}."),
     click.option("-n", "--iterations", type=int, default=40, show_default=True,
                  help="Steps; with --stop, at most."),
-    click.option("--stop", type=_or_none(STOPS), default="none", show_default=True,
+    click.option("--stop", type=_or_none(STOPS),
                  help="End before: discrepancy at the noise level, quality when the fit hardly "
-                 "improves, consensus when photons kept aside are met no better."),
+                 "improves, consensus when photons kept aside are met no better. "
+                 "[default: consensus]"),
     click.option("--levels", type=NumberOrAuto(int), metavar="N|auto", default="auto",
                  show_default=True,
                  help="Start on up to N − 1 coarser images; 1 starts on IMAGE itself."),
@@ -147,6 +147,8 @@ def deconvolve(
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
     points = _read_psf(psf, psf_spacing, len(voxel), given["depths"] is not None)
+    if given["stop"] is None and "stop" in METHODS[given["method"]].takes:
+        given["stop"] = "consensus"
     arguments = {name: None if value == "none" else value for name, value in given.items()} | {
         "spacing": voxel,
         "background": _background(background, channel),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ Float = npt.NDArray[np.float32]
 def collect(job: Job, runs: Sequence[Run]) -> Deconvolution:
     """Put the results of a job's volumes together."""
     leading, shape = job.leading, job.image.shape
-    weights = runs[0].weights
     return Deconvolution(
         _stack([run.image for run in runs], shape),
         max(run.iterations for run in runs),
@@ -32,7 +30,7 @@ def collect(job: Job, runs: Sequence[Run]) -> Deconvolution:
         as_columns([run.history for run in runs], leading),
         _intermediate(runs, shape),
         _numbers([run.gain for run in runs], leading),
-        {} if weights is None else asdict(weights),
+        runs[0].weights,
         _numbers([run.background for run in runs], leading),
         _psf(job, runs),
         describe("deconvolve", job.parameters, job.options.engine),

@@ -51,9 +51,11 @@ class Ending:
         """Look at a position after a step; tell whether it was the last."""
         if self.history.note(position):
             measured = position.iteration - 1
+            # The estimate that is given back has had a step more, unless an earlier one is.
+            steps = measured if self._stopping.holds_out else position.iteration
             # A rule that compares fits with each other takes any unit.
             fit = position.divergence if isnan(position.discrepancy) else position.discrepancy
-            reason = self._stopping.check(measured, fit, position.held_out)
+            reason = self._stopping.check(steps, fit, position.held_out)
             if self._stopping.best == measured:
                 self.best, self._candidate = self._candidate, self.best
             self.reason = reason or ""

@@ -108,7 +108,8 @@ def deconvolve(
         where the fit hardly improves any more, or, best, where photons kept aside are met no
         better.
     gain : float, optional
-        Grey values a photon. It is estimated from the image's noise where it is needed.
+        Grey values a photon. It is estimated from the image's noise where it is needed; if only
+        `stop` needs it and it cannot be told, all iterations are done, with a warning.
     offset : float, optional
         Grey value without light, estimated with the gain; 0 where the gain is given.
     keep_every : int, optional

@@ -55,14 +55,14 @@ METHODS = {
     "tikhonov": Method("Tikhonov filter", frozenset({"regularization_weight"}), direct=True),
     "inverse": Method("Inverse filter", frozenset({"regularization_weight"}), 1e-2, direct=True),
     "landweber": Method("Landweber", _ITERATIVE),
-    "nnls": Method("Non-negative least squares", _ITERATIVE),
+    "nnls": Method("Least squares ≥ 0", _ITERATIVE),
     "ictm": Method(
-        "Tikhonov–Miller, constrained (ICTM)",
+        "Tikhonov–Miller",
         _ITERATIVE | {"regularization_weight"},
         5e-4,
         ends="converged: the last step lowered the functional by less than a millionth",
     ),
-    "fista": Method("FISTA with Haar wavelets", _ITERATIVE | {"regularization_weight"}, 2e-3),
+    "fista": Method("FISTA with wavelets", _ITERATIVE | {"regularization_weight"}, 2e-3),
     "gradient_consensus": Method(
         "Gradient consensus",
         _ITERATIVE - {"stop"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from math import nan
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import Problem, Volume
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.forward import Observation
 from napari_deconv.gain import CameraGain, estimate_gain
 from napari_deconv.solvers.position import Monitor
@@ -22,6 +24,8 @@ from napari_deconv.solvers.stopping import (
 )
 
 __all__ = ["Camera"]
+
+_UNKNOWN = CameraGain(nan, 0.0, nan)
 
 
 class Camera:
@@ -47,26 +51,34 @@ class Camera:
     Raises
     ------
     DeconvError
-        If the gain is needed and cannot be estimated.
+        If a method or a model of the noise needs the gain, and it cannot be estimated.
+
+    Warns
+    -----
+    DeconvWarning
+        If only the stopping rule does: then there is none.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        camera = _camera(problem, options) if options.counts_photons else CameraGain(nan, 0, 0)
+        camera = _camera(problem, options) if options.counts_photons else _UNKNOWN
         self.gain, self._offset = camera.gain, camera.offset
+        stop = options.stop
+        if stop in ("consensus", "discrepancy") and camera is _UNKNOWN:
+            stop = None
         if options.fits_photons:
             problem, self._offset = _less(problem, problem.image, camera.offset), 0.0
         self.problem = problem
         self._held_out: npt.NDArray[Any] | None = None
         expected = 1.0
-        if options.stop == "consensus":
+        if stop == "consensus":
             first, self._held_out = split_photons(
                 problem.image, gain=self.gain, offset=self._offset
             )
             self.problem = replace(problem, image=np.maximum(first, 0))
-        elif options.stop == "discrepancy":
+        elif stop == "discrepancy":
             photons = np.maximum(problem.image - self._offset, 0) / self.gain
             expected = expected_discrepancy(photons, problem.mask)
-        self.stopping: Stopping = make_stopping(options.stop, expected)
+        self.stopping: Stopping = make_stopping(stop, expected)
 
     def monitor(self, volume: Volume) -> Monitor:
         """Make what measures the finest level."""
@@ -94,4 +106,16 @@ def _camera(problem: Problem, options: Options) -> CameraGain:
     image = problem.image
     if problem.mask is not None:
         image = np.where(problem.mask, image, image[problem.mask].max())
-    return estimate_gain(image, offset=options.offset)
+    try:
+        return estimate_gain(image, offset=options.offset)
+    except DeconvError as error:
+        if options.fits_photons:
+            raise
+        # A rule cannot judge what it cannot count; the iterations asked for are still there.
+        warnings.warn(
+            f"{error} Without it stop={options.stop!r} has nothing to go by: all iterations are "
+            "done.",
+            DeconvWarning,
+            stacklevel=2,
+        )
+        return _UNKNOWN

@@ -44,8 +44,8 @@ class Deconvolution:
         Grey values a photon, as given or estimated; NaN where photons were not counted.
     weights : dict of str to float
         What each rule for an automatic weight of a direct filter found: ``"gcv"``, which was taken,
-        ``"discrepancy"`` and ``"negativity"``; of the first volume of a series. Empty where none
-        was needed.
+        ``"discrepancy"`` and ``"negativity"``; or ``"tv"``, the last one of total variation. Of
+        the first volume of a series; empty where none was needed.
     background : float or ndarray
         What was taken as background; one per volume where several were looped over.
     psf : Psf or ndarray

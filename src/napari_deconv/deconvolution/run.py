@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import nan
 from typing import Any
 
@@ -30,7 +30,6 @@ from napari_deconv.solvers.position import (
     load_position,
     save_position,
 )
-from napari_deconv.solvers.weights import AutomaticWeights
 
 __all__ = ["Run", "State"]
 
@@ -107,7 +106,7 @@ class Run:
         self.iterations = 1
         self.stop_reason = f"{options.kind.title} needs one step"
         self.gain = nan
-        self.weights: AutomaticWeights | None = None
+        self.weights: dict[str, float] = {}
         self.psf: Float | None = None
         self.checkpoint = checkpoint
         self.history = History()
@@ -127,7 +126,8 @@ class Run:
     def states(self) -> Iterator[State]:
         """Run, one iteration at a time; then the attributes hold the result."""
         if self._options.kind.direct:
-            estimate, self.weights = filter_directly(self._problem, self._options)
+            estimate, weights = filter_directly(self._problem, self._options)
+            self.weights = {} if weights is None else asdict(weights)
             self.image = estimate.reshape(self._shape)
             yield State(1, 1, nan, 1, lambda: self.image)
         else:
@@ -158,6 +158,8 @@ class Run:
 
     def _finish(self, volume: Volume, position: Position, planned: int, ending: Ending) -> None:
         """Read the result."""
+        if "weight" in position.memory:
+            self.weights = {"tv": float(position.memory["weight"])}
         if "psf" in position.memory:
             self.psf = self._options.engine.to_numpy(position.memory["psf"])
         self.history = ending.history

@@ -16,11 +16,12 @@ from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import DEFAULT_WEIGHTS, REGULARIZATIONS
 from napari_deconv.solvers.stopping import STOPS
 
-__all__ = ["BOUNDARIES", "check_settings", "is_auto"]
+__all__ = ["BOUNDARIES", "WITH_AUTOMATIC_WEIGHT", "check_settings", "is_auto"]
 
 BOUNDARIES = ("padded", "circular", "reflect", "zero")
 
-_WITH_AUTOMATIC_WEIGHT = ("wiener", "tikhonov", "tv")
+WITH_AUTOMATIC_WEIGHT = ("wiener", "tikhonov", "tv")
+"""Methods and regularisations for whose weight there is a rule."""
 
 
 def check_settings(
@@ -131,7 +132,7 @@ def _weight(given: float | str | None, method: str, regularization: str | None) 
                 raise DeconvError("regularization_weight has no effect without regularization.")
             return math.nan
         name, default = regularization, DEFAULT_WEIGHTS[regularization]
-    if given == "auto" and name not in _WITH_AUTOMATIC_WEIGHT:
+    if given == "auto" and name not in WITH_AUTOMATIC_WEIGHT:
         raise DeconvError(
             f"regularization_weight='auto': {name!r} has no rule for it, give a number "
             f"[default: {default}]."

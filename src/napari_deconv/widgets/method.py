@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import LineEdit
 
 from napari_deconv.deconvolution import METHODS
+from napari_deconv.deconvolution.settings import WITH_AUTOMATIC_WEIGHT
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import DEFAULT_WEIGHTS, REGULARIZATIONS
 from napari_deconv.solvers.stopping import STOPS
@@ -42,7 +43,6 @@ _NOISES = [
     ("Photons, damped", "damping"),
     ("Photons + camera", "read_noise"),
 ]
-_AUTOMATIC = ("wiener", "tikhonov", "tv")
 _SMOOTHNESS = "More is smoother, less is sharper and noisier. Empty: what the grey text says."
 
 
@@ -72,8 +72,9 @@ class MethodFields:
             "More iterations than the image deserves make grains. At the noise level: when the "
             "result, blurred again, differs from the image by no more than the noise of photons. "
             "No more progress: when the fit hardly improves. Only noise left: when what is still "
-            "found does not agree with a tenth of the photons kept aside; best for dim images.",
+            "found does not agree with a tenth of the photons kept aside.",
         )
+        self.stop.value = "consensus"
         self.smoothness = entry("Smoothness", "", _SMOOTHNESS)
         self.symmetric_psf = check(
             "Symmetric PSF", False, "The PSF that is found is round in every plane."
@@ -194,7 +195,7 @@ class MethodFields:
         }
         if given.pop("levels", False):
             given["levels"] = "auto"
-        if given.get("regularization_weight", 0) is None and self._weighed in _AUTOMATIC:
+        if given.get("regularization_weight", 0) is None and self._weighed in WITH_AUTOMATIC_WEIGHT:
             given["regularization_weight"] = "auto"
         return given
 
@@ -213,7 +214,7 @@ class MethodFields:
     def _explain(self) -> None:
         """Say in the fields what an empty one stands for."""
         default = DEFAULT_WEIGHTS.get(self._weighed, self.kind.weight)
-        automatic = self._weighed in _AUTOMATIC
+        automatic = self._weighed in WITH_AUTOMATIC_WEIGHT
         for field in (self.smoothness, self.smoothing_weight):
             field.native.setPlaceholderText("automatic" if automatic else f"{default}")
         self.offset.native.setPlaceholderText("0" if self.gain.value.strip() else "automatic")
