@@ -19,8 +19,9 @@ from napari_deconv.forward import (
     strata_weights,
 )
 from napari_deconv.solvers.acceleration import HeavyBall
+from napari_deconv.solvers.normalization import make_normalization
 from napari_deconv.solvers.regularization import Unregularized
-from napari_deconv.solvers.richardson_lucy import make_normalization, richardson_lucy
+from napari_deconv.solvers.richardson_lucy import richardson_lucy
 from solver_cases import case, nrmse
 
 # image and PSF: even and odd, PSF smaller and larger than the image, grid as large and larger

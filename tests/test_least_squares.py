@@ -19,8 +19,8 @@ from napari_deconv.forward import (
 from napari_deconv.solvers.conjugate_gradients import ictm
 from napari_deconv.solvers.fista import fista, nnls
 from napari_deconv.solvers.landweber import landweber, step_size
+from napari_deconv.solvers.normalization import make_normalization
 from napari_deconv.solvers.position import Monitor, Position, load_position, save_position
-from napari_deconv.solvers.richardson_lucy import make_normalization
 from test_wavelets import cycle_spun_shrinkage
 
 BACKGROUND = 0.3

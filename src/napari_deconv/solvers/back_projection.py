@@ -11,13 +11,10 @@ import scipy.fft
 from napari_deconv.forward import ForwardModel, Observation
 from napari_deconv.solvers.acceleration import HeavyBall
 from napari_deconv.solvers.likelihood import Likelihood
+from napari_deconv.solvers.normalization import make_normalization, start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.regularization import Regularization
-from napari_deconv.solvers.richardson_lucy import (
-    leave_out_the_unseen,
-    make_normalization,
-    richardson_lucy,
-)
+from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 __all__ = ["unmatched_richardson_lucy", "wiener_butterworth_kernel"]
 
@@ -102,9 +99,7 @@ def _unmatched_steps(
 ) -> Iterator[Position]:
     """Step while the I-divergence falls."""
     engine = model.engine
-    normalization = make_normalization(model, observation)
-    if position.iteration == 0:
-        leave_out_the_unseen(position, model, normalization)
+    normalization = start_where_seen(model, observation, position)
     regularization.start(model.grid, observation, position.memory)
     # B[M·r] + (N - BM) is N + B[M·(r - 1)].
     remainder = make_normalization(back_projector, observation)

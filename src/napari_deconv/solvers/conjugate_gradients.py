@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from napari_deconv.engines.protocol import Array
 from napari_deconv.forward import ForwardModel, Observation
-from napari_deconv.solvers.landweber import start_where_seen
+from napari_deconv.solvers.normalization import start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
 
 __all__ = ["ictm"]

@@ -7,7 +7,8 @@ from math import inf, sqrt
 
 from napari_deconv.engines.protocol import Array, Engine, Shape
 from napari_deconv.forward import ForwardModel, Observation
-from napari_deconv.solvers.landweber import largest, start_where_seen, step_size
+from napari_deconv.solvers.landweber import step_size
+from napari_deconv.solvers.normalization import largest, start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
 
 __all__ = ["HaarShrinkage", "fista", "nnls"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from napari_deconv.forward import ForwardModel, Observation
+from napari_deconv.solvers.normalization import start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
-from napari_deconv.solvers.richardson_lucy import leave_out_the_unseen, make_normalization
 
 __all__ = ["CONSENSUS_LOST", "gradient_consensus"]
 
@@ -82,9 +82,7 @@ def gradient_consensus(
     light into the image their weight, and is 1 elsewhere.
     """
     engine, background = model.engine, observation.background
-    normalization = make_normalization(model, observation)
-    if position.iteration == 0:
-        leave_out_the_unseen(position, model, normalization)
+    normalization = start_where_seen(model, observation, position)
     light, other_light, first, second = (engine.full(model.shape, 0.0) for _ in range(4))
     correction, other, agreement = (engine.full(model.grid, 0.0) for _ in range(3))
     for _ in range(iterations):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from napari_deconv.engines.protocol import UPDATE_THRESHOLD, Array, Engine
-from napari_deconv.errors import DeconvError
+from napari_deconv.engines.protocol import Array
 from napari_deconv.forward import ForwardModel, Observation
+from napari_deconv.solvers.normalization import largest, start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
-from napari_deconv.solvers.richardson_lucy import make_normalization
 
-__all__ = ["landweber", "largest", "start_where_seen", "step_size"]
+__all__ = ["landweber", "step_size"]
 
 
 def landweber(
@@ -70,26 +69,6 @@ def landweber(
         yield position
 
 
-def start_where_seen(model: ForwardModel, observation: Observation, position: Position) -> Array:
-    """Make N = HᵀM; at the start set what sends less than 1 % of its light into the data to 0.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
-    """
-    engine = model.engine
-    normalization = make_normalization(model, observation)
-    if position.iteration == 0:
-        engine.update(position.estimate, normalization, normalization)
-    if not largest(engine, normalization) > UPDATE_THRESHOLD:
-        raise DeconvError(
-            "No voxel sends more than 1 % of its light into the image: the PSF is far wider "
-            "than the image. Check the PSF's voxel size, or crop it."
-        )
-    return normalization
-
-
 def step_size(model: ForwardModel, normalization: Array) -> float:
     """γ = 1/(max H1 · max HᵀM), at most 1/|HᵀMH|: such steps go down all the way.
 
@@ -101,8 +80,3 @@ def step_size(model: ForwardModel, normalization: Array) -> float:
     light = engine.full(model.shape, 0.0)
     model.apply(engine.full(model.grid, 1.0), light)
     return 1 / (largest(engine, light) * largest(engine, normalization))
-
-
-def largest(engine: Engine, array: Array) -> float:
-    """Tell the largest value of an array, whatever its sign."""
-    return engine.largest_change(array, engine.full(array.shape, 0.0))

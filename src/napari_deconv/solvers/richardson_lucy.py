@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from napari_deconv.engines.protocol import Array
-from napari_deconv.errors import DeconvError
 from napari_deconv.forward import ForwardModel, Observation
 from napari_deconv.solvers.acceleration import Acceleration
 from napari_deconv.solvers.likelihood import Likelihood, Poisson
+from napari_deconv.solvers.normalization import start_where_seen
 from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.regularization import Regularization
 
-__all__ = ["leave_out_the_unseen", "make_normalization", "richardson_lucy"]
+__all__ = ["richardson_lucy"]
 
 _POISSON = Poisson()
 
@@ -65,9 +64,7 @@ def richardson_lucy(
         If no voxel can be seen in the data.
     """
     engine = model.engine
-    normalization = make_normalization(model, observation)
-    if position.iteration == 0:
-        leave_out_the_unseen(position, model, normalization)
+    normalization = start_where_seen(model, observation, position)
     guess = acceleration.start(position.estimate, position.memory)
     regularization.start(model.grid, observation, position.memory)
     light, correction = engine.full(model.shape, 0.0), engine.full(model.grid, 0.0)
@@ -92,28 +89,3 @@ def richardson_lucy(
         position.step = acceleration.step
         position.memory = acceleration.memory(guess) | regularization.memory()
         yield position
-
-
-def make_normalization(model: ForwardModel, observation: Observation) -> Array:
-    """N = HᵀM on the grid: the part of its light that each voxel sends into the data."""
-    engine, mask = model.engine, observation.mask
-    normalization = engine.full(model.grid, 0.0)
-    ones = mask if mask.size > 1 else engine.full(model.shape, 1.0)
-    model.adjoint(ones, normalization)
-    return normalization
-
-
-def leave_out_the_unseen(position: Position, model: ForwardModel, normalization: Array) -> None:
-    """Start at 0 where no light reaches the data: x ← x·N/N.
-
-    Raises
-    ------
-    DeconvError
-        If that is everywhere.
-    """
-    model.engine.update(position.estimate, normalization, normalization)
-    if not model.engine.sum(position.estimate) > 0:
-        raise DeconvError(
-            "No voxel sends more than 1 % of its light into the image: the PSF is far wider "
-            "than the image. Check the PSF's voxel size, or crop it."
-        )
