@@ -10,7 +10,7 @@ PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
 # A plugin that touches Qt outside the main thread is an error in the tests.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
 
-.PHONY: demo test test-all bench lint clean debian-packages-for-tests
+.PHONY: demo test test-all bench lint clean debian-packages-for-tests debian-packages-for-bench
 .NOTPARALLEL:
 
 demo: $(VENV)/installed
@@ -23,7 +23,7 @@ test-all: debian-packages-for-tests $(VENV)/installed-for-tests
 	$(PYTEST)
 
 # A quarter of an hour; --full lets the slow ones end too.
-bench: $(VENV)/installed-for-bench
+bench: debian-packages-for-bench $(VENV)/installed-for-bench
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/installed-for-tests
@@ -37,6 +37,9 @@ clean:
 
 debian-packages-for-tests:
 	scripts/debian-packages test
+
+debian-packages-for-bench:
+	scripts/debian-packages bench
 
 # A venv without pip is what a Debian without python3-venv leaves behind.
 $(BIN)/pip:
