@@ -269,6 +269,42 @@ def test_depths_of_one_psf_are_that_psf(bright):
     np.testing.assert_allclose(coarse, expected, atol=1e-3 * one.max())
 
 
+@pytest.mark.parametrize(
+    "method", [name for name, kind in METHODS.items() if "depths" in kind.takes]
+)
+def test_every_method_takes_a_psf_that_changes_with_depth(bright, method):
+    """Two depths of one PSF are that PSF; of two PSFs, they are neither."""
+    wide = gaussian_filter(POINT, (2.0, 2.2, 2.2)).astype(np.float32)
+    options = {"iterations": 6, "background": 10, "engine": "cpu", "spacing": (0.3, 0.1, 0.1)}
+    if METHODS[method].counts_photons:
+        options["gain"] = 1.0
+
+    def solve(psfs, **more):
+        return deconvolve(bright[1], psfs, method=method, **options, **more).image
+
+    one = solve(PSF)
+    two = solve([PSF, PSF], depths=[0, 3.3])
+    if method != "gradient_consensus":  # which of two voxels agree is decided by the last digit
+        np.testing.assert_allclose(two, one, atol=2e-3 * one.max())
+    varying = solve([PSF, wide], depths=[0, 3.3])
+    assert error(varying[0], one[0]) < error(varying[-1], one[-1])
+    assert error(varying, one) > 0.01
+
+
+def test_accelerated_steps_are_worth_several_plain_ones(bright):
+    """40 scaled heavy-ball steps fit as well as 200 plain ones; Biggs–Andrews lies between."""
+    _, image = bright
+
+    def fit(acceleration, iterations):
+        options = {"acceleration": acceleration, "iterations": iterations + 1}
+        return run(image, "richardson_lucy", **options).history["divergence"][-1]
+
+    plain = fit(None, 200)
+    assert fit("heavy_ball", 40) < 1.02 * plain
+    assert fit("biggs", 40) < 1.02 * fit(None, 120)
+    assert fit(None, 40) > 1.05 * plain
+
+
 def test_memory_is_told_before_the_run():
     image, psf = np.zeros((64, 256, 256), np.uint16), np.ones((63, 63, 63))
     image[0, 0, 0] = 1
