@@ -166,6 +166,18 @@ def test_thirty_and_thirty_more_are_sixty_after_a_coarse_start(specimen):
     np.testing.assert_array_equal(more.image, both.image)
 
 
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_point_stays_at_its_voxel(size):
+    point = np.zeros((size,) * 3)
+    point[(size // 2,) * 3] = 1e4
+    psf = gaussian((17,) * 3, (2, 2, 2))
+    image = convolve(point, psf, boundary="zero", engine="cpu")
+    result = deconvolve(image, psf, levels="auto", iterations=20, background=0, engine="cpu")
+    bright = np.where(result.image > 0.1 * result.image.max(), result.image, 0)
+    centre = [(bright * axis).sum() / bright.sum() for axis in np.indices(point.shape)]
+    np.testing.assert_allclose(centre, size // 2, atol=0.02)
+
+
 @pytest.mark.parametrize("levels", [0, -1, 1.5, "two", None])
 def test_levels_that_are_none(levels):
     with pytest.raises(DeconvError, match="levels"):

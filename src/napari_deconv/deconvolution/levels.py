@@ -55,6 +55,9 @@ class Pyramid:
         finer = self._finer(index, position.estimate)
         # Light is multiplied: where the coarse level saw none at all there may be some.
         self.volumes[index].model.engine.clip(finer, FLOOR)
+        if index == len(self.volumes) - 2:
+            # Details that no coarse level knows come in from rest: with momentum points wander.
+            return Position(finer)
         # Momentum goes up as well; arrays belong to their grid.
         memory = position.memory.items()
         numbers = {name: value for name, value in memory if isinstance(value, int | float)}
