@@ -171,7 +171,7 @@ def page(results: Results, plot: str) -> str:
     goal = " / ".join(f"{value:.3f}" for value in _reference(results).correlations)
     return f"""# Benchmarks
 
-`make bench` makes this page's numbers in about a quarter of an hour. It installs the other
+`make bench` makes this page's numbers in about ten minutes. It installs the other
 software first; `python -m benchmarks --docs docs` in that environment rewrites the page.
 
 {machine}

@@ -121,11 +121,11 @@ def test_what_has_no_weight_takes_none(bright, method):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"damping": -1}, "damping=-1: expected a number that is not below 0"),
+        ({"damping": -1}, "damping=-1: expected a number, 0 or more"),
         ({"damping": 3, "read_noise": 2}, "choose one"),
         ({"read_noise": float("nan")}, "expected a number"),
         ({"gain": 0}, "gain=0: expected a number above 0"),
-        ({"offset": "dark"}, "offset='dark': expected a number"),
+        ({"offset": "dark"}, "offset='dark': expected a finite number"),
         ({"keep_every": 0}, "keep_every"),
         ({"stop": "never"}, "'discrepancy', 'quality', 'consensus'"),
         ({"regularization": "roughness", "regularization_weight": "auto"}, "has no rule for it"),

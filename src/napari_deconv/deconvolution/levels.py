@@ -197,9 +197,6 @@ def _every_second(psf: Float, axis: int) -> Float:
     widths[axis] = (before, 4 * radius + 3 - before - psf.shape[axis])
     padded = np.pad(psf, widths)
     offsets = 2 * np.arange(2 * radius + 1)
-    weighted = (
-        weight * padded.take(offsets + shift, axis)
-        for shift, weight in enumerate((np.float32(0.5), np.float32(1), np.float32(0.5)))
-    )
-    coarse: Float = sum(weighted)  # type: ignore[assignment]
+    previous, here, following = (padded.take(offsets + shift, axis) for shift in range(3))
+    coarse: Float = here + (previous + following) / np.float32(2)
     return coarse

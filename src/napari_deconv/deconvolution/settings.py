@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from napari_deconv._checks import check_choice, check_whole
+from napari_deconv._checks import check_choice, check_number, check_whole
 from napari_deconv.deconvolution.levels import MOST_LEVELS
 from napari_deconv.deconvolution.methods import METHODS
 from napari_deconv.errors import DeconvError
@@ -82,11 +80,11 @@ def check_settings(
         "levels": _levels(levels),
         "regularization": regularization,
         "weight": _weight(regularization_weight, method, regularization),
-        "damping": _at_least_zero(damping, "damping") or 0.0,
-        "read_noise": _at_least_zero(read_noise, "read_noise"),
+        "damping": check_number(damping, "damping", 0),
+        "read_noise": _optional(read_noise, "read_noise", 0),
         "stop": stop,
         "gain": _above_zero(gain, "gain"),
-        "offset": _finite(offset, "offset"),
+        "offset": _optional(offset, "offset"),
         "symmetric_psf": bool(symmetric_psf),
         "keep_every": None if keep_every is None else check_whole(keep_every, "keep_every"),
     }
@@ -142,24 +140,12 @@ def _weight(given: float | str | None, method: str, regularization: str | None) 
     return math.nan if number is None else number
 
 
-def _finite(value: object, name: str) -> float | None:
-    if value is None:
-        return None
-    real = isinstance(value, int | float | np.integer | np.floating)
-    if not real or isinstance(value, bool) or not math.isfinite(float(value)):  # type: ignore[arg-type]
-        raise DeconvError(f"{name}={value!r}: expected a number.")
-    return float(value)  # type: ignore[arg-type]
+def _optional(value: float | str | None, name: str, low: float = -math.inf) -> float | None:
+    return None if value is None else check_number(value, name, low)
 
 
-def _at_least_zero(value: object, name: str) -> float | None:
-    number = _finite(value, name)
-    if number is not None and number < 0:
-        raise DeconvError(f"{name}={value!r}: expected a number that is not below 0.")
-    return number
-
-
-def _above_zero(value: object, name: str) -> float | None:
-    number = _finite(value, name)
+def _above_zero(value: float | str | None, name: str) -> float | None:
+    number = _optional(value, name)
     if number is not None and number <= 0:
         raise DeconvError(f"{name}={value!r}: expected a number above 0.")
     return number
