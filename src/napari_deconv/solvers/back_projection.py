@@ -48,32 +48,12 @@ def unmatched_richardson_lucy(
 
     Parameters
     ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do, the unmatched ones included.
-    monitor : Monitor
-        Measures on the way.
     back_projector : ForwardModel
         Its adjoint is B: a model like H with the kernels of `wiener_butterworth_kernel`.
     regularization : Regularization
         What to divide by.
     likelihood : Likelihood
         What to project back instead of y/u.
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     planned = position.iteration + iterations
     if position.iteration < _UNMATCHED_STEPS and "steps" not in position.memory:

@@ -36,32 +36,12 @@ def ictm(
 
     Parameters
     ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do at most.
-    monitor : Monitor
-        Measures on the way.
     weight : float
         λ, in units of the finest voxel step to the fourth.
     spacing : sequence of float
         Voxel size (z, y, x) in any unit: only the ratios count.
     tolerance : float
         A step that lowers Φ by less than this part of it is the last.
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     engine, memory = model.engine, position.memory
     normalization = start_where_seen(model, observation, position)

@@ -28,29 +28,6 @@ def nnls(
 
     x ← max(p + γ·Hᵀ[M·(y − Hp − b)], 0) where N = HᵀM > 0.01, else 0: Landweber's step, from a
     point p that is extrapolated as in `fista`.
-
-    Parameters
-    ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do.
-    monitor : Monitor
-        Measures on the way.
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     normalization = start_where_seen(model, observation, position)
     gamma = step_size(model, normalization)
@@ -82,28 +59,8 @@ def fista(
 
     Parameters
     ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do.
-    monitor : Monitor
-        Measures on the way.
     weight : float
         λ as a part of max|HᵀM(y − b)|, so that it does not depend on the data's unit.
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     engine = model.engine
     normalization = start_where_seen(model, observation, position)

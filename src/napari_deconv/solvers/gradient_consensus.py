@@ -40,16 +40,6 @@ def gradient_consensus(
 
     Parameters
     ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do at most.
-    monitor : Monitor
-        Measures on the way.
     photon : float
         What a photon is in the data's units.
     offset : float
@@ -57,15 +47,6 @@ def gradient_consensus(
     seed : int
         Not negative; the same seed splits the same data in the same way.
 
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
 
     Notes
     -----

@@ -25,29 +25,6 @@ def landweber(
     x ← x + γ·Hᵀ[M·(y − Hx − b)] where N = HᵀM > 0.01, else 0 (Landweber, Am. J. Math. 73, 615,
     1951). Nothing keeps x from becoming negative; frequencies come in one after another, the
     weakest and noisiest last, so that the number of iterations is the regularisation.
-
-    Parameters
-    ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do.
-    monitor : Monitor
-        Measures on the way.
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     engine, seen = model.engine, observation
     normalization = start_where_seen(model, observation, position)

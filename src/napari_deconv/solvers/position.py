@@ -121,7 +121,10 @@ class Monitor:
 
 
 class Solver(Protocol):
-    """Inverts any forward model, one step at a time."""
+    """Inverts any forward model, one step at a time.
+
+    A solver's own docstring names only what it takes besides.
+    """
 
     def __call__(
         self,
@@ -131,7 +134,31 @@ class Solver(Protocol):
         iterations: int,
         monitor: Monitor,
     ) -> Iterator[Position]:
-        """Do so many steps from a position and yield it, changed in place, after each."""
+        """Do steps from a position and yield it, changed in place, after each.
+
+        Parameters
+        ----------
+        model : ForwardModel
+            H.
+        observation : Observation
+            y, b and M.
+        position : Position
+            Where to start; updated in place.
+        iterations : int
+            Number of steps to do, at most where a solver ends by itself.
+        monitor : Monitor
+            Measures on the way.
+
+        Yields
+        ------
+        Position
+            The same object after each step.
+
+        Raises
+        ------
+        DeconvError
+            If no voxel can be seen in the data.
+        """
         ...
 
 

@@ -36,32 +36,12 @@ def richardson_lucy(
 
     Parameters
     ----------
-    model : ForwardModel
-        H.
-    observation : Observation
-        y, b and M.
-    position : Position
-        Where to start; updated in place.
-    iterations : int
-        Number of steps to do.
-    monitor : Monitor
-        Measures on the way.
     acceleration : Acceleration
         How p follows from the estimates.
     regularization : Regularization
         What to divide by.
     likelihood : Likelihood
         What to project back instead of y/(Hp + b).
-
-    Yields
-    ------
-    Position
-        The same object after each step.
-
-    Raises
-    ------
-    DeconvError
-        If no voxel can be seen in the data.
     """
     engine = model.engine
     normalization = start_where_seen(model, observation, position)
