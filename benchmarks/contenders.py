@@ -148,7 +148,7 @@ REFERENCE = _loop("heavy ball, half padding", padding=0.5, heavy_ball=True)
 
 CONTENDERS = [
     _ours("coarse to fine", engine="cpu", levels="auto"),
-    _ours("two levels", engine="cpu", levels=2),
+    _ours("coarse to fine, half padding", engine="cpu", levels="auto", boundary="half_padded"),
     _ours("heavy ball", engine="cpu", levels=1),
     _ours("Biggs–Andrews", engine="cpu", levels=1, acceleration="biggs"),
     _ours("plain", engine="cpu", levels=1, acceleration=None),

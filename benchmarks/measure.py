@@ -148,12 +148,18 @@ def measure(
     if result.iterations > 3:
         run(result.iterations)
     result.memory = _peak_memory() - before
-    for _ in range(2):
-        if result.runs[result.iterations][0] < budget / 10:
-            run(result.iterations)
+
+    def repeat(iterations: int) -> None:
+        for _ in range(2):
+            if result.runs[iterations][0] < budget / 10:
+                run(iterations)
+
+    repeat(result.iterations)
     result.seconds, result.correlations = result.runs[result.iterations]
     if target is not None:
         result.enough = _fewest(result.runs, run, affordable, target)
+    if result.enough is not None:
+        repeat(result.enough)
     result.point_even, result.point_odd = point(adapter, 32, 16), point(adapter, 33, 17)
     return result
 

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deconv import DeconvError, convolve
+from napari_deconv.deconvolution.volume import grid_of
+from napari_deconv.engines import get_engine
 from napari_deconv.forward import Convolution, centred_at_origin, fast_shape
 
 # image and PSF: odd and even, 2-D and 3-D, PSF smaller and larger than the image
@@ -93,6 +95,22 @@ def test_the_adjoint_is_exact(engine, shapes):
     backward = (engine.to_numpy(back).astype(float) * x).sum()
     scale = np.linalg.norm(x) * np.linalg.norm(y) * kernel.sum()
     assert abs(forward - backward) < 1e-6 * scale
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.integers(1, 12)] * 3),
+)
+def test_with_half_padding_the_images_light_does_not_come_back_into_it(shape, psf_shape):
+    rng = np.random.default_rng(3)
+    object_, psf = rng.random(shape), rng.random(psf_shape).astype(np.float32)
+    grid = grid_of(shape, psf_shape, "half_padded")
+    engine = get_engine("cpu")
+    model, light = Convolution(engine, centred_at_origin(psf, grid), shape), engine.full(shape, 0)
+    model.apply(engine.asarray(object_, grid), light)
+    expected = direct(object_, psf.astype(float), "zero")
+    np.testing.assert_allclose(light, expected, atol=3e-6 * expected.max())
 
 
 @given(

@@ -184,10 +184,11 @@ def test_light_from_outside_does_not_pile_up_at_the_border(engine):
     options = {"background": 0, "iterations": 30, "engine": engine}
     error = {
         boundary: np.abs(deconvolve(image, psf, boundary=boundary, **options).image - inside).mean()
-        for boundary in ("padded", "circular", "reflect")
+        for boundary in ("padded", "half_padded", "circular", "reflect")
     }
-    assert error["padded"] < 0.3 * error["circular"]
-    assert error["padded"] < 0.3 * error["reflect"]
+    for padded in ("padded", "half_padded"):
+        assert error[padded] < 0.3 * error["circular"]
+        assert error[padded] < 0.3 * error["reflect"]
 
 
 # -- what it accepts ---------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def test_an_unusable_psf_is_one_clear_error(name):
 
 BAD_OPTIONS = {
     "method": ("sharpen", "'richardson_lucy', 'wiener', 'tikhonov', 'inverse'"),
-    "boundary": ("mirror", "'padded', 'circular', 'reflect', 'zero'"),
+    "boundary": ("mirror", "'padded', 'half_padded', 'circular', 'reflect', 'zero'"),
     "acceleration": ("fast", "'heavy_ball', 'wiener_butterworth', 'biggs', None"),
     "regularization": ("l1", "None, 'tv'"),
     "regularization_weight": (0, "above 0"),

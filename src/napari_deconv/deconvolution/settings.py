@@ -16,7 +16,7 @@ from napari_deconv.solvers.stopping import STOPS
 
 __all__ = ["BOUNDARIES", "WITH_AUTOMATIC_WEIGHT", "check_settings", "is_auto"]
 
-BOUNDARIES = ("padded", "circular", "reflect", "zero")
+BOUNDARIES = ("padded", "half_padded", "circular", "reflect", "zero")
 
 WITH_AUTOMATIC_WEIGHT = ("wiener", "tikhonov", "tv")
 """Methods and regularisations for whose weight there is a rule."""

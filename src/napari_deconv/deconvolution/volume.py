@@ -24,6 +24,7 @@ from napari_deconv.solvers.position import Position
 __all__ = [
     "ARRAYS",
     "FLOOR",
+    "UNKNOWN_OUTSIDE",
     "Problem",
     "Volume",
     "extend",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 Float = npt.NDArray[np.float32]
+
+UNKNOWN_OUTSIDE = ("padded", "half_padded")
+"""Boundaries where what surrounds the image is estimated with it."""
 
 ARRAYS = 7
 """What plain and heavy-ball Richardson–Lucy hold: x, p, a correction, N, OTF, spectrum, and light
@@ -61,7 +65,7 @@ class Problem:
         Where each PSF holds, from the image's first plane, in the unit of `spacing`.
     spacing : tuple of float
         Voxel size (z, y, x) in any unit.
-    boundary : {"padded", "circular", "reflect", "zero"}
+    boundary : {"padded", "half_padded", "circular", "reflect", "zero"}
         What lies outside the image.
     """
 
@@ -94,9 +98,14 @@ def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.
 
 
 def grid_of(shape: Shape, psf_shape: Shape, boundary: str) -> Shape:
-    """Give the grid that an image is deconvolved on: itself if periodic, else with margins."""
+    """Give the grid that an image is deconvolved on: itself if periodic, else with margins.
+
+    Half padding is just enough that no light of the image wraps round into the image.
+    """
     if boundary == "circular":
         return shape
+    if boundary == "half_padded":
+        return fast_shape([n + m // 2 for n, m in zip(shape, psf_shape, strict=True)])
     return fast_shape([n + m - 1 for n, m in zip(shape, psf_shape, strict=True)])
 
 
@@ -118,7 +127,7 @@ def make_model(
 ) -> Convolution | DepthVarying:
     """Make the forward model: periodic on the image, or on a grid with margins.
 
-    With ``"padded"`` the light that is compared is the image's, otherwise the whole grid's. It is
+    If padded, the light that is compared is the image's, otherwise the whole grid's. It is
     made if so many `arrays` of its grid's size fit on the device.
 
     Parameters
@@ -141,7 +150,7 @@ def make_model(
     grid = grid_of(shape, size, problem.boundary)
     purpose = f"An image of {shape} with a PSF of {size}"
     require_memory(engine, grid, arrays + len(problem.psfs) - 1, purpose)
-    seen = shape if problem.boundary == "padded" else grid
+    seen = shape if problem.boundary in UNKNOWN_OUTSIDE else grid
     kernels = [lay(centred_at_origin(psf, grid)) for psf in problem.psfs]
     if len(kernels) == 1:
         return Convolution(engine, kernels[0], seen)

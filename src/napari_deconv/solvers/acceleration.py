@@ -95,13 +95,20 @@ class HeavyBall:
     def start(self, estimate: Array, memory: Memory) -> Array:
         """Start at rest, or with the momentum there was."""
         self._steps = int(memory.get("steps", 0))
-        return memory["guess"] if "guess" in memory else self._engine.copy(estimate)
+        guess: Array = memory.get("guess", estimate)
+        return guess
 
     def advance(self, correction: Array, estimate: Array, guess: Array, divisor: Array) -> Array:
         """Move on in the direction of the last step."""
         self._steps += 1
         k = self._steps
         self.step = (k - 1) / (k + 2)
+        if guess is estimate:
+            if self.step == 0:
+                # p = x: the first step needs no array for p.
+                self._engine.update(correction, guess, divisor)
+                return correction
+            guess = self._engine.copy(estimate)
         self._engine.update_with_momentum(
             correction, guess, divisor, estimate, self.step, self._FLOOR
         )

@@ -39,6 +39,7 @@ __all__ = ["DeconvolutionWidget"]
 _SHORT = {"richardson_lucy": "RL", "nnls": "NNLS", "ictm": "ICTM", "fista": "FISTA"}
 _BOUNDARIES = [
     ("Unknown light", "padded"),
+    ("Unknown light, half margins", "half_padded"),
     ("Mirror image", "reflect"),
     ("Nothing", "zero"),
     ("Other end (periodic)", "circular"),
