@@ -171,7 +171,7 @@ def test_a_locked_folder_is_found_before_the_work(shell, image, tmp_path, monkey
     for work in (
         "deconvolution.run_deconvolution",
         "background.subtract_background",
-        "points.detect_beads",
+        "beads.detect_beads",
     ):
         monkeypatch.delattr(f"napari_deconv.cli.{work}")
     for command in (
