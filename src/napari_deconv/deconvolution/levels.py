@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -35,6 +36,11 @@ _NEGLIGIBLE = 0.02
 class Pyramid:
     """A volume on its levels, from the coarsest to the finest.
 
+    Attributes
+    ----------
+    volumes : list of Volume
+        The levels still to be solved; the first one is being solved, the last one is the finest.
+
     Parameters
     ----------
     problem : Problem
@@ -50,12 +56,14 @@ class Pyramid:
     ) -> None:
         self.volumes = [make_volume(level) for level in coarse_to_fine(problem, levels)]
 
-    def carry_up(self, index: int, position: Position) -> Position:
-        """Start the next finer level where this one ended."""
-        finer = self._finer(index, position.estimate)
+    def carry_up(self, position: Position) -> Position:
+        """Start the next finer level where this one ended, and let go of this one."""
+        coarse, fine = self.volumes[:2]
+        finer = _finer(coarse, fine, position.estimate)
         # Light is multiplied: where the coarse level saw none at all there may be some.
-        self.volumes[index].model.engine.clip(finer, FLOOR)
-        if index == len(self.volumes) - 2:
+        fine.model.engine.clip(finer, FLOOR)
+        del self.volumes[0]
+        if len(self.volumes) == 1:
             # Details that no coarse level knows come in from rest: with momentum points wander.
             return Position(finer)
         # Momentum goes up as well; arrays belong to their grid.
@@ -63,26 +71,26 @@ class Pyramid:
         numbers = {name: value for name, value in memory if isinstance(value, int | float)}
         return Position(finer, memory=numbers)
 
-    def read(self, index: int, estimate: Array) -> Float:
-        """Read an estimate of a level on the finest one's image."""
-        for level in range(index, len(self.volumes) - 1):
-            estimate = self._finer(level, estimate)
+    def read(self, estimate: Array) -> Float:
+        """Read an estimate of the level that is being solved, on the finest one's image."""
+        for coarse, fine in pairwise(self.volumes):
+            estimate = _finer(coarse, fine, estimate)
         return self.volumes[-1].read(estimate)
 
-    def _finer(self, index: int, estimate: Array) -> Array:
-        """Interpolate an estimate on the next level's grid; coarse voxels share out their light."""
-        coarse, fine = self.volumes[index : index + 2]
-        engine, grid = fine.model.engine, fine.model.grid
-        factors = [
-            round(a / b) for a, b in zip(coarse.problem.spacing, fine.problem.spacing, strict=True)
-        ]
-        sizes = zip(coarse.model.grid, factors, fine.shape, grid, strict=True)
-        z, y, x = (fine_line(*axis) for axis in sizes)
-        out = engine.full(grid, 0.0)
-        engine.interpolate(estimate, (z, y, x), out)
-        share = coarse.scale / fine.scale / prod(factors)
-        engine.combine(out, share, out, 0.0, out)
-        return out
+
+def _finer(coarse: Volume, fine: Volume, estimate: Array) -> Array:
+    """Interpolate an estimate on the next level's grid; coarse voxels share out their light."""
+    engine, grid = fine.model.engine, fine.model.grid
+    factors = [
+        round(a / b) for a, b in zip(coarse.problem.spacing, fine.problem.spacing, strict=True)
+    ]
+    sizes = zip(coarse.model.grid, factors, fine.shape, grid, strict=True)
+    z, y, x = (fine_line(*axis) for axis in sizes)
+    out = engine.full(grid, 0.0)
+    engine.interpolate(estimate, (z, y, x), out)
+    share = coarse.scale / fine.scale / prod(factors)
+    engine.combine(out, share, out, 0.0, out)
+    return out
 
 
 def fine_line(coarse_size: int, factor: int, image: int, size: int) -> Line:

@@ -151,7 +151,7 @@ class Run:
         ending = Ending(camera.stopping, engine, finest.scale)
         for _ in self._solve(finest, position, options.iterations, camera.monitor(finest)):
             self._keep(finest, position)
-            yield self._state(pyramid, len(pyramid.volumes) - 1, position, planned)
+            yield self._state(pyramid, position, planned)
             if ending.reached(position):
                 break
         self._finish(finest, position, planned, ending)
@@ -186,16 +186,18 @@ class Run:
     def _come_up(self, pyramid: Pyramid) -> Generator[State, None, Position]:
         """Solve the coarse levels, each from where the one before ended."""
         position = pyramid.volumes[0].start(None)
-        for index, volume in enumerate(pyramid.volumes[:-1]):
-            planned = _FROM_COARSER if index else _FROM_FLAT
+        planned = _FROM_FLAT
+        while len(pyramid.volumes) > 1:
+            volume = pyramid.volumes[0]
             history = History(volume.scale)
             monitor = Monitor(volume.model, volume.observation)
             for _ in self._solve(volume, position, planned, monitor):
                 history.note(position)
-                yield self._state(pyramid, index, position, planned)
+                yield self._state(pyramid, position, planned)
                 if history.gain() < _GAINING:
                     break
-            position = pyramid.carry_up(index, position)
+            position = pyramid.carry_up(position)
+            planned = _FROM_COARSER
         return position
 
     def _solve(
@@ -204,13 +206,12 @@ class Run:
         solver = make_solver(self._options, volume, self.gain)
         return solver(volume.model, volume.observation, position, iterations, monitor)
 
-    def _state(self, pyramid: Pyramid, index: int, position: Position, planned: int) -> State:
+    def _state(self, pyramid: Pyramid, position: Position, planned: int) -> State:
         def read() -> Float:
-            return pyramid.read(index, position.estimate).reshape(self._shape)
+            return pyramid.read(position.estimate).reshape(self._shape)
 
-        divergence = position.divergence * pyramid.volumes[index].scale
-        level = len(pyramid.volumes) - index
-        return State(position.iteration, planned, divergence, level, read)
+        divergence = position.divergence * pyramid.volumes[0].scale
+        return State(position.iteration, planned, divergence, len(pyramid.volumes), read)
 
     def _volume(self, problem: Problem) -> Volume:
         return Volume(problem, make_model(problem, self._options.engine, self._options.arrays))
