@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.measure import measure_psf
+from napari_deconv.psf.measure import axis_profiles, measure_psf, radial_contrast
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
 
@@ -88,6 +88,75 @@ def test_noise_and_a_pedestal_are_survived():
     assert report.centre == pytest.approx((15.3, 20.2, 19.6), abs=0.06)
 
 
+@given(st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)), st.floats(-2, 2))
+@settings(deadline=None, max_examples=20)
+def test_the_tilt_of_a_sheared_gaussian(tilt, shift):
+    spacing, centre = (0.2, 0.08, 0.08), (15 + shift, 20.2, 19.6)
+    z, y, x = (
+        (n - c) * s for n, c, s in zip(np.ogrid[:31, :41, :41], centre, spacing, strict=True)
+    )
+    sheared = 2.0 ** -(
+        (z / 0.4) ** 2 + ((y - tilt[0] * z) / 0.15) ** 2 + ((x - tilt[1] * z) / 0.15) ** 2
+    )
+    report = measure_psf(sheared, spacing)
+    assert report.tilt == pytest.approx(tilt, abs=2e-3)
+    if tilt == (0, 0):
+        assert report.focal_shift == pytest.approx(0.2 * shift, abs=1e-3)
+    # Shearing leaves each plane as it is.
+    assert report.mtf10 == pytest.approx(gaussian_mtf10(0.3), rel=2e-3)
+
+
+def gaussian_mtf10(fwhm):
+    """Where exp(−2π²σ²f²) = 0.1."""
+    sigma = fwhm / math.sqrt(8 * math.log(2))
+    return math.sqrt(math.log(10) / 2) / (math.pi * sigma)
+
+
+def test_the_focal_shift():
+    values = gaussian((31, 41, 41), (0.2, 0.08, 0.08), (0.8, 0.3, 0.3), (16.5, 20, 20))
+    assert measure_psf(values, (0.2, 0.08, 0.08)).focal_shift == pytest.approx(0.3, abs=1e-4)
+
+
+def test_tilt_takes_three_planes():
+    values = gaussian((21, 41, 41), (1.0, 0.08, 0.08), (1.9, 0.3, 0.3), (10.5, 20, 20))
+    assert measure_psf(values, (1.0, 0.08, 0.08)).tilt == pytest.approx((0, 0), abs=1e-9)
+    values = gaussian((21, 41, 41), (1.0, 0.08, 0.08), (1.2, 0.3, 0.3), (10.5, 20, 20))
+    assert measure_psf(values, (1.0, 0.08, 0.08)).tilt == ()
+
+
+@quiet
+def test_contrast_of_the_airy_pattern():
+    psf = make_psf("born_wolf", shape=(257, 257), spacing=0.05, na=1.4, wavelength=0.52,
+                   pixel_integration=False, engine="cpu")  # fmt: skip
+    frequency, contrast = radial_contrast(psf)
+    relative = np.minimum(frequency / (2 * 1.4 / 0.52), 1)
+    expected = 2 / np.pi * (np.arccos(relative) - relative * np.sqrt(1 - relative**2))
+    assert frequency[-1] == pytest.approx(10, abs=0.05)
+    np.testing.assert_allclose(contrast, expected, atol=0.006)  # the window cuts the rings
+    exact = np.interp(-0.1, -expected, frequency)
+    assert measure_psf(psf).mtf10 == pytest.approx(exact, rel=2e-3)
+
+
+def test_coarse_voxels_reach_no_tenth():
+    values = gaussian((41, 41), (0.2, 0.2), (0.5, 0.5), (20, 20))
+    assert gaussian_mtf10(0.5) < 2.5
+    assert measure_psf(values, 0.2).mtf10 == pytest.approx(gaussian_mtf10(0.5), rel=5e-3)
+    values = gaussian((41, 41), (0.2, 0.2), (0.3, 0.3), (20, 20))
+    assert gaussian_mtf10(0.3) > 2.5
+    assert measure_psf(values, 0.2).mtf10 is None
+
+
+def test_profiles_pass_through_the_centre():
+    spacing, fwhm = (0.2, 0.08, 0.08), (0.8, 0.3, 0.35)
+    psf = Psf(gaussian((31, 41, 41), spacing, fwhm, (15.3, 20.2, 19.6)), spacing)
+    for axis, width, profile in zip("zyx", fwhm, axis_profiles(psf), strict=True):
+        assert profile.axis == axis
+        assert profile.fit.fwhm == pytest.approx(width, rel=1e-3)
+        bell = 2.0 ** -((2 * profile.positions / width) ** 2)
+        np.testing.assert_allclose(profile.values, bell / bell.max(), atol=2e-3)
+        assert profile.fit.amplitude * bell.max() == pytest.approx(1, abs=2e-3)
+
+
 def test_psf_and_array_are_one():
     values = gaussian((21, 25, 24), (0.2, 0.1, 0.1), (0.8, 0.4, 0.3), (10, 12, 12))
     psf = Psf(values, (0.2, 0.1, 0.1))
@@ -103,8 +172,10 @@ def test_the_report_is_plain_json():
     assert plain == report.to_dict()
     assert plain["fwhm"] == list(report.fwhm)
     assert set(plain) == {
-        "fwhm", "fwhm_half_maximum", "r_squared", "centre", "asymmetry", "flux_outside",
+        "fwhm", "fwhm_half_maximum", "r_squared", "centre", "asymmetry", "tilt", "focal_shift",
+        "flux_outside", "mtf10",
     }  # fmt: skip
+    assert (plain["tilt"], plain["focal_shift"]) == ([], None)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 import scipy.ndimage
 from scipy.interpolate import CubicSpline
 
-from napari_deconv._gaussian_fit import fit_gaussian
+from napari_deconv._gaussian_fit import GaussianFit, fit_gaussian
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["PsfReport", "measure_psf"]
+__all__ = ["Profile", "PsfReport", "axis_profiles", "measure_psf", "radial_contrast"]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -26,6 +27,15 @@ _FIT_SAMPLES = 7
 
 # Light farther from the centre than this many FWHM, in the ellipsoidal sense, is stray.
 _CORE_WIDTHS = 3.0
+
+# The tilt is that of the planes within one FWHM of the centre, so many FWHM to the sides.
+_AXIS_WIDTHS = 1.5
+
+# Contrast at which details are lost in noise: the convention "MTF10".
+_LOST = 0.1
+
+# Planes are padded to so many voxels: the rings of the spectrum are then narrow.
+_SPECTRUM_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,16 @@ class PsfReport:
         Position of the peak in voxels.
     asymmetry : float
         FWHM x over FWHM y, minus 1.
+    tilt : tuple of float
+        How far the centroid of the planes moves along (y, x) per distance along z, µm/µm; ``()``
+        for a plane, and where fewer than three planes lie within one FWHM of the centre.
+    focal_shift : float or None
+        Distance in µm along z from the middle plane, n // 2, to the centre; None for a plane.
     flux_outside : float
         Fraction of the sum outside of an ellipsoid whose semi-axes are three FWHM.
+    mtf10 : float or None
+        Frequency in cycles/µm at which the contrast in the plane of focus has fallen to a tenth
+        (see `radial_contrast`); None if it has not up to the Nyquist frequency.
     """
 
     fwhm: tuple[float, ...]
@@ -53,7 +71,10 @@ class PsfReport:
     r_squared: tuple[float, ...]
     centre: tuple[float, ...]
     asymmetry: float
+    tilt: tuple[float, ...]
+    focal_shift: float | None
     flux_outside: float
+    mtf10: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Give all values by name, tuples as lists, as JSON can hold them."""
@@ -91,6 +112,110 @@ def measure_psf(
     """
     if not isinstance(psf, Psf) or spacing is not None:
         psf = Psf(psf, spacing)
+    lines = _lines(psf)
+    centre = tuple(line.centre for line in lines)
+    fwhm = tuple(line.fit.fwhm * step for line, step in zip(lines, psf.spacing, strict=True))
+    stack = psf.ndim == 3
+    return PsfReport(
+        fwhm=fwhm,
+        fwhm_half_maximum=tuple(
+            line.half_maximum * step for line, step in zip(lines, psf.spacing, strict=True)
+        ),
+        r_squared=tuple(line.fit.r_squared for line in lines),
+        centre=centre,
+        asymmetry=fwhm[-1] / fwhm[-2] - 1,
+        tilt=_tilt(psf, centre, fwhm) if stack else (),
+        focal_shift=(centre[0] - psf.shape[0] // 2) * psf.spacing[0] if stack else None,
+        flux_outside=_flux_outside(psf, centre, fwhm),
+        mtf10=_lost_frequency(*_radial_contrast(psf, centre)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A line through the centre of a PSF, along one axis.
+
+    Attributes
+    ----------
+    axis : str
+        ``"z"``, ``"y"`` or ``"x"``.
+    positions : ndarray
+        Where its samples lie, µm from the centre of the fit.
+    values : ndarray
+        Relative to the largest one.
+    fit : GaussianFit
+        In µm and parts of the largest value.
+    """
+
+    axis: str
+    positions: _Floats
+    values: _Floats
+    fit: GaussianFit
+
+
+def axis_profiles(psf: Psf) -> tuple[Profile, ...]:
+    """Take the profiles that `measure_psf` fits, along every axis.
+
+    Parameters
+    ----------
+    psf : Psf
+        The PSF.
+
+    Raises
+    ------
+    DeconvError
+        As `measure_psf`.
+    """
+    profiles = []
+    for axis, line, step in zip("zyx"[-psf.ndim :], _lines(psf), psf.spacing, strict=True):
+        top, fit = line.values.max(), line.fit
+        scaled = replace(
+            fit, amplitude=fit.amplitude / top, offset=fit.offset / top, centre=0.0,
+            fwhm=fit.fwhm * step,
+        )  # fmt: skip
+        positions = np.arange(line.values.size, dtype=float) - line.centre
+        profiles.append(Profile(axis, positions * step, line.values / top, scaled))
+    return tuple(profiles)
+
+
+def radial_contrast(psf: Psf) -> tuple[_Floats, _Floats]:
+    """Measure how much contrast the plane of focus passes on, by spatial frequency.
+
+    It is the modulus of the plane's Fourier transform, 1 at the frequency 0, as root mean square
+    over all directions; its square is the radial power spectrum.
+
+    Parameters
+    ----------
+    psf : Psf
+        The PSF.
+
+    Returns
+    -------
+    frequency : ndarray
+        In cycles/µm, from 0 to the Nyquist frequency of the larger pixel side.
+    contrast : ndarray
+        Of the same length, float64.
+
+    Raises
+    ------
+    DeconvError
+        As `measure_psf`.
+    """
+    return _radial_contrast(psf, tuple(line.centre for line in _lines(psf)))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A profile and its measures in voxels."""
+
+    values: _Floats
+    centre: float
+    half_maximum: float
+    fit: GaussianFit
+
+
+def _lines(psf: Psf) -> list[_Line]:
+    """Measure the profiles along the axes through the sub-pixel centre."""
     smooth = scipy.ndimage.gaussian_filter(psf.data, 1.0, mode="constant")
     centre = tuple(float(p) for p in np.unravel_index(np.argmax(smooth), psf.shape))
     coefficients = scipy.ndimage.spline_filter(psf.data.astype(float), order=3, mode="mirror")
@@ -98,27 +223,7 @@ def measure_psf(
     for _ in range(3):
         lines = [_measure_line(coefficients, centre, axis) for axis in range(psf.ndim)]
         centre = tuple(line.centre for line in lines)
-    fwhm = tuple(line.fwhm * step for line, step in zip(lines, psf.spacing, strict=True))
-    return PsfReport(
-        fwhm=fwhm,
-        fwhm_half_maximum=tuple(
-            line.half_maximum * step for line, step in zip(lines, psf.spacing, strict=True)
-        ),
-        r_squared=tuple(line.r_squared for line in lines),
-        centre=centre,
-        asymmetry=fwhm[-1] / fwhm[-2] - 1,
-        flux_outside=_flux_outside(psf, centre, fwhm),
-    )
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A profile's measures in voxels."""
-
-    centre: float
-    fwhm: float
-    half_maximum: float
-    r_squared: float
+    return lines
 
 
 def _measure_line(coefficients: _Floats, centre: tuple[float, ...], axis: int) -> _Line:
@@ -133,7 +238,7 @@ def _measure_line(coefficients: _Floats, centre: tuple[float, ...], axis: int) -
         first = max(math.ceil(centre[axis] - reach), 0)
         fit = fit_gaussian(profile[first : math.floor(centre[axis] + reach) + 1])
         if fit is not None:
-            return _Line(first + fit.centre, fit.fwhm, half_maximum, fit.r_squared)
+            return _Line(profile, first + fit.centre, half_maximum, fit)
     raise DeconvError(
         f"The PSF has no peak with flanks along {'zyx'[axis - len(centre)]} within its {size} "
         "voxels: give a larger window, or subtract the background."
@@ -159,3 +264,54 @@ def _flux_outside(psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]) 
     )
     outside = sum(np.ix_(*squares)) > 1
     return float(psf.data.sum(where=outside, dtype=float) / psf.data.sum(dtype=float))
+
+
+def _tilt(psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]) -> tuple[float, ...]:
+    """Fit a line to the centroids of the planes near the centre, weighted by their peaks."""
+    reach = [
+        width * factor / step
+        for width, factor, step in zip(fwhm, (1.0, *[_AXIS_WIDTHS] * 2), psf.spacing, strict=True)
+    ]
+    first, top, left = (
+        max(math.ceil(middle - r), 0) for middle, r in zip(centre, reach, strict=True)
+    )
+    last, bottom, right = (
+        math.floor(middle + r) + 1 for middle, r in zip(centre, reach, strict=True)
+    )
+    planes = psf.data[first:last, top:bottom, left:right].astype(float)
+    peaks = planes.max(axis=(1, 2))
+    if np.count_nonzero(peaks) < 3:
+        return ()
+    bright = planes[peaks > 0] ** 2  # what is faint around the core hardly counts
+    weights = np.sqrt(peaks[peaks > 0])
+    places = np.array([scipy.ndimage.center_of_mass(plane) for plane in bright])
+    z = np.flatnonzero(peaks) * psf.spacing[0]
+    slopes = np.polyfit(z, places * psf.spacing[1:], 1, w=weights)[0]
+    return tuple(slopes.tolist())
+
+
+def _radial_contrast(psf: Psf, centre: tuple[float, ...]) -> tuple[_Floats, _Floats]:
+    plane = psf.data if psf.ndim == 2 else psf.data[round(centre[0])]
+    shape = [max(n, _SPECTRUM_SIZE) for n in plane.shape]
+    power = np.abs(scipy.fft.rfft2(plane.astype(float), shape)) ** 2
+    radius = np.hypot(
+        scipy.fft.fftfreq(shape[0], psf.spacing[-2])[:, np.newaxis],
+        scipy.fft.rfftfreq(shape[1], psf.spacing[-1]),
+    )
+    width = max(1 / (n * step) for n, step in zip(shape, psf.spacing[-2:], strict=True))
+    ring = np.rint(radius / width).astype(int)
+    seen = ring <= 0.5 / max(psf.spacing[-2:]) / width
+    counts = np.bincount(ring[seen])
+    frequency = np.bincount(ring[seen], radius[seen]) / counts
+    mean = np.bincount(ring[seen], power[seen]) / counts
+    return frequency, np.sqrt(mean / mean[0])
+
+
+def _lost_frequency(frequency: _Floats, contrast: _Floats) -> float | None:
+    """Find where the contrast first falls to a tenth, by linear interpolation."""
+    below = np.flatnonzero(contrast < _LOST)
+    if not below.size:
+        return None
+    after = below[0]
+    pair = slice(after - 1, after + 1)
+    return float(np.interp(-_LOST, -contrast[pair], frequency[pair]))
