@@ -1,0 +1,177 @@
+"""Fitting beads and a smooth background to an image, for a known PSF.
+
+The image is y ≈ u = Σᵢ fᵢ·T(r − rᵢ) + b, T the image of a bead of unit flux. All parameters follow
+from the likelihood of photon noise by Fisher scoring: δθ = (JᵀWJ)⁻¹JᵀW(y − u), W = M/u.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.beads.rendering import Template
+
+__all__ = ["Light", "SmoothBackground", "fit_light", "refine_beads"]
+
+Doubles = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_DEGREE = 2
+_ROUNDS = 4
+# A scoring step moves a bead by no more than this, in voxels.
+_LONGEST_STEP = 0.5
+
+
+class SmoothBackground:
+    """A polynomial of degree 2 in the coordinates of an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._powers = [p for p in product(range(_DEGREE + 1), repeat=len(shape)) if sum(p) <= 2]
+        # Axis coordinates from −1 to 1 to the powers that products of two terms need.
+        self._bases = [
+            np.linspace(-1, 1, n)[:, np.newaxis] ** np.arange(2 * _DEGREE + 1) for n in shape
+        ]
+
+    def fit(self, data: Doubles, weights: Doubles) -> Doubles:
+        """Fit to data by weighted least squares; returns an array of the image's shape."""
+        moments, right = self._moments(weights), self._moments(weights * data)
+        terms = self._powers
+        normal = [[moments[tuple(np.add(a, b))] for b in terms] for a in terms]
+        solution = np.linalg.lstsq(np.array(normal), np.array([right[a] for a in terms]))[0]
+        coefficients = np.zeros((_DEGREE + 1,) * len(self._shape))
+        coefficients[tuple(np.array(terms).T)] = solution
+        surface = coefficients
+        for basis in reversed(self._bases):
+            # Expands the last axis not yet expanded and brings it to the front.
+            surface = np.tensordot(basis[:, : _DEGREE + 1], surface, axes=(1, surface.ndim - 1))
+        return surface
+
+    def _moments(self, values: Doubles) -> Doubles:
+        """Σ values·zᵃyᵇxᶜ for all powers."""
+        for basis in reversed(self._bases):
+            values = np.tensordot(basis, values, axes=(0, values.ndim - 1))
+        return values
+
+
+def refine_beads(
+    image: npt.NDArray[np.floating],
+    model: npt.NDArray[np.floating],
+    mask: Flags,
+    template: Template,
+    positions: Doubles,
+    flux: Doubles,
+    movable: Flags,
+) -> tuple[Doubles, Doubles]:
+    """Do one scoring step for each bead's flux, position and local offset.
+
+    Parameters
+    ----------
+    image : ndarray (z, y, x) or (y, x)
+        y.
+    model : ndarray
+        u at the given positions and flux, above 0.
+    mask : ndarray of bool
+        M; False leaves a voxel out.
+    template : Template
+        T, cropped to where a bead stands out.
+    positions : ndarray (n, 3) or (n, 2)
+        In voxels.
+    flux : ndarray (n,)
+        In grey values.
+    movable : ndarray of bool (n,)
+        Beads whose position is fitted; of the others only the flux is.
+
+    Returns
+    -------
+    positions, flux : ndarray
+        The flux is never negative.
+    """
+    places, amounts = positions.copy(), flux.copy()
+    for i, (position, amount) in enumerate(zip(positions, flux, strict=True)):
+        inside, own = template.place(position, image.shape)
+        counted = mask[inside]
+        columns = [template.shifted(position)[own], np.ones(counted.shape)]
+        if movable[i]:
+            columns += [amount * slope[own] for slope in template.slopes(position)]
+        if counted.sum() <= 2 * len(columns):
+            continue
+        light = model[inside][counted]
+        design = np.array([column[counted] for column in columns]).T
+        weight = 1 / np.sqrt(light)
+        step = np.linalg.lstsq(
+            design * weight[:, np.newaxis], (image[inside][counted] - light) * weight
+        )[0]
+        amounts[i] = max(amount + step[0], 0.0)
+        if movable[i]:
+            places[i] += np.clip(step[2:], -_LONGEST_STEP, _LONGEST_STEP)
+    return places, amounts
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """An image taken apart: Σᵢ fᵢ·T(r − rᵢ), b, and fᵢ."""
+
+    beads: Doubles
+    background: Doubles
+    flux: Doubles
+
+
+def fit_light(
+    image: Doubles,
+    template: Template,
+    positions: Doubles,
+    flux: Doubles,
+    reach: Doubles,
+    background: Doubles | None,
+) -> Light:
+    """Fit the flux of beads at known places, and the background unless it is given.
+
+    Parameters
+    ----------
+    image : ndarray (z, y, x) or (y, x)
+        y.
+    template : Template
+        T.
+    positions : ndarray (n, 3) or (n, 2)
+        In voxels.
+    flux : ndarray (n,)
+        First guess, in grey values.
+    reach : ndarray
+        The flux is fitted within so many voxels of a bead.
+    background : ndarray or None
+        b; None fits a `SmoothBackground`.
+    """
+    core = template.cropped(reach)
+    smooth = SmoothBackground(image.shape)
+    amounts = np.maximum(flux, 0) / max(core.image.sum(), 0.1)
+    unsaturated = image < image.max()
+    fixed = np.zeros(len(positions), bool)
+    base = np.full(image.shape, np.percentile(image, 10)) if background is None else background
+    for _ in range(_ROUNDS):
+        beads = template.render(image.shape, positions, amounts)
+        if background is None:
+            base = _raise_to(base, beads, image, smooth)
+        model = np.maximum(beads + base, _least(image))
+        _, amounts = refine_beads(image, model, unsaturated, core, positions, amounts, fixed)
+    return Light(template.render(image.shape, positions, amounts), base, amounts)
+
+
+def _raise_to(base: Doubles, beads: Doubles, image: Doubles, smooth: SmoothBackground) -> Doubles:
+    """Do a scoring step for the background."""
+    model = np.maximum(beads + base, _least(image))
+    return np.maximum(base + smooth.fit(image - beads - base, 1 / model), 0)
+
+
+def _least(image: Doubles) -> float:
+    """Smallest light to divide by."""
+    return 1e-6 * max(float(image.max()), 1e-30)
