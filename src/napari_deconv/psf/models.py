@@ -18,16 +18,20 @@ from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf import analytic, radial
-from napari_deconv.psf.optics import BornWolf, GibsonLanni, Optics
+from napari_deconv.psf.optics import BornWolf, GibsonLanni, Optics, Vectorial
 from napari_deconv.psf.psf import Psf
 
 __all__ = ["Centre", "Model", "make_psf"]
 
-Model = Literal["gaussian", "lorentzian", "born_wolf", "gibson_lanni"]
+Model = Literal["gaussian", "lorentzian", "born_wolf", "gibson_lanni", "vectorial"]
 Centre = Literal["best_focus", "paraxial", "none"]
 
 _ANALYTIC = {"gaussian": analytic.gaussian, "lorentzian": analytic.lorentzian}
-_OPTICAL: dict[str, type[Optics]] = {"born_wolf": BornWolf, "gibson_lanni": GibsonLanni}
+_OPTICAL: dict[str, type[Optics]] = {
+    "born_wolf": BornWolf,
+    "gibson_lanni": GibsonLanni,
+    "vectorial": Vectorial,
+}
 _CENTRES = ("best_focus", "paraxial", "none")
 
 # Samples per λ/NA of the radial table: the spline is then good to 1e-6 of the peak.
@@ -68,10 +72,11 @@ def make_psf(
 
     Parameters
     ----------
-    model : {"gaussian", "lorentzian", "born_wolf", "gibson_lanni"}
+    model : {"gaussian", "lorentzian", "born_wolf", "gibson_lanni", "vectorial"}
         The first two need `fwhm` and nothing else. ``"born_wolf"`` is paraxial and unaberrated and
         takes `na`, `wavelength` and `n_immersion`. ``"gibson_lanni"`` is scalar, holds at high
-        aperture, knows mismatched media, and takes all of the optical parameters.
+        aperture, knows mismatched media, and takes all of the optical parameters; so does
+        ``"vectorial"``, which adds the polarisation of a freely turning emitter.
     shape : sequence of int
         Voxels (z, y, x), or (y, x) for the plane in focus.
     spacing : float or sequence of float
@@ -197,7 +202,7 @@ def _table_bytes(
     nodes = math.ceil(excursion / 2)
     # Measured numbers of float64 arrays that exist at the same time.
     return max(
-        8 * (2 * nodes * radii + 5 * nodes * z.size + 3 * z.size * radii),
+        8 * ((optics.orders + 1) * nodes * radii + 5 * nodes * z.size + 3 * z.size * radii),
         8 * 2 * z.size * radii + matrix,
     )
 
