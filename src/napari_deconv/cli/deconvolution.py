@@ -35,6 +35,7 @@ from napari_deconv.deconvolution import BOUNDARIES, METHODS, Deconvolution, memo
 from napari_deconv.deconvolution import deconvolve as run_deconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES, read_image, replacing
+from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import REGULARIZATIONS
@@ -139,7 +140,8 @@ def deconvolve(
 ) -> None:
     """Deconvolve IMAGE with PSF.
 
-    A PSF of another voxel size is resampled. Channels and times are treated one by one.
+    A PSF of another voxel size is resampled, a recorded one loses its offset. Channels and times
+    are treated one by one.
     """
     inputs = [path for path in (image, psf, mask, initial, Path(background)) if path is not None]
     check_output(output, inputs, IMAGE_SUFFIXES)
@@ -206,8 +208,12 @@ def _read_psf(
             "the other along an axis in front, and such a file needs --depths."
         )
     if several:
-        return [Psf(volume, voxel) for volume in image.data.reshape(-1, *image.data.shape[-axes:])]
-    return Psf(image.data, voxel, image.metadata)
+        volumes = image.data.reshape(-1, *image.data.shape[-axes:])
+        return [Psf(volume, voxel) for volume in volumes]
+    if image.metadata:  # it was made here, and is clean
+        return Psf(image.data, voxel, image.metadata)
+    values, _ = repair_psf(image.data)
+    return Psf(values, voxel)
 
 
 def _background(text: str, channel: int | None) -> str | float | npt.NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.psf import Psf, centre_psf, resample_psf
 
-__all__ = ["crop_to_support", "prepare_psf"]
+__all__ = ["centred", "crop_to_support", "in_voxels", "prepare_psf"]
 
 # Voxel sizes closer than this are one: headers are rounded.
 _SAME_SPACING = 5e-3
@@ -68,28 +69,72 @@ def prepare_psf(
         )
     voxel = check_spacing(spacing, len(shape))
     if isinstance(psf, Psf):
-        known = psf
-        if voxel is not None and np.abs(np.log(np.divide(voxel, psf.spacing))).max() > _FAR:
-            raise DeconvError(
-                f"The PSF's voxels are {_micrometres(psf.spacing)}, the image's "
-                f"{_micrometres(voxel)}: more than 100 times apart. Check that both are in µm."
-            )
-        if voxel is not None and not np.allclose(voxel, psf.spacing, rtol=_SAME_SPACING, atol=0):
-            known = resample_psf(psf, voxel)
-            _say(
-                f"The PSF's voxels are {_micrometres(psf.spacing)}, the image's "
-                f"{_micrometres(voxel)}: the PSF was resampled."
-            )
+        known, resampled = in_voxels(psf, voxel)
+        _say(resampled)
         voxel = voxel or psf.spacing
     else:
         known = Psf(psf, voxel or (1.0,) * len(shape))
-    data, moved = centre_psf(known.data) if centre else (known.data, ())
-    if moved:
-        _say(
-            f"The PSF was {moved} voxels off its centre: it was centred, so that nothing "
-            "moves in the result. Pass centre_psf=False to keep it as it is."
-        )
+    if not centre:
+        return known.data, voxel
+    data, moved = centred(known.data)
+    _say(moved and f"{moved} Pass centre_psf=False to keep it as it is.")
     return data, voxel
+
+
+def in_voxels(psf: Psf, spacing: float | Sequence[float] | None) -> tuple[Psf, str]:
+    """Bring a PSF to an image's voxel size, and say so.
+
+    Parameters
+    ----------
+    psf : Psf
+        The PSF.
+    spacing : float, sequence of float or None
+        The image's voxel size in µm; None, or one that is the same but for rounding, changes
+        nothing.
+
+    Returns
+    -------
+    psf : Psf
+        Resampled, or the PSF itself.
+    message : str
+        Empty if nothing was changed.
+
+    Raises
+    ------
+    DeconvError
+        If the spacing is not one, or the two are more than 100 times apart.
+    """
+    voxel = check_spacing(spacing, psf.ndim)
+    if voxel is None or np.allclose(voxel, psf.spacing, rtol=_SAME_SPACING, atol=0):
+        return psf, ""
+    sizes = f"The PSF's voxels are {_micrometres(psf.spacing)}, the image's {_micrometres(voxel)}: "
+    if np.abs(np.log(np.divide(voxel, psf.spacing))).max() > _FAR:
+        raise DeconvError(f"{sizes}more than 100 times apart. Check that both are in µm.")
+    return resample_psf(psf, voxel), f"{sizes}the PSF was resampled."
+
+
+def centred(data: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], str]:
+    """Bring the centre of a PSF to voxel n // 2 by padding (see `centre_psf`), and say so.
+
+    Parameters
+    ----------
+    data : ndarray
+        (z, y, x) or (y, x), not negative.
+
+    Returns
+    -------
+    data : ndarray
+        Padded, or the array itself.
+    message : str
+        Empty if nothing was changed.
+    """
+    padded, moved = centre_psf(data)
+    if not moved:
+        return padded, ""
+    return padded, (
+        f"The PSF was {moved} voxels off its centre: it was centred, so that nothing moves in the "
+        "result."
+    )
 
 
 def crop_to_support(psf: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -121,4 +166,5 @@ def _micrometres(spacing: Sequence[float]) -> str:
 
 
 def _say(message: str) -> None:
-    warnings.warn(message, DeconvWarning, stacklevel=5)
+    if message:
+        warnings.warn(message, DeconvWarning, stacklevel=5)
