@@ -1,8 +1,9 @@
-"""From a rotationally symmetric function to voxels: radial table, pixel integration, symmetry."""
+"""From functions of radius and angle to voxels: tables, pixel integration, symmetry."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import scipy.special
 
 from napari_deconv.engines.protocol import Engine
 
-__all__ = ["expand", "matrix_bytes", "table_length", "table_radii"]
+__all__ = ["expand", "expand_harmonics", "matrix_bytes", "table_length", "table_radii"]
 
 _Floats = npt.NDArray[np.float64]
 _Plane = tuple[int, int]
@@ -77,7 +78,7 @@ def expand(
     Parameters
     ----------
     table : ndarray of float64
-        Values (z, r) at the radii of `table_radii`.
+        Values (z, r) at the radii of `table_radii`, not negative.
     step : float
         Radial step of the table, µm.
     shape : tuple of int
@@ -95,38 +96,114 @@ def expand(
         Mean of the function over each pixel, (z, y, x).
     """
     offsets, voxels = _distinct_pixels(shape, spacing)
-    weights = _pixel_weights(offsets, spacing, step, table.shape[1], points)
-    coefficients = scipy.ndimage.spline_filter1d(table, order=3, axis=1, mode="mirror")
-    pixels = engine.to_numpy(engine.expand(coefficients.astype(np.float32), weights))[:, 0, :]
+    y, x, weight = _points(offsets, spacing, points)
+    columns, values = _taps(np.hypot(y, x) / step)
+    weights = _matrix(columns, values * weight, table.shape[1])
+    pixels = engine.to_numpy(engine.expand(_spline(table, 1), weights))[:, 0, :]
     # The spline swings below zero by rounding in the dark rings.
-    pixels = np.maximum(pixels, 0.0)
-    expanded: npt.NDArray[np.float32] = pixels[:, voxels].reshape(-1, *shape)
+    np.maximum(pixels, 0.0, out=pixels)
+    expanded: npt.NDArray[np.float32] = np.take(pixels, voxels, axis=1).reshape(-1, *shape)
     return expanded
 
 
-def _pixel_weights(
-    offsets: _Floats, spacing: _PixelSize, step: float, radii: int, points: int
-) -> scipy.sparse.csr_array:
-    """Fold pixel integration and cubic B-splines into one matrix (pixels, radii).
+def expand_harmonics(
+    harmonics: Mapping[int, npt.NDArray[np.complexfloating]],
+    step: float,
+    shape: _Plane,
+    spacing: _PixelSize,
+    points: int,
+    engine: Engine,
+) -> npt.NDArray[np.float32]:
+    """Integrate Re Σ_m f_m(r)·exp(imψ) over the pixels of each plane.
+
+    Parameters
+    ----------
+    harmonics : mapping of int to ndarray of complex
+        Tables f_m (z, r) for m ≥ 0. The angle ψ runs from x to y.
+    step, shape, spacing, points, engine
+        As for `expand`.
+
+    Returns
+    -------
+    ndarray of float32
+        Mean of the function over each pixel, not negative, (z, y, x).
+    """
+    quadrant = (shape[0] // 2 + 1, shape[1] // 2 + 1)
+    offsets = np.indices(quadrant).reshape(2, -1).T * np.asarray(spacing)
+    y, x, weight = _points(offsets, spacing, points)
+    columns, values = _taps(np.hypot(y, x) / step)
+    values, angle = values * weight, np.arctan2(y, x)[..., np.newaxis]
+    parts: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
+    for m, table in harmonics.items():
+        parity = -1 if m % 2 else 1
+        turned = np.where(columns < 0, parity, 1) * values * np.exp(1j * m * angle)
+        weights = _matrix(columns, turned, table.shape[1])
+        # Mirrored in y the cosine stays and the sine changes sign; in x that depends on m.
+        for odd, radial, part in ((0, table.real, weights.real), (1, -table.imag, weights.imag)):
+            if radial.any():
+                expanded = engine.to_numpy(engine.expand(_spline(radial, parity), part))
+                signs = (odd, (m + odd) % 2)
+                parts[signs] = parts.get(signs, np.float32(0)) + expanded.reshape(-1, *quadrant)
+    return np.maximum(sum(_mirror(part, *signs, shape) for signs, part in parts.items()), 0)
+
+
+def _mirror(
+    part: npt.NDArray[np.float32], odd_y: int, odd_x: int, shape: _Plane
+) -> npt.NDArray[np.float32]:
+    """Continue a quadrant to all pixels, evenly or oddly along each axis."""
+    y, x = (np.arange(n) - n // 2 for n in shape)
+    sign_y, sign_x = (
+        np.where(axis < 0, -1, 1).astype(np.float32) if odd else np.ones(axis.size, np.float32)
+        for axis, odd in ((y, odd_y), (x, odd_x))
+    )
+    mirrored = np.take(np.take(part, np.abs(y), axis=1), np.abs(x), axis=2)
+    mirrored *= np.multiply.outer(sign_y, sign_x)
+    return mirrored
+
+
+def _spline(table: npt.NDArray[np.floating], parity: int) -> npt.NDArray[np.float32]:
+    """Coefficients of cubic B-splines for a table that is even (1) or odd (−1) in r."""
+    # The filter itself mirrors an even table.
+    before = 0 if parity > 0 else 2 * _MARGIN
+    extended = np.concatenate([-table[:, before:0:-1], table], axis=1)
+    coefficients = scipy.ndimage.spline_filter1d(extended, order=3, axis=1, mode="mirror")
+    return coefficients[:, extended.shape[1] - table.shape[1] :].astype(np.float32)
+
+
+def _points(offsets: _Floats, spacing: _PixelSize, points: int) -> tuple[_Floats, _Floats, _Floats]:
+    """Gauss–Legendre points y and x in µm (pixels, points), and their weights (points, 1).
 
     `offsets` are pixel centres (pixels, 2) as y, x in µm from the axis.
     """
     nodes, weights = scipy.special.roots_legendre(points)
-    y = np.add.outer(offsets[:, 0], nodes * spacing[0] / 2)[:, :, np.newaxis]
-    x = np.add.outer(offsets[:, 1], nodes * spacing[1] / 2)[:, np.newaxis, :]
-    position = np.hypot(y, x) / step
+    y, x = np.meshgrid(nodes * spacing[0] / 2, nodes * spacing[1] / 2, indexing="ij")
+    weight = np.multiply.outer(weights, weights).reshape(-1, 1) / 4
+    return np.add.outer(offsets[:, 0], y.ravel()), np.add.outer(offsets[:, 1], x.ravel()), weight
+
+
+def _taps(position: _Floats) -> tuple[npt.NDArray[np.intp], _Floats]:
+    """Cubic B-splines at `position` in steps: which radii count (…, 4), and how much.
+
+    The radius −1 is the one at 1 mirrored.
+    """
     base = np.floor(position).astype(np.intp)
     t = position - base
-    taps = np.stack(
+    values = np.stack(
         [(1 - t) ** 3, 4 + 3 * (t - 2) * t**2, 1 + 3 * t * (1 + (1 - t) * t), t**3], axis=-1
     )
-    taps /= 6
-    values = taps * (np.multiply.outer(weights, weights) / 4)[:, :, np.newaxis]
-    # The table is even in r: the tap at −step is the one at +step.
-    columns = np.abs(base[..., np.newaxis] + np.arange(-1, 3))
-    starts = np.arange(len(offsets) + 1) * (4 * points**2)
+    values /= 6
+    return base[..., np.newaxis] + np.arange(-1, 3), values
+
+
+def _matrix(
+    columns: npt.NDArray[np.intp], values: npt.NDArray[np.inexact], radii: int
+) -> scipy.sparse.csr_array:
+    """Add up the values (pixels, points, taps) of each radius, (pixels, radii)."""
+    pixels, points, taps = columns.shape
+    starts = np.arange(pixels + 1) * (points * taps)
+    single = np.complex64 if np.iscomplexobj(values) else np.float32
     matrix = scipy.sparse.csr_array(
-        (values.astype(np.float32).ravel(), columns.ravel(), starts), shape=(len(offsets), radii)
+        (values.astype(single).ravel(), np.abs(columns).ravel(), starts), shape=(pixels, radii)
     )
     matrix.sum_duplicates()
     return matrix

@@ -81,13 +81,12 @@ class Pupil:
         radii = np.asarray(r, dtype=float)
         argument = self.wavenumber * np.multiply.outer(self.s, radii)
         intensity = np.zeros((distinct.size, radii.size))
-        for amplitude, function in zip(
-            self.amplitude, bessel(len(self.amplitude), argument), strict=True
-        ):
+        functions = bessel(len(self.amplitude), argument)
+        for amplitude, function in zip(self.amplitude, functions, strict=True):
             weighted = waves * amplitude
-            # Two real products: a complex one would first make the real matrix complex.
-            intensity += (weighted.real @ function) ** 2
-            intensity += (weighted.imag @ function) ** 2
+            # As real numbers: else the product would first make the Bessel functions complex.
+            parts = np.concatenate([weighted.real, weighted.imag]) @ function
+            intensity += (parts**2).reshape(2, *intensity.shape).sum(axis=0)
         return intensity[planes]
 
     def plane_integral(self) -> float:
