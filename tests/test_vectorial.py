@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import roots_legendre
 
 from napari_deconv.psf.optics import GibsonLanni, Vectorial
+from pupil_integrals import dipole
 
 # Without a cover slip: glass as the immersion medium.
 OBJECTIVES = {
@@ -78,31 +79,6 @@ def test_corrected_optics_are_symmetric_in_z():
     np.testing.assert_array_equal(values, values[::-1])
     shifted = table(vectorial(na=1.4), z - 3, r)
     np.testing.assert_allclose(values, shifted, atol=1e-12 * values.max())
-
-
-def dipole(direction, x, y, z, optics, nodes=200, angles=96):
-    """|E|² of a fixed dipole by the plain sum over plane waves, polarisation by polarisation."""
-    k, n_i, n_s = 2 * math.pi / optics.wavelength, optics.n_immersion, optics.n_sample
-    u, weight = roots_legendre(nodes)
-    lowest = math.sqrt(1 - (optics.na / n_i) ** 2)
-    cos = lowest + (1 - lowest) * (u + 1) / 2
-    phi = 2 * np.pi * (np.arange(angles) + 0.5) / angles
-    cos, phi = np.meshgrid(cos, phi, indexing="ij")
-    sin = np.sqrt(1 - cos**2)
-    sin_s = n_i / n_s * sin
-    cos_s = np.sqrt(1 - sin_s**2)
-    t_s = 2 * n_i * cos / (n_i * cos + n_s * cos_s)
-    t_p = 2 * n_i * cos / (n_s * cos + n_i * cos_s)
-    # In the specimen the field of p light points along e_p; behind the objective both lie in the
-    # plane, e_s around the axis and e_ρ away from it.
-    radial = np.stack([np.cos(phi), np.sin(phi), 0 * phi])
-    e_s = np.stack([-np.sin(phi), np.cos(phi), 0 * phi])
-    e_p = cos_s * radial - sin_s * np.stack([0 * phi, 0 * phi, 1 + 0 * phi])
-    seen_s, seen_p = (np.tensordot(direction, e, 1) for e in (e_s, e_p))
-    field = t_s * seen_s * e_s + t_p * seen_p * radial
-    phase = k * n_i * (sin * (np.cos(phi) * x + np.sin(phi) * y) - cos * z)
-    wave = field * np.sqrt(cos) * np.exp(1j * phase) * weight[:, np.newaxis]
-    return float((np.abs(wave.sum(axis=(1, 2))) ** 2).sum())
 
 
 @pytest.mark.parametrize("n_sample", [1.515, 1.45])

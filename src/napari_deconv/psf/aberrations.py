@@ -34,6 +34,9 @@ __all__ = ["check_zernike", "harmonics", "wavefront", "zernike_polynomial"]
 _Floats = npt.NDArray[np.float64]
 _Complex = npt.NDArray[np.complex128]
 
+# The last term of degree 20, finer than any deformable mirror.
+_LAST_INDEX = 230
+
 # Harmonics weaker than this part of the strongest one are left out.
 _NEGLIGIBLE = 1e-9
 
@@ -98,8 +101,8 @@ def check_zernike(zernike: Mapping[Any, Any], wavelength: float) -> dict[int, fl
     Raises
     ------
     DeconvError
-        If an index is no whole number from 0, a coefficient is no finite number, or the aberration
-        is above 3 wavelengths rms.
+        If an index is no whole number from 0 to 230, a coefficient is no finite number, or the
+        aberration is above 3 wavelengths rms.
     """
     checked: dict[int, float] = {}
     for index, coefficient in zernike.items():
@@ -107,10 +110,12 @@ def check_zernike(zernike: Mapping[Any, Any], wavelength: float) -> dict[int, fl
             checked[operator.index(index)] = float(coefficient)
         except (TypeError, ValueError):
             checked[-1] = math.nan
-    if min(checked, default=0) < 0 or not all(map(math.isfinite, checked.values())):
+    known = all(0 <= index <= _LAST_INDEX for index in checked)
+    if not known or not all(map(math.isfinite, checked.values())):
         raise DeconvError(
-            f"zernike={dict(zernike)!r} is not possible: expected OSA/ANSI indices 0, 1, 2, … with "
-            "coefficients in µm rms, for example {12: 0.05} for spherical aberration."
+            f"zernike={dict(zernike)!r} is not possible: expected OSA/ANSI indices from 0 to "
+            f"{_LAST_INDEX} with coefficients in µm rms, for example {{12: 0.05}} for spherical "
+            "aberration."
         )
     error = math.hypot(*checked.values())
     if error > _LARGEST_ERROR * wavelength:
