@@ -123,7 +123,8 @@ def test_metadata_hold_model_and_optics():
     assert psf.metadata == {"model": "gaussian", "fwhm": [0.2, 0.3], "pixel_integration": True}
     psf = make_psf("gibson_lanni", shape=(61, 61), spacing=0.08, n_sample=1.33, depth=1, **OIL)
     expected = OIL | {
-        "model": "gibson_lanni", "pixel_integration": True, "centre": "best_focus",
+        "model": "gibson_lanni", "modality": "widefield", "pixel_integration": True,
+        "centre": "best_focus", "flip_z": False,
         "n_immersion": 1.515, "n_immersion_design": 1.515, "n_sample": 1.33, "n_glass": 1.515,
         "n_glass_design": 1.515, "depth": 1.0, "glass_thickness": 170.0,
         "glass_thickness_design": 170.0, "working_distance": 150.0,
