@@ -102,7 +102,7 @@ def blur_by_sphere(psf: npt.NDArray[np.floating], diameter: Sequence[float]) -> 
     ball = np.where(
         small, 1 - q**2 / 10 + q**4 / 280, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3
     )
-    blurred = np.fft.irfftn(np.fft.rfftn(padded) * ball, padded.shape)
+    blurred = np.fft.irfftn(np.fft.rfftn(padded) * ball, padded.shape, axes=range(padded.ndim))
     inner = tuple(slice(m, m + n) for m, n in zip(margin.tolist(), data.shape, strict=True))
     out: Doubles = blurred[inner]
     return out
