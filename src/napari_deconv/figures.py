@@ -1,4 +1,4 @@
-"""The demo's figure."""
+"""The demo's figure, and what figures share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_deconv.beads import Beads
     from napari_deconv.demo import Demo
 
-__all__ = ["draw_demo"]
+__all__ = ["draw_demo", "scale_bar"]
 
 _PAPER, _INK, _FAINT = "#101014", "#f0f0f0", "#a8a8b0"
 _ACCEPTED, _REJECTED = "#6ee787", "#ffa657"
@@ -78,8 +78,8 @@ def _draw_specimen(figure: Figure, demo: Demo, column: float, across: float, alo
         _show(xz, _slab(stack, sample.spacing, 1, cut), sample.spacing[::2], limits)
         _corner(xz, "XZ")
         if number == 0:
-            _scale_bar(xy, 5)
-            _scale_bar(xz, 2)
+            scale_bar(xy, 5)
+            scale_bar(xz, 2)
 
 
 def _draw_points(figure: Figure, demo: Demo, top: float) -> None:
@@ -96,11 +96,11 @@ def _draw_points(figure: Figure, demo: Demo, top: float) -> None:
         width = " / ".join(f"{length:.3f}" for length in measure_psf(psf).fwhm)
         _caption(xy, "PSF", f"{name}, FWHM z / y / x {width} µm")
         _corner(xy, "XY")
-        _scale_bar(xy, 0.5)
+        scale_bar(xy, 0.5)
         xz = _axes(figure, left + _LOWER + _GAP, top, _PART * _LOWER, _LOWER)
         _show(xz, window[:, middle[1]], psf.spacing[::2], limits, "magma", 0.5)
         _corner(xz, "XZ")
-        _scale_bar(xz, 0.5)
+        scale_bar(xz, 0.5)
         left += (1 + _PART) * _LOWER + 2 * _GAP
 
 
@@ -115,7 +115,7 @@ def _draw_beads(
         axes.scatter(x, y, s=70, facecolors="none", edgecolors=colour, linewidths=1.2)
     used = int(found.accepted.sum())
     _caption(axes, "Beads", f"{used} used (green), {len(found) - used} rejected")
-    _scale_bar(axes, 5)
+    scale_bar(axes, 5)
 
 
 # -- panels --------------------------------------------------------------------------------------
@@ -159,14 +159,14 @@ def _corner(axes: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def _scale_bar(axes: Axes, length: float) -> None:
-    """Draw a bar of `length` µm in the lower right corner."""
+def scale_bar(axes: Axes, length: float, colour: str = _INK) -> None:
+    """Draw a bar of `length` µm in the lower right corner of axes in µm."""
     from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
     left, right = axes.get_xlim()
     axes.add_artist(
         AnchoredSizeBar(
-            axes.transData, length, f"{length:g} µm", "lower right", pad=0.5, sep=4, color=_INK,
+            axes.transData, length, f"{length:g} µm", "lower right", pad=0.5, sep=4, color=colour,
             frameon=False, label_top=True, size_vertical=0.008 * (right - left),
         )
     )  # fmt: skip

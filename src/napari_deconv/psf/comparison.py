@@ -1,0 +1,119 @@
+"""What a point-spread function is compared with: theory, and an earlier report."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_deconv._checks import check_number
+from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.psf import Psf
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "expected_psf", "read_report"]
+
+FORMAT = "napari-deconv report"
+"""The name in a report's JSON that tells what it is."""
+
+FORMAT_VERSION = 1
+
+# From this aperture on light is treated as a vector, unless the model is given.
+_HIGH_NA = 0.7
+
+_NEEDED = {"shape", "fwhm", "written"}
+
+
+def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> tuple[Psf | None, list[str]]:
+    """Make the theoretical PSF, and collect what its model warns of.
+
+    Parameters
+    ----------
+    theory : Psf, mapping or None
+        The PSF itself, or parameters of `make_psf` (see `make_report`).
+    psf : Psf
+        What it is to be compared with.
+
+    Returns
+    -------
+    expected : Psf or None
+        None if there is no theory.
+    warnings : list of str
+        What `make_psf` warned of.
+
+    Raises
+    ------
+    DeconvError
+        If the parameters are not understood, or planes are compared with stacks.
+    """
+    if theory is None or isinstance(theory, Psf):
+        if theory is not None and theory.ndim != psf.ndim:
+            raise DeconvError(
+                f"The theory has {theory.ndim} axes, the PSF {psf.ndim}: compare planes with "
+                "planes and stacks with stacks."
+            )
+        return theory, []
+    if not isinstance(theory, Mapping):
+        raise DeconvError(
+            f"theory is a {type(theory).__name__}: expected a Psf, or the parameters of make_psf."
+        )
+    high = check_number(theory.get("na", 0.0), "na") >= _HIGH_NA
+    parameters: dict[str, Any] = {
+        "model": "vectorial" if high else "gibson_lanni", "shape": psf.shape,
+        "spacing": psf.spacing,
+    }  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeconvWarning)
+        try:
+            made = make_psf(**parameters | dict(theory))
+        except TypeError as error:
+            raise DeconvError(f"theory is not understood: {error}.") from error
+    return made, [str(one.message) for one in caught if issubclass(one.category, DeconvWarning)]
+
+
+def read_report(
+    earlier: str | os.PathLike[str] | Mapping[str, Any], axes: int
+) -> Mapping[str, Any]:
+    """Read an earlier report.
+
+    Parameters
+    ----------
+    earlier : path-like or mapping
+        A report saved as JSON, or its contents.
+    axes : int
+        2 for planes, 3 for stacks.
+
+    Returns
+    -------
+    mapping
+        As `Report.to_dict` gave it.
+
+    Raises
+    ------
+    DeconvError
+        If it is none, or about a PSF of another number of axes.
+    """
+    name: Any = "earlier"
+    report: Any = earlier
+    if not isinstance(earlier, Mapping):
+        name = Path(earlier)
+        if not name.is_file():
+            raise DeconvError(f"There is no file {name}.")
+        try:
+            report = json.loads(name.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DeconvError(f"{name} cannot be read as JSON: {error}.") from error
+    if not isinstance(report, Mapping) or report.get(FORMAT) != FORMAT_VERSION:
+        raise DeconvError(f"{name} is no PSF report: give one that was saved as JSON.")
+    if not report.keys() >= _NEEDED:
+        lacking = ", ".join(sorted(_NEEDED - report.keys()))
+        raise DeconvError(f"{name} is damaged, it lacks {lacking}: give another report.")
+    if len(report["shape"]) != axes:
+        raise DeconvError(
+            f"{name} is about a PSF with {len(report['shape'])} axes, this one has {axes}: "
+            "compare planes with planes and stacks with stacks."
+        )
+    return report
