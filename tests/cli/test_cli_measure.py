@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
+from pathlib import Path
+
 import numpy as np
 import pytest
 from shell_cases import SPACING
 
 import napari_deconv
 from napari_deconv.files import read_image, write_image
-from napari_deconv.psf import Psf
+from napari_deconv.psf import Psf, make_psf
 
 
 @pytest.fixture
@@ -34,3 +38,60 @@ def test_a_recorded_psf_just_works(shell, image, recorded):
         image, Psf(recorded, SPACING), iterations=8, background=10, levels="auto", engine="cpu"
     ).image
     assert np.linalg.norm(raw - expected) > 0.5 * np.linalg.norm(expected)
+
+
+def test_measure_prints_a_table(shell):
+    shell("psf gaussian --fwhm 0.6,0.3,0.3 --shape 21,21,21 -s 0.1 -o psf.tif")
+    lines = shell("measure psf.tif").stdout.splitlines()
+    assert lines[0].split() == ["measured"]
+    assert lines[1].split() == ["FWHM,", "Gaussian", "fit,", "µm", "z", "0.604"]
+    assert lines[-1].split() == ["frequency", "of", "10", "%", "contrast,", "1/µm", "2.614"]
+
+
+def test_measure_compares_and_reports(shell):  # voxels integrate: σ² grows by Δ²/12
+    shell("psf gaussian --fwhm 0.6,0.3,0.3 --shape 21,21,21 -s 0.1 -o theory.tif")
+    shell("psf gaussian --fwhm 0.9,0.3,0.3 --shape 31,21,21 -s 0.1 -o psf.tif")
+    shell("measure theory.tif --report before.json")
+    result = shell(
+        "measure psf.tif --theory theory.tif --earlier before.json --note microscope=Wide "
+        "--report after.html -r after.pdf -r after.json -r after.csv -r after.png"
+    )
+    assert "FWHM z is 49% above theory: spherical aberration or wrong index?" in result.stdout
+    assert f"FWHM z has grown by 49% since {date.today()}." in result.stdout
+    assert [line for line in result.stdout.splitlines() if line.startswith("Wrote")] == [
+        f"Wrote after.{suffix}." for suffix in ("html", "pdf", "json", "csv", "png")
+    ]
+    report = json.loads(Path("after.json").read_text())
+    assert report["notes"] == {"microscope": "Wide"}
+    assert report["theory"]["ratio"]["fwhm"][0] == pytest.approx(0.9021 / 0.6038, abs=2e-3)
+    printed = json.loads(shell("measure psf.tif --json").stdout)
+    assert printed["file"] == "psf.tif"
+    assert printed["fwhm"] == report["fwhm"]
+
+
+def test_measure_against_optics(shell):
+    optics = {"na": 1.2, "wavelength": 0.52, "n_immersion": 1.33}
+    psf = make_psf("vectorial", shape=(9, 65, 65), spacing=(0.2, 0.08, 0.08), **optics)
+    psf.save("psf.tif")
+    result = shell("measure psf.tif --theory na=1.2,wavelength=0.52,immersion=1.33 --json")
+    report = json.loads(result.stdout)
+    assert report["theory"]["ratio"]["fwhm"] == pytest.approx([1, 1, 1], abs=1e-5)
+    assert report["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--theory missing.tif", "no file missing.tif"),
+        ("--theory na=1.2,0.5", "--theory '0.5' is not understood: expected NAME=VALUE"),
+        ("--theory na=high,wavelength=0.5", "--na 'high'"),
+        ("--earlier missing.json", "no file missing.json"),
+        ("--note microscope", "--note 'microscope' is not understood"),
+        ("--report report.doc", "does not end in .html or .pdf or .png or .csv or .json"),
+        ("--report nowhere/report.html", "no folder nowhere"),
+    ],
+)
+def test_bad_comparisons_write_nothing(shell, options, message):
+    shell("psf gaussian --fwhm 0.6,0.3,0.3 --shape 21,21,21 -s 0.1 -o psf.tif")
+    assert message in shell(f"measure psf.tif -r good.html {options}", code=2).stderr
+    assert [path.name for path in Path().iterdir()] == ["psf.tif"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from napari_deconv.cli.reports import REPORT_OPTIONS, check_reports, report_on
 from napari_deconv.cli.shell import (
     ENGINE,
     OUTPUT,
@@ -17,15 +18,15 @@ from napari_deconv.cli.shell import (
     check_output,
     micrometres,
     options,
-    read_input,
     report,
-    spacing_of,
 )  # fmt: skip
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
+from napari_deconv.psf.clean import load_psf
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.report_words import table
 
 __all__ = ["measure", "psf", "save_psf"]
 
@@ -96,29 +97,38 @@ def psf(
     examples=[
         "napari-deconv measure psf.ome.tif",
         "napari-deconv measure psf.tif --spacing 0.3,0.13,0.13 --json",
+        "napari-deconv measure psf.ome.tif --theory na=1.4,wavelength=0.52,immersion=1.515 \\",
+        "    --note objective=100x/1.4 --report psf.html",
     ],
 )
 @click.argument("psf", type=_PATH)
-@options(SPACING, click.option("--json", "as_json", is_flag=True, help="Print JSON."))
-def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool) -> None:
-    """Measure the widths and the symmetry of PSF."""
-    source = read_input(psf, spacing)
-    voxel = spacing_of(source, psf)
-    measured = measure_psf(Psf(source.data, voxel))
+@options(
+    *REPORT_OPTIONS,
+    SPACING,
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+)
+def measure(
+    psf: Path,
+    spacing: tuple[float, ...] | None,
+    as_json: bool,
+    reports: tuple[Path, ...],
+    **compared: Any,
+) -> None:
+    """Measure the widths and the shape of PSF, and report what is wrong with it.
+
+    A recording loses its offset first.
+    """
+    check_reports(reports, [psf])
+    made = report_on(load_psf(psf, spacing)[0], reports=reports, **compared)
     if as_json:
-        click.echo(json.dumps({"file": str(psf), "spacing": voxel, **measured.to_dict()}, indent=2))
+        plain = {"file": str(psf), **made.to_dict()}
+        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
         return
-    rows = (
-        ("FWHM of a Gaussian, µm", measured.fwhm),
-        ("FWHM, half maximum, µm", measured.fwhm_half_maximum),
-        ("R² of the Gaussian", measured.r_squared),
-        ("centre, voxels", measured.centre),
-    )
-    click.echo(" " * 24 + "".join(f"{axis:>9}" for axis in "zyx"[-len(voxel) :]))
-    for name, values in rows:
-        click.echo(f"{name:24}" + "".join(f"{value:9.3f}" for value in values))
-    click.echo(f"asymmetry x/y − 1       {measured.asymmetry:9.3f}")
-    click.echo(f"flux outside of 3 FWHM  {measured.flux_outside:9.3f}")
+    titles, *rows = table(made.rows)
+    for row in (titles, *rows):
+        click.echo(f"{row[0]:28}{row[1]:>3}" + "".join(f"{cell:>10}" for cell in row[2:]))
+    for finding in made.findings:
+        click.echo(finding)
 
 
 def save_psf(made: Psf, output: Path) -> None:
