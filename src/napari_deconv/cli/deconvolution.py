@@ -35,7 +35,7 @@ from napari_deconv.deconvolution import BOUNDARIES, METHODS, Deconvolution, memo
 from napari_deconv.deconvolution import deconvolve as run_deconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES, read_image, replacing
-from napari_deconv.psf.clean import repair_psf
+from napari_deconv.psf.clean import psf_of
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import REGULARIZATIONS
@@ -210,10 +210,7 @@ def _read_psf(
     if several:
         volumes = image.data.reshape(-1, *image.data.shape[-axes:])
         return [Psf(volume, voxel) for volume in volumes]
-    if image.metadata:  # it was made here, and is clean
-        return Psf(image.data, voxel, image.metadata)
-    values, _ = repair_psf(image.data)
-    return Psf(values, voxel)
+    return psf_of(image)
 
 
 def _background(text: str, channel: int | None) -> str | float | npt.NDArray[Any]:

@@ -18,11 +18,13 @@ from napari_deconv.cli.shell import (
     check_output,
     micrometres,
     options,
+    read_input,
     report,
+    spacing_of,
 )  # fmt: skip
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
-from napari_deconv.psf.clean import load_psf
+from napari_deconv.psf.clean import psf_of
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
@@ -119,7 +121,9 @@ def measure(
     A recording loses its offset first.
     """
     check_reports(reports, [psf])
-    made = report_on(load_psf(psf, spacing)[0], reports=reports, **compared)
+    source = read_input(psf, spacing)
+    spacing_of(source, psf)
+    made = report_on(psf_of(source), reports=reports, **compared)
     if as_json:
         plain = {"file": str(psf), **made.to_dict()}
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))

@@ -13,11 +13,11 @@ import scipy.ndimage
 
 from napari_deconv._checks import check_array
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import read_image
+from napari_deconv.files import Image, read_image
 from napari_deconv.psf.prepare import centred, in_voxels
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["clean_psf", "load_psf", "repair_psf"]
+__all__ = ["clean_psf", "load_psf", "psf_of", "repair_psf"]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -120,10 +120,38 @@ def load_psf(
     image = read_image(path, spacing)
     if image.spacing is None:
         raise DeconvError(f"{path} states no voxel size: give spacing=(z, y, x) in µm.")
-    if image.metadata:
+    psf, steps = _from_image(image)
+    _warn(steps)
+    return psf, steps
+
+
+def psf_of(image: Image) -> Psf:
+    """Take an image as a PSF, and repair it as `load_psf` does.
+
+    Parameters
+    ----------
+    image : Image
+        What `read_image` gave, with a voxel size.
+
+    Raises
+    ------
+    DeconvError
+        If it is no PSF.
+
+    Warns
+    -----
+    DeconvWarning
+        Every step.
+    """
+    psf, steps = _from_image(image)
+    _warn(steps)
+    return psf
+
+
+def _from_image(image: Image) -> tuple[Psf, list[str]]:
+    if image.metadata:  # it was made here, and is clean
         return Psf(image.data, image.spacing, image.metadata), []
     values, steps = _repaired(image.data)
-    _warn(steps)
     return _noted(Psf(values, image.spacing), steps), steps
 
 
