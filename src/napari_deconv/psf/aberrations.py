@@ -143,7 +143,7 @@ def harmonics(
     zernike : mapping of int to float
         Coefficients in µm (rms) by OSA/ANSI index, from `check_zernike`.
     z, r : array_like
-        Defocus and radii, µm, ascending.
+        Defocus in any order, and radii ascending, µm.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def harmonics(
     error = wavefront(zernike, rho[:, np.newaxis], phi)
     # A sloping wavefront sends its rays as much farther from the axis.
     slope = float(np.abs(np.gradient(error, rho, axis=0)).max()) / optics.na
-    pupil = optics.pupil((planes[0], planes[-1]), radii[-1] + slope)
+    pupil = optics.pupil((planes.min(), planes.max()), radii[-1] + slope)
     turns = pupil.wavenumber * float(np.abs(np.gradient(error, phi, axis=1)).max())
     waves = _angular(zernike, pupil.wavenumber, pupil.s / optics.na, math.ceil(turns) + _BEYOND)
     highest = max(abs(order) for order in waves) + len(pupil.amplitude) - 1

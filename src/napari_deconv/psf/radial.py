@@ -13,7 +13,7 @@ import scipy.special
 
 from napari_deconv.engines.protocol import Engine
 
-__all__ = ["expand", "expand_harmonics", "matrix_bytes", "table_length", "table_radii"]
+__all__ = ["expand", "expand_bytes", "expand_harmonics", "table_length", "table_radii"]
 
 _Floats = npt.NDArray[np.float64]
 _Plane = tuple[int, int]
@@ -50,17 +50,19 @@ def table_radii(shape: _Plane, spacing: _PixelSize, step: float) -> _Floats:
     return radii
 
 
-def matrix_bytes(shape: _Plane, spacing: _PixelSize, points: int) -> int:
-    """Memory in which `expand` finds the distinct pixels and makes their matrix.
+def expand_bytes(planes: int, shape: _Plane, spacing: _PixelSize, points: int) -> int:
+    """Memory in which `expand` makes its matrix, and then the volume.
 
-    Parameters are those of `expand`.
+    Parameters are the number of planes and those of `expand`.
     """
     short, long = sorted(n // 2 + 1 for n in shape)
     distinct = short * long
     if spacing[0] == spacing[1]:
         distinct -= short * (short - 1) // 2
-    # Measured: nine numbers for each pixel, then five for each tap.
-    return 72 * math.prod(shape) + 40 * 4 * points**2 * distinct
+    pixels = math.prod(shape)
+    # Measured: nine numbers for each pixel to find the distinct ones, four for each tap of these.
+    matrix = 8 * pixels + 32 * 4 * points**2 * distinct
+    return max(72 * pixels, matrix, (24 + 4 * planes) * (pixels + distinct))
 
 
 def expand(
@@ -96,9 +98,9 @@ def expand(
         Mean of the function over each pixel, (z, y, x).
     """
     offsets, voxels = _distinct_pixels(shape, spacing)
-    y, x, weight = _points(offsets, spacing, points)
-    columns, values = _taps(np.hypot(y, x) / step)
-    weights = _matrix(columns, values * weight, table.shape[1])
+    columns, values, _ = _taps(offsets, spacing, step, points)
+    weights = _matrix(columns, values, table.shape[1])
+    del columns, values
     pixels = engine.to_numpy(engine.expand(_spline(table, 1), weights))[:, 0, :]
     # The spline swings below zero by rounding in the dark rings.
     np.maximum(pixels, 0.0, out=pixels)
@@ -130,13 +132,11 @@ def expand_harmonics(
     """
     quadrant = (shape[0] // 2 + 1, shape[1] // 2 + 1)
     offsets = np.indices(quadrant).reshape(2, -1).T * np.asarray(spacing)
-    y, x, weight = _points(offsets, spacing, points)
-    columns, values = _taps(np.hypot(y, x) / step)
-    values, angle = values * weight, np.arctan2(y, x)[..., np.newaxis]
+    columns, values, angle = _taps(offsets, spacing, step, points)
     parts: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
     for m, table in harmonics.items():
         parity = -1 if m % 2 else 1
-        turned = np.where(columns < 0, parity, 1) * values * np.exp(1j * m * angle)
+        turned = np.where(columns < 0, parity, 1) * values * np.exp(1j * m * angle)[..., np.newaxis]
         weights = _matrix(columns, turned, table.shape[1])
         # Mirrored in y the cosine stays and the sine changes sign; in x that depends on m.
         for odd, radial, part in ((0, table.real, weights.real), (1, -table.imag, weights.imag)):
@@ -144,21 +144,32 @@ def expand_harmonics(
                 expanded = engine.to_numpy(engine.expand(_spline(radial, parity), part))
                 signs = (odd, (m + odd) % 2)
                 parts[signs] = parts.get(signs, np.float32(0)) + expanded.reshape(-1, *quadrant)
-    return np.maximum(sum(_mirror(part, *signs, shape) for signs, part in parts.items()), 0)
+    return _unfold(parts, shape)
 
 
-def _mirror(
-    part: npt.NDArray[np.float32], odd_y: int, odd_x: int, shape: _Plane
+def _unfold(
+    parts: dict[tuple[int, int], npt.NDArray[np.float32]], shape: _Plane
 ) -> npt.NDArray[np.float32]:
-    """Continue a quadrant to all pixels, evenly or oddly along each axis."""
-    y, x = (np.arange(n) - n // 2 for n in shape)
-    sign_y, sign_x = (
-        np.where(axis < 0, -1, 1).astype(np.float32) if odd else np.ones(axis.size, np.float32)
-        for axis, odd in ((y, odd_y), (x, odd_x))
-    )
-    mirrored = np.take(np.take(part, np.abs(y), axis=1), np.abs(x), axis=2)
-    mirrored *= np.multiply.outer(sign_y, sign_x)
-    return mirrored
+    """Add up quadrants (z, y, x) continued to whole planes, negative values as 0.
+
+    Their keys tell whether they are odd in y and in x.
+    """
+    planes = len(next(iter(parts.values())))
+    volume = np.zeros((planes, *shape), np.float32)
+    for (odd_y, odd_x), quadrants in parts.items():
+        y, sign_y = _mirror(shape[0], odd_y)
+        x, sign_x = _mirror(shape[1], odd_x)
+        sign = np.multiply.outer(sign_y, sign_x)
+        for plane, quadrant in zip(volume, quadrants, strict=True):
+            plane += sign * quadrant[np.ix_(y, x)]
+    return np.maximum(volume, 0, out=volume)
+
+
+def _mirror(size: int, odd: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Where in a quadrant each place of an axis is found, and with which sign."""
+    place = np.arange(size) - size // 2
+    sign = np.where(place < 0, -1 if odd else 1, 1).astype(np.float32)
+    return np.abs(place), sign
 
 
 def _spline(table: npt.NDArray[np.floating], parity: int) -> npt.NDArray[np.float32]:
@@ -170,29 +181,26 @@ def _spline(table: npt.NDArray[np.floating], parity: int) -> npt.NDArray[np.floa
     return coefficients[:, extended.shape[1] - table.shape[1] :].astype(np.float32)
 
 
-def _points(offsets: _Floats, spacing: _PixelSize, points: int) -> tuple[_Floats, _Floats, _Floats]:
-    """Gauss–Legendre points y and x in µm (pixels, points), and their weights (points, 1).
+def _taps(
+    offsets: _Floats, spacing: _PixelSize, step: float, points: int
+) -> tuple[npt.NDArray[np.intp], _Floats, _Floats]:
+    """Cubic B-splines at the Gauss–Legendre points of pixels.
 
-    `offsets` are pixel centres (pixels, 2) as y, x in µm from the axis.
+    `offsets` are pixel centres (pixels, 2) as y, x in µm from the axis. The result is which radii
+    count, (pixels, points, 4), where −1 is the radius 1 mirrored; how much each counts; and the
+    angle of each point from x to y, (pixels, points).
     """
     nodes, weights = scipy.special.roots_legendre(points)
-    y, x = np.meshgrid(nodes * spacing[0] / 2, nodes * spacing[1] / 2, indexing="ij")
-    weight = np.multiply.outer(weights, weights).reshape(-1, 1) / 4
-    return np.add.outer(offsets[:, 0], y.ravel()), np.add.outer(offsets[:, 1], x.ravel()), weight
-
-
-def _taps(position: _Floats) -> tuple[npt.NDArray[np.intp], _Floats]:
-    """Cubic B-splines at `position` in steps: which radii count (…, 4), and how much.
-
-    The radius −1 is the one at 1 mirrored.
-    """
+    y = np.add.outer(offsets[:, 0], np.repeat(nodes, points) * spacing[0] / 2)
+    x = np.add.outer(offsets[:, 1], np.tile(nodes, points) * spacing[1] / 2)
+    position = np.hypot(y, x) / step
     base = np.floor(position).astype(np.intp)
     t = position - base
     values = np.stack(
         [(1 - t) ** 3, 4 + 3 * (t - 2) * t**2, 1 + 3 * t * (1 + (1 - t) * t), t**3], axis=-1
     )
-    values /= 6
-    return base[..., np.newaxis] + np.arange(-1, 3), values
+    values *= np.multiply.outer(weights, weights).reshape(-1, 1) / (4 * 6)
+    return base[..., np.newaxis] + np.arange(-1, 3), values, np.arctan2(y, x)
 
 
 def _matrix(

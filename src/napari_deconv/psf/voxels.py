@@ -26,6 +26,9 @@ _RADIAL_SAMPLES = 8
 # A window that holds less of a plane's light than this is reported.
 _ENOUGH_LIGHT = 0.9
 
+# A window that is too small is told to be larger by this factor at least.
+_LARGER = 1.2
+
 # Planes that are darker than this part of the brightest one may lose what they have.
 _DARK = 0.01
 
@@ -81,11 +84,11 @@ def expand_modality(
     step = nyquist / _RADIAL_SAMPLES
     points = 2 + math.ceil(max(pixel) / nyquist) if pixel_integration else 1
     count = radial.table_length(plane, pixel, step)
-    matrix = radial.matrix_bytes(plane, pixel, points)
-    require_memory(modality.table_bytes(z, step, count, matrix), shape)
+    expansion = radial.expand_bytes(z.size, plane, pixel, points)
+    require_memory(modality.table_bytes(z, step, count, expansion), shape)
     data, light = modality.expand(z, step, plane, pixel, points, engine)
     kept = data.sum(axis=(1, 2), dtype=float) * math.prod(pixel)
-    _warn_of_window(kept, light, z, modality, pixel, stacklevel + 1)
+    _warn_of_window(kept, light, z, modality, plane, pixel, stacklevel + 1)
     return data.reshape(shape)
 
 
@@ -100,6 +103,7 @@ def _warn_of_window(
     light: _Floats,
     z: _Floats,
     modality: Modality,
+    plane: tuple[int, int],
     pixel: tuple[float, float],
     stacklevel: int,
 ) -> None:
@@ -108,9 +112,10 @@ def _warn_of_window(
     worst = int(np.argmin(part))
     if part[worst] >= _ENOUGH_LIGHT:
         return
-    beam = max(modality.beams(), key=lambda optics: optics.wavelength)
-    width = 2 * (beam.cone_radius(float(z[worst])) + beam.wavelength / beam.na)
-    needed = " × ".join(str(math.ceil(width / step)) for step in pixel)
+    width = 2 * modality.cone_radius(float(z[worst]))
+    # What the rays do not tell is the light around them: the window has to grow anyway.
+    sizes = [max(width / step, _LARGER * n) for n, step in zip(plane, pixel, strict=True)]
+    needed = " × ".join(str(math.ceil(size)) for size in sizes)
     warnings.warn(
         f"The window cuts off the cone of light: the plane {abs(z[worst] - z[z.size // 2]):.3g} µm "
         f"from the middle keeps only {part[worst]:.0%} of it. Use fewer planes, or about {needed} "
