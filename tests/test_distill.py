@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter1d
+from scipy.interpolate import BSpline
 from scipy.special import ndtr
 
 from napari_deconv import DeconvError, Psf, Rejection, detect_beads, distill_psf, measure_psf
-from napari_deconv.psf.objects import BLUR, draw_beads
+from napari_deconv.psf.objects import draw_beads, spline_values
 
 SPACING = (0.2, 0.08, 0.08)
 FWHM = np.array([0.62, 0.26, 0.26])
@@ -186,18 +186,33 @@ def test_drawn_beads_have_their_flux_size_and_place():
         centre = np.average(steps, weights=line)
         assert centre == pytest.approx(place, abs=0.01)
         variance = np.average((steps - centre) ** 2, weights=line)
-        # a sphere's variance along an axis is d²/20
-        expected = (4.0, 8.0, 8.0)[axis] ** 2 / 20 + BLUR**2
+        # a sphere's variance along an axis is d²/20, that of a cubic B-spline 1/3
+        expected = (4.0, 8.0, 8.0)[axis] ** 2 / 20 + 1 / 3
         assert variance == pytest.approx(expected, rel=5e-3)
 
 
-def test_a_point_blurred_like_the_object_is_the_object():
-    drawn = draw_beads((9, 9, 9), np.array([[4.0, 4.0, 4.0]]), np.array([1.0]), (0, 0, 0))
-    point = np.zeros((9, 9, 9))
-    point[4, 4, 4] = 1
-    for axis in range(3):
-        point = gaussian_filter1d(point, BLUR, axis)
-    np.testing.assert_allclose(drawn, point, atol=1e-4)
+def test_points_anywhere_keep_sum_centre_and_variance():
+    rng = np.random.default_rng(0)
+    for place in rng.uniform(3.5, 4.5, (20, 1, 3)):
+        drawn = draw_beads((9, 9, 9), place, np.ones(1), (0, 0, 0)).astype(float)
+        assert drawn.sum() == pytest.approx(1, abs=1e-6)
+        for axis in range(3):
+            line = drawn.sum(axis=tuple(a for a in range(3) if a != axis))
+            distance = np.arange(9) - place[0, axis]
+            assert line @ distance == pytest.approx(0, abs=1e-6)
+            assert line @ distance**2 == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_an_object_and_spline_coefficients_make_the_spline():
+    """A point between voxels ⊗ coefficients is their cubic spline there: scipy's BSpline."""
+    coefficients = np.random.default_rng(1).random((1, 1, 9)).astype(np.float32)
+    spline = BSpline(np.arange(-6.0, 7.0), coefficients[0, 0], 3)
+    point = draw_beads((1, 1, 41), np.array([[0, 0, 20.3]]), np.ones(1), (0, 0, 0))
+    seen = np.convolve(point[0, 0], coefficients[0, 0])[4:-4] * 1.5**2  # z and y: β³(0) = 2/3
+    inner = slice(18, 23)
+    np.testing.assert_allclose(seen[inner], spline(np.arange(18, 23) - 20.3), rtol=1e-5)
+    at_voxels = spline_values(coefficients)[0, 0] * 1.5**2
+    np.testing.assert_allclose(at_voxels[2:-2], spline(np.arange(-2.0, 3.0)), rtol=1e-5)
 
 
 def test_progress_and_cancel(beads):

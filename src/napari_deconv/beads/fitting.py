@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_deconv.beads.rendering import Template
 
-__all__ = ["Light", "SmoothBackground", "fit_light", "refine_beads"]
+__all__ = ["Light", "SmoothBackground", "fit_light", "least_light", "refine_beads"]
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ _DEGREE = 2
 _ROUNDS = 4
 # A scoring step moves a bead by no more than this, in voxels.
 _LONGEST_STEP = 0.5
+# and dims it to no less than this part.
+_LEAST_FLUX = 0.1
 
 
 class SmoothBackground:
@@ -42,7 +44,7 @@ class SmoothBackground:
             np.linspace(-1, 1, n)[:, np.newaxis] ** np.arange(2 * _DEGREE + 1) for n in shape
         ]
 
-    def fit(self, data: Doubles, weights: Doubles) -> Doubles:
+    def fit(self, data: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]) -> Doubles:
         """Fit to data by weighted least squares; returns an array of the image's shape."""
         moments, right = self._moments(weights), self._moments(weights * data)
         terms = self._powers
@@ -56,11 +58,12 @@ class SmoothBackground:
             surface = np.tensordot(basis[:, : _DEGREE + 1], surface, axes=(1, surface.ndim - 1))
         return surface
 
-    def _moments(self, values: Doubles) -> Doubles:
+    def _moments(self, values: npt.NDArray[np.floating]) -> Doubles:
         """Σ values·zᵃyᵇxᶜ for all powers."""
+        moments = values.astype(np.float64)
         for basis in reversed(self._bases):
-            values = np.tensordot(basis, values, axes=(0, values.ndim - 1))
-        return values
+            moments = np.tensordot(basis, moments, axes=(0, values.ndim - 1))
+        return moments
 
 
 def refine_beads(
@@ -111,7 +114,7 @@ def refine_beads(
         step = np.linalg.lstsq(
             design * weight[:, np.newaxis], (image[inside][counted] - light) * weight
         )[0]
-        amounts[i] = max(amount + step[0], 0.0)
+        amounts[i] = max(amount + step[0], _LEAST_FLUX * amount)
         if movable[i]:
             places[i] += np.clip(step[2:], -_LONGEST_STEP, _LONGEST_STEP)
     return places, amounts
@@ -161,17 +164,17 @@ def fit_light(
         beads = template.render(image.shape, positions, amounts)
         if background is None:
             base = _raise_to(base, beads, image, smooth)
-        model = np.maximum(beads + base, _least(image))
+        model = np.maximum(beads + base, least_light(image))
         _, amounts = refine_beads(image, model, unsaturated, core, positions, amounts, fixed)
     return Light(template.render(image.shape, positions, amounts), base, amounts)
 
 
 def _raise_to(base: Doubles, beads: Doubles, image: Doubles, smooth: SmoothBackground) -> Doubles:
     """Do a scoring step for the background."""
-    model = np.maximum(beads + base, _least(image))
+    model = np.maximum(beads + base, least_light(image))
     return np.maximum(base + smooth.fit(image - beads - base, 1 / model), 0)
 
 
-def _least(image: Doubles) -> float:
-    """Smallest light to divide by."""
+def least_light(image: npt.NDArray[np.floating]) -> float:
+    """Give the smallest light to divide by in an image."""
     return 1e-6 * max(float(image.max()), 1e-30)

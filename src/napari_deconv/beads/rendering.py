@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve1d, spline_filter
 
-__all__ = ["Template"]
+__all__ = ["Template", "blur_by_sphere", "cubic_spline"]
 
 Doubles = npt.NDArray[np.float64]
 Slices = tuple[slice, ...]
@@ -56,7 +56,7 @@ class Template:
         fraction = position - np.rint(position)
         out = self._coefficients
         for axis, part in enumerate(fraction):
-            out = convolve1d(out, _spline(_TAPS - part), axis, mode="mirror")
+            out = convolve1d(out, cubic_spline(_TAPS - part), axis, mode="mirror")
         return out
 
     def slopes(self, position: Doubles) -> list[Doubles]:
@@ -66,7 +66,7 @@ class Template:
         for along in range(len(fraction)):
             out = self._coefficients
             for axis, part in enumerate(fraction):
-                weights = -_slope(_TAPS - part) if axis == along else _spline(_TAPS - part)
+                weights = -_slope(_TAPS - part) if axis == along else cubic_spline(_TAPS - part)
                 out = convolve1d(out, weights, axis, mode="mirror")
             slopes.append(out)
         return slopes
@@ -108,8 +108,8 @@ def blur_by_sphere(psf: npt.NDArray[np.floating], diameter: Sequence[float]) -> 
     return out
 
 
-def _spline(x: Doubles) -> Doubles:
-    """Cubic B-spline β³(x)."""
+def cubic_spline(x: Doubles) -> Doubles:
+    """Cubic B-spline β³(x), 0 from |x| = 2 (Unser, IEEE Signal Process. Mag. 16(6), 22, 1999)."""
     a = np.abs(x)
     return np.where(a < 1, 2 / 3 - a**2 + a**3 / 2, np.where(a < 2, (2 - a) ** 3 / 6, 0.0))
 

@@ -23,9 +23,11 @@ from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.objects import BLUR, draw_beads
+from napari_deconv.psf.joint import Scene, fit_psf
+from napari_deconv.psf.plausible import check_widths
 from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.reverse import solve_psf
+from napari_deconv.psf.reverse import Steps, solve_psf
+from napari_deconv.psf.symmetry import symmetrise
 from napari_deconv.recipe import describe
 
 __all__ = ["DISTILLING", "distill_psf"]
@@ -59,6 +61,7 @@ def distill_psf(
     bead_diameter: float = 0.0,
     background: float | npt.ArrayLike | None = None,
     method: Literal["reverse", "average", "centroids"] = "reverse",
+    symmetric: bool = False,
     engine: str | Engine = "auto",
     callback: Callback | None = None,
 ) -> Psf:
@@ -81,15 +84,19 @@ def distill_psf(
     bead_diameter : float
         Diameter of the beads in µm; its blur is taken out by ``"reverse"``.
     background : float or array_like, optional
-        Light that does not come from beads. Default: 1st percentile of the smoothed image.
-        ``"centroids"`` subtracts 1.25 · mean unless it is given.
+        Light that does not come from beads. Default: ``"reverse"`` fits it with the PSF, as a
+        polynomial of degree 2 in the coordinates, ``"average"`` takes the 1st percentile of the
+        smoothed image, ``"centroids"`` subtracts 1.25 · mean.
     method : {"reverse", "average", "centroids"}
         ``"reverse"``: image = beads ⊗ PSF + background is solved for the PSF, with spheres of the
-        beads' size at their sub-voxel positions, weighted by their flux; other beads are masked.
+        beads' size at their sub-voxel positions; positions and flux are fitted with it. Beads that
+        the PSF is not taken from are masked, but the light around them is in the model.
         ``"average"``: the beads, aligned by Fourier shift, are averaged; they must be isolated, and
         their size stays in the PSF.
         ``"centroids"``: the classic recipe. Background 1.25 · mean, Otsu threshold, one bright
         voxel at each centroid, plain Richardson–Lucy. Whole voxels shift and broaden the PSF.
+    symmetric : bool
+        Make each plane radially symmetric, if x and y differ by less than 10 %.
     engine : str or Engine
         ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
     callback : callable, optional
@@ -105,6 +112,12 @@ def distill_psf(
     ------
     DeconvError
         For an unusable image, no accepted bead, or impossible parameters.
+
+    Warns
+    -----
+    DeconvWarning
+        If the beads' widths make one doubt the voxel size or the sampling, if the PSF comes from a
+        single bead, or if it is too asymmetric to be made symmetric.
     """
     check_choice(method, DISTILLING, "method")
     array = check_image(image, "bead image")
@@ -124,9 +137,10 @@ def distill_psf(
         _check_beads(beads, array, voxel)
     device = get_engine(engine)
     data: npt.NDArray[Any]
+    found: dict[str, Any]
     if method == "centroids":
         data, count = _centroids(array, beads, shape, steps, background, device, callback)
-        found = {"used": count}
+        found = {"beads": {"used": count}}
     else:
         if beads is None:
             rules = Rejection(neighbour=method == "average")
@@ -134,24 +148,29 @@ def distill_psf(
                 array, spacing=voxel, bead_diameter=bead_diameter, reject=rules, engine=device
             )
         used = _usable(beads, method)
-        found = {"used": int(used.sum()), **beads.counts}
-        offset = estimate_background(array, engine=device) if background is None else background
+        found = {"beads": {"used": int(used.sum()), **beads.counts}}
         width = _width(beads, used)
+        check_widths(width, voxel, int(used.sum()))
         box = _box(shape, array.shape, width)
+        offset = estimate_background(array, engine=device) if background is None else background
         base = np.asarray(offset, float)
         if method == "average":
             data = _average(array - base, beads.positions[used], box)
         else:
-            diameter = [bead_diameter / step for step in voxel]
-            shadows = _unshadowed(array.shape, beads.positions[~used], _SHADOW * width)
-            drawn = draw_beads(array.shape, beads.positions[used], beads.flux[used], diameter)
+            scene = Scene(
+                beads.positions, np.maximum(beads.flux, 0), used,
+                _unshadowed(array.shape, beads.positions[~used], _SHADOW * width),
+                tuple(bead_diameter / step for step in voxel), width, base, background is not None,
+            )  # fmt: skip
             start = _bell(box, width)
-            data = _reverse(array, drawn, shadows, start, base, steps, device, callback)
+            data, scene = fit_psf(array, scene, start / start.sum(), steps, device, callback)
+            found["background"] = float(scene.background.mean())
     parameters = {
         "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
-        "bead_diameter": bead_diameter, "background": background,
+        "bead_diameter": bead_diameter, "background": background, "symmetric": symmetric,
     }  # fmt: skip
-    return Psf(data, voxel, describe("distill_psf", parameters, device) | {"beads": found})
+    psf = Psf(data, voxel, describe("distill_psf", parameters, device) | found)
+    return symmetrise(psf) if symmetric else psf
 
 
 def _check_beads(beads: Beads, image: npt.NDArray[Any], spacing: tuple[float, ...]) -> None:
@@ -200,32 +219,6 @@ def _box(
             f"shape={shape!r} is not a PSF's: expected {len(image)} whole numbers above 0."
         )
     return tuple(int(n) for n in sizes)
-
-
-def _reverse(
-    image: npt.NDArray[Any],
-    drawn: Float,
-    mask: npt.NDArray[np.bool_],
-    start: Float,
-    background: npt.NDArray[np.float64],
-    iterations: int,
-    engine: Engine,
-    callback: Callback | None,
-) -> Float:
-    """Solve for the PSF behind a drawn object, and blur it as the object's points are."""
-    solved = solve_psf(
-        np.maximum(as_volume(image), 0),
-        as_volume(drawn),
-        as_volume(start),
-        background=background.reshape(1, 1, 1) if background.size == 1 else as_volume(background),
-        mask=None if mask.all() else as_volume(mask),
-        iterations=iterations,
-        acceleration="biggs",
-        engine=engine,
-        callback=callback,
-    )
-    plain = solved.reshape(start.shape)
-    return np.asarray(scipy.ndimage.gaussian_filter(plain, BLUR, mode="constant"))
 
 
 def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -302,9 +295,9 @@ def _centroids(
         as_volume(np.ones(box, np.float32)),
         background=np.zeros((1, 1, 1)),
         mask=None,
-        iterations=iterations,
+        steps=Steps(iterations, 0, iterations),
         acceleration=None,
         engine=engine,
         callback=callback,
     )
-    return solved.reshape(box), len(positions)
+    return solved.psf.reshape(box), len(positions)

@@ -1,4 +1,9 @@
-"""The true object behind an image of beads."""
+"""The true object behind an image of beads.
+
+A point is a cubic B-spline β³ at its sub-voxel position: its sum, centre and variance are exact
+wherever it lies between the voxels. Solving image = object ⊗ p for p then gives the PSF's spline
+coefficients, h(r) = Σ pₖ·β³(r − k), and `spline_values` the PSF itself.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,14 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import convolve1d
 
-__all__ = ["BLUR", "draw_beads"]
+from napari_deconv.beads.rendering import cubic_spline
 
-BLUR = 0.5
-"""σ in voxels of the Gaussian that stands for a point: it lets a point lie between voxels."""
+__all__ = ["draw_beads", "spline_values"]
+
+# Voxels from the centre of a cubic B-spline where it is 0.
+_SUPPORT = 2
 
 # A sphere is the mean of points on a cubic lattice with this many across.
 _LATTICE = 13
@@ -23,7 +31,7 @@ def draw_beads(
     flux: npt.NDArray[np.float64],
     diameter: Sequence[float],
 ) -> npt.NDArray[np.float32]:
-    """Draw beads as spheres at sub-voxel positions, each ⊗ a Gaussian of σ = `BLUR` voxels.
+    """Draw beads as spheres at sub-voxel positions, each ⊗ β³.
 
     Parameters
     ----------
@@ -45,7 +53,7 @@ def draw_beads(
     ndim = len(shape)
     # In a plane a bead is the projection of its sphere.
     points = _sphere()[:, -ndim:] * np.asarray(diameter) / 2
-    reach = np.ceil(np.asarray(diameter) / 2 + 4 * BLUR).astype(int)
+    reach = np.ceil(np.asarray(diameter) / 2).astype(int) + _SUPPORT
     sum_over_points = "pz,py,px->zyx" if ndim == 3 else "py,px->yx"
     for position, amount in zip(positions, flux, strict=True):
         nearest = np.rint(position).astype(int)
@@ -53,8 +61,7 @@ def draw_beads(
         for axis in range(ndim):
             offsets = np.arange(-reach[axis], reach[axis] + 1)
             distance = offsets - (position - nearest)[axis] - points[:, axis, np.newaxis]
-            profile = np.exp(-0.5 * (distance / BLUR) ** 2)
-            profiles.append(profile / profile.sum(axis=1, keepdims=True))
+            profiles.append(cubic_spline(distance))
         patch = np.einsum(sum_over_points, *profiles, optimize=True) * (amount / len(points))
         low, high = nearest - reach, nearest + reach + 1
         kept = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, shape, strict=True)]
@@ -62,6 +69,14 @@ def draw_beads(
         if all(k.stop > k.start for k in kept):
             drawn[tuple(kept)] += patch[tuple(inner)]
     return drawn
+
+
+def spline_values(coefficients: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give Σ pₖ·β³(r − k) at the voxels r; coefficients are 0 outside."""
+    values = coefficients
+    for axis in range(values.ndim):
+        values = convolve1d(values, cubic_spline(np.array([-1.0, 0, 1])), axis, mode="constant")
+    return values
 
 
 def _sphere() -> npt.NDArray[np.float64]:

@@ -1,0 +1,145 @@
+"""The PSF of many beads, together with where they are, how bright they are, and the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv._checks import as_volume
+from napari_deconv._progress import Callback
+from napari_deconv.beads.fitting import SmoothBackground, least_light, refine_beads
+from napari_deconv.beads.measure import BOX
+from napari_deconv.beads.rendering import Template
+from napari_deconv.engines import Engine
+from napari_deconv.psf.objects import draw_beads, spline_values
+from napari_deconv.psf.reverse import Steps, solve_psf
+
+__all__ = ["Scene", "fit_psf"]
+
+Doubles = npt.NDArray[np.float64]
+Float = npt.NDArray[np.float32]
+
+# Richardson–Lucy steps before beads and background follow the PSF. More at once let acceleration
+# run ahead of them, and noise into the PSF's dim parts.
+_TOGETHER = 5
+
+# Beads go no farther than this from where they were detected, in FWHM.
+_LEASH = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is seen besides the PSF; lengths in voxels, light in the image's grey values.
+
+    Attributes
+    ----------
+    positions : ndarray (n, 3) or (n, 2)
+        Of all beads: the light of those that the PSF is not taken from has to come from somewhere.
+    flux : ndarray (n,)
+        Of all beads.
+    used : ndarray of bool (n,)
+        Beads that the PSF is taken from.
+    mask : ndarray of bool
+        Of the image's shape; False where other beads are.
+    diameter : tuple of float
+        Of the beads along each axis.
+    width : ndarray
+        FWHM of the beads.
+    background : ndarray
+        Of the image's shape.
+    known : bool
+        Whether the background is given, or to be fitted.
+    """
+
+    positions: Doubles
+    flux: Doubles
+    used: npt.NDArray[np.bool_]
+    mask: npt.NDArray[np.bool_]
+    diameter: tuple[float, ...]
+    width: Doubles
+    background: Doubles
+    known: bool
+
+
+def fit_psf(
+    image: npt.NDArray[np.generic],
+    scene: Scene,
+    start: Float,
+    iterations: int,
+    engine: Engine,
+    callback: Callback | None,
+) -> tuple[Float, Scene]:
+    """Find the PSF, the beads' positions and flux, and the background that explain an image.
+
+    All maximise one likelihood, that of photon noise, in turns: five accelerated Richardson–Lucy
+    steps for the PSF's spline coefficients, then a scoring step for the background and for each
+    bead.
+
+    Parameters
+    ----------
+    image : ndarray (z, y, x) or (y, x)
+        y.
+    scene : Scene
+        First guess.
+    start : ndarray of float32
+        First estimate of the PSF, sum 1.
+    iterations : int
+        Richardson–Lucy steps.
+    engine : Engine
+        Where to compute.
+    callback : callable or None
+        Called with a `State` after every step.
+
+    Returns
+    -------
+    psf : ndarray of float32
+        Of the shape of `start`, not normalised.
+    scene : Scene
+        As fitted.
+    """
+    data = np.maximum(image, 0).astype(np.float32)
+    psf = start
+    detected, leash = scene.positions, _LEASH * scene.width
+    for done in range(0, iterations, _TOGETHER):
+        steps = Steps(min(_TOGETHER, iterations - done), done, iterations)
+        drawn = draw_beads(data.shape, scene.positions, scene.flux, scene.diameter)
+        base = scene.background
+        solution = solve_psf(
+            as_volume(data),
+            as_volume(drawn),
+            as_volume(psf),
+            background=base.reshape(1, 1, 1) if base.size == 1 else as_volume(base),
+            mask=None if scene.mask.all() else as_volume(scene.mask),
+            steps=steps,
+            acceleration="biggs",
+            engine=engine,
+            callback=callback,
+        )
+        psf = solution.psf.reshape(start.shape)
+        if done + steps.number < iterations:
+            light = solution.light.reshape(data.shape)
+            moved = _refined(data, light, spline_values(psf), scene)
+            near = np.clip(moved.positions, detected - leash, detected + leash)
+            scene = replace(moved, positions=near)
+    return spline_values(psf), scene
+
+
+def _refined(data: Float, light: Float, psf: Float, scene: Scene) -> Scene:
+    """Let background and beads follow the PSF."""
+    least = least_light(data)
+    base = scene.background
+    if not scene.known:
+        model = np.maximum(light + base, least)
+        step = SmoothBackground(data.shape).fit(data - model, scene.mask / model)
+        base = np.maximum(step + base, 0)
+    template = Template(psf, scene.diameter).cropped(BOX * scene.width)
+    positions, flux = refine_beads(
+        data, np.maximum(light + base, least), data < data.max(), template,
+        scene.positions, scene.flux, scene.used,
+    )  # fmt: skip
+    # Twice the flux and half the PSF are the same image: the beads keep their light, which the
+    # fit shares between bead and local offset.
+    kept = float(scene.flux[scene.used].sum() / flux[scene.used].sum())
+    return replace(scene, positions=positions, flux=kept * flux, background=base)

@@ -1,0 +1,68 @@
+"""What the widths of beads say about the voxel size and the sampling they were recorded with."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.errors import DeconvWarning
+
+__all__ = ["check_widths"]
+
+# µm across; 0.51·λ/NA is 0.15 at NA 1.4 and 400 nm, 4.4 at NA 0.08 and 700 nm.
+_NARROWEST, _WIDEST = 0.1, 5.0
+
+# Voxels per FWHM that Nyquist asks for: λ/(4·NA) in 0.51·λ/NA.
+_SAMPLES = 2.0
+
+
+def check_widths(width: npt.NDArray[np.float64], spacing: Sequence[float], beads: int) -> None:
+    """Warn of beads that are hardly what light makes of a small bead.
+
+    Parameters
+    ----------
+    width : ndarray
+        Median FWHM (z, y, x) or (y, x) in voxels.
+    spacing : sequence of float
+        Voxel size in µm.
+    beads : int
+        How many it is the median of.
+
+    Warns
+    -----
+    DeconvWarning
+        If the width across is outside of 0.1 to 5 µm, or above that along z; if there are fewer
+        than two voxels in a FWHM; or if there is a single bead.
+    """
+    micrometres = width * spacing
+    across = micrometres[-2:].mean()
+    size = " × ".join(f"{length:.3g}" for length in micrometres)
+    said = f"The beads are {size} µm ({' × '.join('zyx'[-len(width) :])}) wide"
+    if not _NARROWEST <= across <= _WIDEST:
+        limits = f"{_NARROWEST:g} to {_WIDEST:g} µm across"
+        warnings.warn(
+            f"{said}; light makes them {limits}. Check the voxel size, spacing={tuple(spacing)}.",
+            DeconvWarning, stacklevel=3,
+        )  # fmt: skip
+    elif len(width) == 3 and micrometres[0] < across:
+        warnings.warn(
+            f"{said}: a microscope blurs more along z than across. Check the voxel size, "
+            f"spacing={tuple(spacing)}, and the order of the axes.",
+            DeconvWarning, stacklevel=3,
+        )  # fmt: skip
+    coarse = [axis for axis, n in zip("zyx"[-len(width) :], width, strict=True) if n < _SAMPLES]
+    if coarse:
+        warnings.warn(
+            f"{said}, fewer than {_SAMPLES:g} voxels along {' and '.join(coarse)}: the PSF is "
+            "sampled too coarsely to be exact. Record with smaller voxels.",
+            DeconvWarning, stacklevel=3,
+        )  # fmt: skip
+    if beads == 1:
+        warnings.warn(
+            "The PSF comes from a single bead, and has all its flaws and noise. Record more beads, "
+            "or let fewer be rejected.",
+            DeconvWarning, stacklevel=3,
+        )  # fmt: skip
