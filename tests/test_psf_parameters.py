@@ -15,7 +15,7 @@ from scipy.integrate import quad
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
-from napari_deconv.psf.models import make_psf
+from napari_deconv.psf import make_psf, nyquist_step
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
 
@@ -129,6 +129,7 @@ def test_metadata_hold_model_and_optics():
         "n_glass_design": 1.515, "depth": 1.0, "glass_thickness": 170.0,
         "glass_thickness_design": 170.0, "working_distance": 150.0,
         "focal_shift": psf.metadata["focal_shift"],
+        "nyquist_step": list(nyquist_step(**OIL)),
     }  # fmt: skip
     assert psf.metadata == expected
     json.dumps(psf.metadata)

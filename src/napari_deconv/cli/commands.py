@@ -11,8 +11,9 @@ import click
 from napari_deconv.cli.background import background
 from napari_deconv.cli.beads import beads, distill
 from napari_deconv.cli.deconvolution import deconvolve
-from napari_deconv.cli.psf import measure, psf
+from napari_deconv.cli.psf import measure
 from napari_deconv.cli.shell import ENGINE, Command, Group, options, report
+from napari_deconv.cli.synthetic import psf
 from napari_deconv.engines import get_engine, list_devices
 
 __all__ = ["main"]

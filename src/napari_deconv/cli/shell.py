@@ -40,9 +40,15 @@ _RENAMED = {
     "centre_psf=False": "--no-centre-psf",
     "glass_thickness": "--glass-thickness",
     "glass_thickness_design": "--glass-thickness-design",
+    "illumination_na": "--illumination-na",
     "n_glass": "--glass",
+    "n_glass_design": "--glass-design",
     "n_immersion": "--immersion",
+    "n_immersion_design": "--immersion-design",
     "n_sample": "--sample",
+    "pinhole_distance": "--pinhole-distance",
+    "pinhole_radius": "--pinhole-radius",
+    "pixel_integration=False": "--no-pixel-integration",
     "read_noise": "--read-noise",
     "symmetric_psf": "--symmetric-psf",
     "regularization_weight": "--weight",
@@ -52,9 +58,10 @@ _RENAMED = {
 _WITH_VALUE = {"method": "method"} | {
     name: f"--{name}"
     for name in (
-        "background", "damping", "depth", "depths", "engine", "factor", "floor", "fwhm", "gain",
-        "initial", "iterations", "levels", "mask", "na", "offset", "percentile", "radius", "shape",
-        "spacing", "threshold", "value", "wavelength",
+        "angle", "background", "centre", "damping", "depletion", "depth", "depths", "engine",
+        "excitation", "factor", "floor", "formula", "fwhm", "gain", "initial", "iterations",
+        "length", "levels", "mask", "modality", "na", "offset", "percentile", "pinhole", "radius",
+        "saturation", "shape", "sheet", "spacing", "threshold", "value", "wavelength", "zernike",
     )
 }  # fmt: skip
 _PARAMETER = re.compile(

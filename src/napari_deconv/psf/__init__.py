@@ -5,6 +5,20 @@ from __future__ import annotations
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.measure import PsfReport, measure_psf
 from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.ome_optics import optics_from_file, optics_from_ome
+from napari_deconv.psf.presets import fluorophores, objectives
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.sampling import nyquist_step
 
-__all__ = ["Psf", "PsfReport", "distill_psf", "make_psf", "measure_psf"]
+__all__ = [
+    "Psf",
+    "PsfReport",
+    "distill_psf",
+    "fluorophores",
+    "make_psf",
+    "measure_psf",
+    "nyquist_step",
+    "objectives",
+    "optics_from_file",
+    "optics_from_ome",
+]

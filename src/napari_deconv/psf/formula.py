@@ -226,9 +226,7 @@ def _look_up(name: str, node: ast.expr, formula: str, names: Mapping[str, Any]) 
     found = names.get(name, _CONSTANTS.get(name))
     if found is None:
         given = ", ".join([*names, *_CONSTANTS])
-        raise _error(
-            node, formula, f"is not known: there are {given}. Give parameters={{'{name}': …}}"
-        )
+        raise _error(node, formula, f"is not known: there are {given}; or give it a value")
     return _real(found)
 
 

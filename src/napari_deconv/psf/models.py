@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -16,14 +16,21 @@ from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.analytic import Gaussian, Lorentzian
 from napari_deconv.psf.formula import Formula
-from napari_deconv.psf.modalities import Modality, ModalityName, Sheet, make_modality
+from napari_deconv.psf.modalities import (
+    MODALITIES,
+    Modality,
+    ModalityName,
+    Sheet,
+    make_modality,
+    parameters_of,
+)
 from napari_deconv.psf.motion import Motion
 from napari_deconv.psf.optics import BornWolf, GibsonLanni, Optics, Vectorial
 from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.sampling import warn_of_sampling
+from napari_deconv.psf.sampling import steps_of, warn_of_sampling
 from napari_deconv.psf.voxels import expand_modality, require_memory
 
-__all__ = ["Centre", "Model", "make_psf"]
+__all__ = ["Centre", "Model", "make_psf", "takes"]
 
 Model = Literal[
     "gaussian", "lorentzian", "motion", "formula", "born_wolf", "gibson_lanni", "vectorial"
@@ -43,8 +50,8 @@ _OPTICAL: Mapping[str, type[Optics]] = {
 }
 _CENTRES = ("best_focus", "paraxial", "none")
 
-# While a PSF is normalised there are a float64 and two float32 copies of it.
-_BYTES_PER_VOXEL = 16
+# One float32 volume; the simple models are copied and masked while they are normalised.
+_BYTES_PER_VOXEL, _SIMPLE_BYTES_PER_VOXEL = 4, 9
 
 
 def make_psf(
@@ -163,7 +170,8 @@ def make_psf(
     -------
     Psf
         float32, sum 1, centre voxel n // 2. Its metadata hold the model, every parameter, and for
-        optical models ``focal_shift``, the distance from the paraxial to the best focus in µm.
+        optical models ``focal_shift``, the distance from the paraxial to the best focus in µm, and
+        ``nyquist_step`` (z, y, x).
 
     Raises
     ------
@@ -201,7 +209,8 @@ def make_psf(
     voxel = check_spacing(spacing, len(size))
     if voxel is None:
         raise DeconvError("spacing is missing: give the voxel size (z, y, x) in µm.")
-    require_memory(_BYTES_PER_VOXEL * math.prod(size), size)
+    voxel_bytes = _SIMPLE_BYTES_PER_VOXEL if model in _SIMPLE else _BYTES_PER_VOXEL
+    require_memory(voxel_bytes * math.prod(size), size)
     if model in _SIMPLE:
         whole = pixel_integration is None or bool(pixel_integration)
         _refuse_frame(model, modality, centre, flip_z)
@@ -222,8 +231,25 @@ def make_psf(
     metadata = {
         "model": model, "modality": modality, **_plain(microscope), "centre": centre,
         "flip_z": bool(flip_z), "pixel_integration": whole, "focal_shift": best - paraxial,
+        "nyquist_step": steps_of(microscope),
     }  # fmt: skip
-    return Psf(data, voxel, metadata)
+    return Psf.of_own(data, voxel, metadata)
+
+
+def takes(model: str, modality: str = "widefield") -> tuple[str, ...]:
+    """Name the parameters of `make_psf` that a model takes beside those that all take.
+
+    Raises
+    ------
+    DeconvError
+        If there is no such model or modality.
+    """
+    check_choice(model, (*_SIMPLE, *_OPTICAL), "model")
+    check_choice(modality, tuple(MODALITIES), "modality")
+    if model in _SIMPLE:
+        return tuple(field.name for field in fields(_SIMPLE[model]))
+    aberrations = ("zernike",) if modality == "widefield" else ()
+    return parameters_of(_OPTICAL[model], MODALITIES[modality]) + aberrations
 
 
 def _simple_psf(
@@ -234,7 +260,7 @@ def _simple_psf(
     pixel_integration: bool,
 ) -> Psf:
     """Sample a model that knows nothing of optics."""
-    known = tuple(_SIMPLE[model].__dataclass_fields__)
+    known = takes(model)
     unknown = [name for name in given if name not in known]
     if unknown:
         raise DeconvError(

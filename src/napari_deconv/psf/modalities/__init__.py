@@ -29,7 +29,7 @@ from napari_deconv.psf.modalities.spinning_disk import SpinningDisk
 from napari_deconv.psf.modalities.two_photon import TwoPhoton
 from napari_deconv.psf.optics import Optics
 
-__all__ = ["MODALITIES", "Modality", "ModalityName", "Sheet", "make_modality"]
+__all__ = ["MODALITIES", "Modality", "ModalityName", "Sheet", "make_modality", "parameters_of"]
 
 ModalityName = Literal[
     "widefield", "confocal", "spinning_disk", "two_photon", "light_sheet", "sted"
@@ -43,6 +43,11 @@ MODALITIES: Mapping[str, type[Modality]] = {
     "light_sheet": LightSheet,
     "sted": Sted,
 }
+
+
+def parameters_of(optics: type[Optics], modality: type[Modality]) -> tuple[str, ...]:
+    """Name the parameters that a model and a modality take."""
+    return tuple(field.name for field in fields(optics)) + modality.own()
 
 
 def make_modality(
@@ -71,7 +76,7 @@ def make_modality(
             f"{name!r}: leave out zernike."
         )
     modality = Aberrated if "zernike" in given else MODALITIES[name]
-    known = [*(field.name for field in fields(optics)), *modality.own()]
+    known = parameters_of(optics, modality)
     unknown = [parameter for parameter in given if parameter not in known]
     if unknown:
         raise DeconvError(

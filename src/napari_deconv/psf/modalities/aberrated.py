@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf import radial
-from napari_deconv.psf.aberrations import check_zernike, harmonics
+from napari_deconv.psf.aberrations import check_zernike, harmonics, wavefront
 from napari_deconv.psf.modalities.base import Floats, Modality, Pixel, Plane
 from napari_deconv.psf.optics import Optics
 
@@ -49,6 +49,13 @@ class Aberrated(Modality):
         """Estimate the memory, that of the harmonics included."""
         tables = 8 * _TABLES * z.size * count + _BLOCK_BYTES * self.optics.orders
         return super().table_bytes(z, step, count, matrix) + tables
+
+    def cone_radius(self, z: float) -> float:
+        """Radius of the light at defocus z; rays go along the slope of the wavefront."""
+        rho, phi = np.linspace(0.0, 1.0, 65), np.linspace(0.0, 2 * np.pi, 64, endpoint=False)
+        error = wavefront(self.zernike, rho[:, np.newaxis], phi)
+        slope = float(np.abs(np.gradient(error, rho, axis=0)).max())
+        return super().cone_radius(z) + slope / self.optics.na
 
     def expand(
         self, z: Floats, step: float, plane: Plane, pixel: Pixel, points: int, engine: Engine

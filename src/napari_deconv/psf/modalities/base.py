@@ -115,6 +115,10 @@ class Modality:
         integrals = int(min(integrals, sys.maxsize))
         return max(8 * integrals, 8 * 2 * z.size * radii + matrix)
 
+    def cone_radius(self, z: float) -> float:
+        """Radius of the light at defocus z: the rays, and a rim of diffraction."""
+        return max(beam.cone_radius(z) + beam.wavelength / beam.na for beam in self.beams())
+
     def plane_light(self, z: Floats, table: Floats, step: float) -> Floats:
         """Integrate each plane of a table over x and y; exact where theory knows the result."""
         return np.ones(z.size)

