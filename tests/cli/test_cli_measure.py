@@ -44,8 +44,8 @@ def test_measure_prints_a_table(shell):
     shell("psf gaussian --fwhm 0.6,0.3,0.3 --shape 21,21,21 -s 0.1 -o psf.tif")
     lines = shell("measure psf.tif").stdout.splitlines()
     assert lines[0].split() == ["measured"]
-    assert lines[1].split() == ["FWHM,", "Gaussian", "fit,", "µm", "z", "0.604"]
-    assert lines[-1].split() == ["frequency", "of", "10", "%", "contrast,", "1/µm", "2.614"]
+    assert lines[1].split() == ["FWHM,", "Gaussian,", "µm", "z", "0.604"]
+    assert lines[-1].split() == ["10", "%", "contrast", "at,", "1/µm", "2.614"]
 
 
 def test_measure_compares_and_reports(shell):  # voxels integrate: σ² grows by Δ²/12

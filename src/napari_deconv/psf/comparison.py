@@ -27,8 +27,8 @@ _HIGH_NA = 0.7
 _NEEDED = {"shape", "fwhm", "written"}
 
 
-def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> tuple[Psf | None, list[str]]:
-    """Make the theoretical PSF, and collect what its model warns of.
+def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None:
+    """Make the theoretical PSF.
 
     Parameters
     ----------
@@ -39,23 +39,21 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> tuple[Psf 
 
     Returns
     -------
-    expected : Psf or None
+    Psf or None
         None if there is no theory.
-    warnings : list of str
-        What `make_psf` warned of.
 
     Raises
     ------
     DeconvError
         If the parameters are not understood, or planes are compared with stacks.
     """
+    if isinstance(theory, Psf) and theory.ndim != psf.ndim:
+        raise DeconvError(
+            f"The theory has {theory.ndim} axes, the PSF {psf.ndim}: compare planes with planes "
+            "and stacks with stacks."
+        )
     if theory is None or isinstance(theory, Psf):
-        if theory is not None and theory.ndim != psf.ndim:
-            raise DeconvError(
-                f"The theory has {theory.ndim} axes, the PSF {psf.ndim}: compare planes with "
-                "planes and stacks with stacks."
-            )
-        return theory, []
+        return theory
     if not isinstance(theory, Mapping):
         raise DeconvError(
             f"theory is a {type(theory).__name__}: expected a Psf, or the parameters of make_psf."
@@ -65,13 +63,12 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> tuple[Psf 
         "model": "vectorial" if high else "gibson_lanni", "shape": psf.shape,
         "spacing": psf.spacing,
     }  # fmt: skip
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DeconvWarning)
+    # It is of the PSF's window and voxels, whatever may be said against them.
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):
         try:
-            made = make_psf(**parameters | dict(theory))
+            return make_psf(**parameters | dict(theory))
         except TypeError as error:
             raise DeconvError(f"theory is not understood: {error}.") from error
-    return made, [str(one.message) for one in caught if issubclass(one.category, DeconvWarning)]
 
 
 def read_report(

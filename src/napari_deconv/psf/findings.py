@@ -70,8 +70,10 @@ def find(
     findings: list[str] = []
     if expected is not None:
         findings += _against_theory(measured, expected, tolerance)
-        if theory is not None and _same_window(psf, theory):
+    if theory is not None and expected is not None:
+        if _same_window(psf, theory):
             findings += _stray_light(measured, expected, tolerance)
+        findings += _about_sampling(psf, theory.metadata.get("nyquist_step"))
     findings += _about_shape(psf, measured, tolerance)
     if earlier is not None:
         findings += _against_earlier(measured, earlier, tolerance)
@@ -119,6 +121,19 @@ def _stray_light(measured: PsfReport, expected: PsfReport, tolerance: float) -> 
         yield (
             f"{measured.flux_outside:.0%} of the light lies outside of 3 FWHM, in theory "
             f"{expected.flux_outside:.0%}: stray light, or background left in the PSF?"
+        )
+
+
+def _about_sampling(psf: Psf, nyquist: list[float] | None) -> Iterator[str]:
+    """Compare the voxels with the Nyquist step of the theory's optics."""
+    largest = (nyquist or psf.spacing)[-psf.ndim :]
+    if any(step > most * (1 + 1e-3) for step, most in zip(psf.spacing, largest, strict=True)):
+        voxels, needed = (
+            " × ".join(f"{step:.3g}" for step in steps) for steps in (psf.spacing, largest)
+        )
+        yield (
+            f"The voxels are {voxels} µm; these optics resolve details that need {needed} µm or "
+            "smaller."
         )
 
 

@@ -30,14 +30,14 @@ REPORT_SUFFIXES = (".html", ".pdf", ".png", ".csv", ".json")
 
 # What is measured, its title and unit, in the order of the tables.
 _QUANTITIES = {
-    "fwhm": ("FWHM, Gaussian fit", "µm"),
-    "fwhm_half_maximum": ("FWHM, half maximum", "µm"),
-    "r_squared": ("R² of the Gaussian fit", ""),
-    "asymmetry": ("asymmetry, FWHM x/y − 1", ""),
-    "tilt": ("tilt of the axis", "µm/µm"),
-    "focal_shift": ("focus from the middle plane", "µm"),
-    "flux_outside": ("light outside of 3 FWHM", ""),
-    "mtf10": ("frequency of 10 % contrast", "1/µm"),
+    "fwhm": ("FWHM, Gaussian", "µm"),
+    "fwhm_half_maximum": ("FWHM, half height", "µm"),
+    "r_squared": ("R² of the Gaussian", ""),
+    "asymmetry": ("asymmetry x/y − 1", ""),
+    "tilt": ("tilt", "µm/µm"),
+    "focal_shift": ("focal shift", "µm"),
+    "flux_outside": ("light beyond 3 FWHM", ""),
+    "mtf10": ("10 % contrast at", "1/µm"),
 }
 _COLUMNS = (
     "quantity",
@@ -148,13 +148,9 @@ class Report:
         if statistics is not None:
             axes = "zyx"[-self.psf.ndim :]
             widths = zip(axes, statistics.fwhm_mean, statistics.fwhm_sd, strict=True)
-            rows += [
-                Row("bead_fwhm", "mean FWHM of the beads", a, "µm", w, s) for a, w, s in widths
-            ]
+            rows += [Row("bead_fwhm", "FWHM of beads", a, "µm", w, s) for a, w, s in widths]
             residual = statistics.residual_rms
-            rows.append(
-                Row("residual", "residual of the beads, 1 is noise alone", "", "σ", residual)
-            )
+            rows.append(Row("residual", "residual of beads", "", "σ", residual))
         return rows
 
     def _rows_of(self, name: str, title: str, unit: str, sd: tuple[float, ...] | None) -> list[Row]:
@@ -312,10 +308,10 @@ def make_report(
     """
     check_number(tolerance, "tolerance", 0.0)
     measured = measure_psf(psf)
-    ideal, doubts = expected_psf(theory, psf)
+    ideal = expected_psf(theory, psf)
     expected = None if ideal is None else measure_psf(ideal)
     before = None if earlier is None else read_report(earlier, psf.ndim)
-    found = find(
+    findings = find(
         psf, measured, statistics=statistics, theory=ideal, expected=expected, earlier=before,
         tolerance=tolerance,
     )  # fmt: skip
@@ -327,7 +323,7 @@ def make_report(
         expected=expected,
         earlier=before,
         notes=_checked_notes(notes or {}),
-        findings=(*found, *doubts),
+        findings=findings,
         tolerance=tolerance,
         written=date.today().isoformat(),
     )

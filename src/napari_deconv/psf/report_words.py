@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_deconv.psf.report import Report, Row
 
-__all__ = ["optics", "sentence", "table", "written"]
+__all__ = ["narrow_table", "optics", "sentence", "table", "written"]
 
 _TITLES = ("", "", "measured", "SD", "theory", "ratio", "earlier", "drift")
 
@@ -48,6 +49,41 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
         said = title
     kept = [number for number, column in enumerate(zip(*lines[1:], strict=True)) if any(column)]
     return [tuple(line[number] for number in kept) for line in lines]
+
+
+def narrow_table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Write rows as text with the axes beside each other.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The numbers.
+
+    Returns
+    -------
+    list of tuple of str
+        What it is, then the numbers along z, y and x, or along y and x for a plane; numbers of the
+        whole PSF are in the last column. The first line has the axes.
+    """
+    axes = sorted({row.axis for row in rows if row.axis}, reverse=True)
+    lines = [("", *axes)]
+    for _, group in groupby(rows, lambda row: row.name):
+        alike = list(group)
+        places = [axes.index(row.axis) if row.axis else -1 for row in alike]
+        title = f"{alike[0].title}, {alike[0].unit}" if alike[0].unit else alike[0].title
+        for name, numbers in (
+            (title, [row.value for row in alike]),
+            ("  ± SD over the beads", [row.sd for row in alike]),
+            ("  in theory", [row.theory if row.ratio else None for row in alike]),
+            ("  ratio to theory", [row.ratio for row in alike]),
+            ("  drift, %", [row.drift for row in alike]),
+        ):
+            if any(number is not None for number in numbers):
+                cells = [""] * len(axes)
+                for place, number in zip(places, numbers, strict=True):
+                    cells[place] = written(number)
+                lines.append((name, *cells))
+    return lines
 
 
 def optics(metadata: dict[str, Any]) -> str:

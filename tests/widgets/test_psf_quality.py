@@ -1,0 +1,145 @@
+"""The widget PSF quality: numbers, comparison, reports, errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hand import SPACING, blob
+from qtpy.QtWidgets import QFileDialog
+
+from napari_deconv.beads.statistics import bead_statistics
+from napari_deconv.psf.measure import measure_psf
+from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.report import make_report
+from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.points import read_beads
+
+UM = {"scale": SPACING, "units": ("µm",) * 3}
+OPTICS = {"na": 1.2, "wavelength": 0.52, "n_immersion": 1.33}
+
+
+@pytest.fixture
+def save_as(monkeypatch, tmp_path):
+    """Answer the file dialog with a name."""
+
+    def answer(name):
+        chosen = str(tmp_path / name) if name else ""
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (chosen, ""))
+        return tmp_path / name
+
+    return answer
+
+
+@pytest.fixture
+def psf_layer(viewer):
+    psf = blob((25, 33, 33), (12, 16, 16)).astype(np.float32)
+    return viewer.add_image(psf, name="PSF", **UM)
+
+
+def test_numbers_and_findings(viewer, open_widget, psf_layer, save_as):
+    hand = open_widget("PSF quality")
+    widget = hand.widget
+    assert widget.image.value.name == "PSF"
+    assert not widget.save_button.isVisibleTo(widget)
+    assert not widget.device.native.isVisibleTo(widget)
+    hand.run()
+    measured = measure_psf(np.asarray(psf_layer.data), SPACING)
+    for width in measured.fwhm:
+        assert f"{width:.3f}" in widget.numbers.text()
+    assert "in theory" not in widget.numbers.text()
+    assert widget.result_line.text().startswith("Nothing is out of tolerance. ")
+    assert [layer.name for layer in viewer.layers] == ["PSF"]
+
+    widget.optics["na"].value, widget.optics["wavelength"].value = 1.2, 0.52
+    widget.optics["n_immersion"].value = 1.33
+    widget.notes["objective"].value = "60×/1.2 W"
+    hand.run()
+    expected = make_report(
+        Psf(psf_layer.data, SPACING), theory=OPTICS, notes={"objective": "60×/1.2 W"}
+    )
+    assert widget.result_line.text().startswith("\n".join(expected.findings))
+    assert "FWHM z is 34% above theory" in widget.result_line.text()
+    assert "in theory" in widget.numbers.text()
+
+    path = save_as("report.json")
+    widget.save_button.click()
+    hand.wait()
+    assert widget.result_line.text().startswith("Saved report.json.")
+    assert json.loads(path.read_text(encoding="utf-8")) == expected.to_dict()
+
+    widget.earlier.value = path
+    hand.run()
+    assert "drift, %" in widget.numbers.text()
+    assert widget.minimumSizeHint().width() <= 320
+
+
+def test_optics_and_beads_come_from_the_layers(viewer, open_widget, bead_image):
+    beads = viewer.add_image(bead_image, name="beads", metadata={KEY: {"optics": OPTICS}}, **UM)
+    open_widget("Bead detection").run()
+    open_widget("PSF distilling").run()
+    hand = open_widget("PSF quality")
+    widget = hand.widget
+    assert widget.image.value.name == "PSF (beads)"
+    assert widget.beads.value.name == "beads · beads"
+    assert {name: field.value for name, field in widget.optics.items()} == OPTICS
+    hand.run()
+    layer = viewer.layers["PSF (beads)"]
+    psf = Psf(layer.data, SPACING, layer.metadata[KEY])
+    found = read_beads(widget.beads.value, beads, SPACING)
+    statistics = bead_statistics(found, bead_image, psf, bead_diameter=0.1)
+    expected = make_report(psf, statistics=statistics, theory=OPTICS)
+    text = widget.numbers.text()
+    assert "± SD over the beads" in text
+    assert all(f"{sd:.3f}" in text for sd in statistics.fwhm_sd)
+    assert widget.result_line.text().startswith("\n".join(expected.findings))
+
+    viewer.layers.remove("beads")
+    hand.click()
+    assert widget.result_line.text().startswith("The image of “beads · beads” is not open")
+
+
+def test_a_recorded_bead_is_cleaned(viewer, open_widget, said):
+    light = 3000 * blob((25, 48, 48), (12, 24, 24))
+    image = np.random.default_rng(0).poisson(light + 100).astype(np.uint16)
+    viewer.add_image(image, name="one bead", **UM)
+    hand = open_widget("PSF quality")
+    hand.widget.image.value = viewer.layers["one bead"].__wrapped__
+    hand.run()
+    assert any("The PSF had an offset of " in message for message in said())
+    assert "0.80" in hand.widget.numbers.text()
+
+
+def test_errors_are_said(viewer, open_widget, psf_layer, save_as, said):
+    hand = open_widget("PSF quality")
+    widget = hand.widget
+    hand.run()
+    save_as("")  # the dialog is cancelled
+    widget.save_button.click()
+    assert widget._worker is None
+    path = save_as("report.doc")
+    widget.save_button.click()
+    hand.wait()
+    assert "does not end in .html" in widget.result_line.text()
+    assert not path.exists()
+    viewer.add_image(np.zeros((5, 9, 9), np.float32), name="empty PSF", **UM)
+    hand.run()
+    assert "no value above 0" in said()[-1]
+    viewer.add_image(psf_layer.data, name="bare PSF")
+    hand.click()
+    assert "no voxel size" in said()[-1]
+    viewer.layers.clear()
+    hand.click()
+    assert "No PSF is chosen" in said()[-1]
+
+
+def test_closing_the_dock_lets_go(viewer, open_widget, psf_layer):
+    hand = open_widget("PSF quality")
+    hand.click()
+    hand.dock.destroyOnClose()
+    hand.wait()
+    assert hand.widget.numbers.text() == ""
+    choices = hand.widget.image.choices
+    viewer.add_image(np.zeros((4, 4)))
+    assert hand.widget.image.choices == choices
