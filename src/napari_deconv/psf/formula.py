@@ -196,11 +196,12 @@ def _parse(formula: str) -> ast.expr:
     try:
         return ast.parse(formula.strip(), mode="eval").body
     except SyntaxError as error:
-        place = max((error.offset or 1) - 1, 0)
-        rest = formula.strip()[place : place + 12]
-        after = f"before “{rest}”" if rest else "at its end"
+        # No offset is the end.
+        place = error.offset or len(formula.strip()) + 1
+        rest = formula.strip()[place - 1 :][:12]
+        where = f"at “{rest}”" if rest else "at its end"
         raise DeconvError(
-            f"The formula “{formula}” cannot be read, character {place + 1}, {after}: {error.msg}."
+            f"The formula “{formula}” cannot be read, character {place}, {where}: {error.msg}."
         ) from None
     except (ValueError, RecursionError, MemoryError):
         raise DeconvError(f"The formula “{formula[:40]}…” cannot be read.") from None

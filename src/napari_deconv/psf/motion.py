@@ -120,6 +120,6 @@ class Motion:
                 f"The window holds only {kept:.0%} of the motion: make it larger, or length="
                 f"{self.length:g} shorter.",
                 DeconvWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return data
