@@ -12,7 +12,7 @@ from napari_deconv import DeconvError
 from napari_deconv.engines import get_engine
 from napari_deconv.psf import aberrations, radial
 from napari_deconv.psf.optics import BornWolf, GibsonLanni, Vectorial
-from pupil_integrals import dipole
+from optics_cases import dipole
 
 MODELS = [GibsonLanni, Vectorial]
 PIXEL = 0.08

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import roots_legendre
 
 from napari_deconv.psf.optics import GibsonLanni, Vectorial
-from pupil_integrals import dipole
+from optics_cases import dipole
 
 # Without a cover slip: glass as the immersion medium.
 OBJECTIVES = {

@@ -82,7 +82,7 @@ def expand_modality(
     plane, pixel = (shape[-2], shape[-1]), (spacing[-2], spacing[-1])
     nyquist = steps_of(modality)[-1]
     step = nyquist / _RADIAL_SAMPLES
-    points = 2 + math.ceil(max(pixel) / nyquist) if pixel_integration else 1
+    points = 3 + math.ceil(max(pixel) / nyquist) if pixel_integration else 1
     count = radial.table_length(plane, pixel, step)
     expansion = radial.expand_bytes(z.size, plane, pixel, points)
     require_memory(modality.table_bytes(z, step, count, expansion), shape)
