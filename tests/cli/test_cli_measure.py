@@ -95,3 +95,25 @@ def test_bad_comparisons_write_nothing(shell, options, message):
     shell("psf gaussian --fwhm 0.6,0.3,0.3 --shape 21,21,21 -s 0.1 -o psf.tif")
     assert message in shell(f"measure psf.tif -r good.html {options}", code=2).stderr
     assert [path.name for path in Path().iterdir()] == ["psf.tif"]
+
+
+def test_distill_reports_about_beads(shell, bead_file):
+    path, _ = bead_file
+    shell(
+        f"distill {path} --bead-diameter 0.1 -n 10 -e cpu -o psf.tif --report report.json "
+        "--report report.html --theory na=1.4,wavelength=0.52 --note objective=100x"
+    )
+    report = json.loads(Path("report.json").read_text())
+    psf, beads = Psf.load("psf.tif"), report["beads"]
+    assert report["fwhm"] == napari_deconv.measure_psf(psf).to_dict()["fwhm"]
+    assert beads["counts"]["accepted"] == psf.metadata["beads"]["accepted"]
+    assert 0.8 < beads["residual_rms"] < 2
+    assert report["theory"]["metadata"]["na"] == 1.4
+    assert Path("report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_bad_report_is_refused_before_the_work(shell, bead_file):
+    path, _ = bead_file
+    for option in ("--earlier missing.json", "--note text", "--theory missing.tif", "-r psf.tif"):
+        shell(f"distill {path} -o psf.tif -r good.html {option}", code=2)
+    assert list(Path().iterdir()) == []

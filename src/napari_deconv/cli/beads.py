@@ -10,7 +10,9 @@ import click
 import numpy as np
 
 from napari_deconv.beads import METHODS, Beads, Rejection, detect_beads
+from napari_deconv.beads.statistics import BeadStatistics, bead_statistics
 from napari_deconv.cli.psf import save_psf
+from napari_deconv.cli.reports import REPORT_OPTIONS, ReportOrder
 from napari_deconv.cli.shell import (
     CHANNEL,
     ENGINE,
@@ -27,8 +29,9 @@ from napari_deconv.cli.shell import (
     report,
     spacing_of,
 )  # fmt: skip
-from napari_deconv.files import IMAGE_SUFFIXES
+from napari_deconv.files import IMAGE_SUFFIXES, Image
 from napari_deconv.psf.distill import DISTILLING, distill_psf
+from napari_deconv.psf.psf import Psf
 
 __all__ = ["beads", "distill"]
 
@@ -103,6 +106,8 @@ def beads(
     examples=[
         "napari-deconv distill beads.tif --bead-diameter 0.2 -o psf.ome.tif",
         "napari-deconv distill beads.tif --method average --shape 41,65,65 -o psf.ome.tif",
+        "napari-deconv distill beads.tif --theory na=1.4,wavelength=0.52 --report report.html \\",
+        "    -o psf.ome.tif",
     ],
 )
 @click.argument("image", type=_PATH)
@@ -115,6 +120,7 @@ def beads(
     click.option("--shape", type=Numbers("z,y,x", int), help="Voxels of the PSF."),
     click.option("-b", "--background", type=float, help="Grey value, instead of an automatic one."),
     *_detection("--detection"),
+    *REPORT_OPTIONS,
     SPACING,
     CHANNEL,
     ENGINE,
@@ -131,10 +137,17 @@ def distill(
     spacing: tuple[float, ...] | None,
     channel: int | None,
     engine: str,
+    reports: tuple[Path, ...],
+    theory: str | None,
+    earlier: Path | None,
+    notes: tuple[str, ...],
     **parameters: Any,
 ) -> None:
     """Distil the PSF from the beads of IMAGE."""
     check_output(output, [image], IMAGE_SUFFIXES)
+    order = ReportOrder.read(
+        [image, output], reports=reports, theory=theory, earlier=earlier, notes=notes
+    )
     rules = _rules(keep, parameters)
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
@@ -152,7 +165,21 @@ def distill(
             source.data, found, spacing=voxel, bead_diameter=bead_diameter, engine=engine,
             callback=callback, **given,
         )  # fmt: skip
-    save_psf(replace(distilled, metadata=distilled.metadata | {"input": image.name}), output)
+    distilled = replace(distilled, metadata=distilled.metadata | {"input": image.name})
+    save_psf(distilled, output)
+    if reports:
+        order.fulfil(distilled, _statistics(found, source, distilled))
+
+
+def _statistics(found: Beads | None, source: Image, distilled: Psf) -> BeadStatistics | None:
+    """Compare the beads with a PSF, if there are any; an average has the beads' size in it."""
+    if found is None or not found.accepted.any():
+        return None
+    made = distilled.metadata["parameters"]
+    diameter = made["bead_diameter"] if made["method"] == "reverse" else 0.0
+    return bead_statistics(
+        found, source.data, distilled, made["background"], bead_diameter=diameter
+    )
 
 
 def _rules(keep: tuple[str, ...], parameters: dict[str, Any]) -> Rejection:

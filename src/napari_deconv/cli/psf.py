@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from napari_deconv.cli.reports import REPORT_OPTIONS, check_reports, report_on
+from napari_deconv.cli.reports import REPORT_OPTIONS, ReportOrder
 from napari_deconv.cli.shell import (
     SPACING,
     Command,
@@ -44,21 +44,15 @@ _PATH = click.Path(path_type=Path)
     SPACING,
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
-def measure(
-    psf: Path,
-    spacing: tuple[float, ...] | None,
-    as_json: bool,
-    reports: tuple[Path, ...],
-    **compared: Any,
-) -> None:
+def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool, **asked: Any) -> None:
     """Measure the widths and the shape of PSF, and report what is wrong with it.
 
     A recording loses its offset first.
     """
-    check_reports(reports, [psf])
+    order = ReportOrder.read([psf], **asked)
     source = read_input(psf, spacing)
     spacing_of(source, psf)
-    made = report_on(psf_of(source), reports=reports, **compared)
+    made = order.fulfil(psf_of(source))
     if as_json:
         plain = {"file": str(psf), **made.to_dict()}
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))

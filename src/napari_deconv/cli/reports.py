@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ import click
 from napari_deconv.cli.shell import check_output, report
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import load_psf
+from napari_deconv.psf.comparison import read_report
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import REPORT_SUFFIXES, Report, make_report
 
 if TYPE_CHECKING:
     from napari_deconv.beads.statistics import BeadStatistics
 
-__all__ = ["REPORT_OPTIONS", "check_reports", "report_on"]
+__all__ = ["REPORT_OPTIONS", "ReportOrder"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -35,48 +37,76 @@ REPORT_OPTIONS = (
                  help="Text to print, as microscope=…, objective=…, date=…; may be given several "
                  "times."),
 )  # fmt: skip
-"""Options that `check_reports` and `report_on` take under these names."""
+"""Options that `ReportOrder.read` takes under their names."""
 
 
-def check_reports(reports: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise `DeconvError` before the work is done if a report cannot be written."""
-    for path in reports:
-        check_output(path, inputs, REPORT_SUFFIXES)
+@dataclass(frozen=True)
+class ReportOrder:
+    """The reports that were asked for, and what to compare with: all that can be known before.
 
-
-def report_on(
-    psf: Psf,
-    statistics: BeadStatistics | None = None,
-    *,
-    reports: Sequence[Path],
-    theory: str | None,
-    earlier: Path | None,
-    notes: Sequence[str],
-) -> Report:
-    """Make a report and write it.
-
-    Parameters
+    Attributes
     ----------
-    psf : Psf
-        What it is about.
-    statistics : BeadStatistics, optional
-        The beads that it is from.
-    reports : sequence of Path
+    reports : tuple of Path
         Files to write.
-    theory, earlier, notes
-        The options of `REPORT_OPTIONS`.
+    theory : Psf, dict or None
+        The PSF, or parameters of `make_psf`.
+    earlier : mapping or None
+        The earlier report.
+    notes : dict of str
+        Text to print.
     """
-    made = make_report(
-        psf,
-        statistics=statistics,
-        theory=None if theory is None else _theory(theory),
-        earlier=earlier,
-        notes=dict(_pair(note, "--note") for note in notes),
-    )
-    for path in reports:
-        made.save(path)
-        report(f"Wrote {path}.")
-    return made
+
+    reports: tuple[Path, ...]
+    theory: Psf | dict[str, Any] | None
+    earlier: Mapping[str, Any] | None
+    notes: dict[str, str]
+
+    @classmethod
+    def read(
+        cls,
+        inputs: Sequence[Path],
+        *,
+        reports: tuple[Path, ...],
+        theory: str | None,
+        earlier: Path | None,
+        notes: Sequence[str],
+    ) -> ReportOrder:
+        """Read `REPORT_OPTIONS`, and check them before the work is done.
+
+        Parameters
+        ----------
+        inputs : sequence of Path
+            Files that must not be overwritten.
+        reports, theory, earlier, notes
+            The options.
+
+        Raises
+        ------
+        DeconvError
+            If a report cannot be written, or an option is not understood.
+        """
+        for path in reports:
+            check_output(path, inputs, REPORT_SUFFIXES)
+        return cls(
+            reports,
+            None if theory is None else _theory(theory),
+            None if earlier is None else read_report(earlier),
+            dict(_pair(note, "--note") for note in notes),
+        )
+
+    def fulfil(self, psf: Psf, statistics: BeadStatistics | None = None) -> Report:
+        """Make the report about a PSF, from beads or not, and write it."""
+        made = make_report(
+            psf,
+            statistics=statistics,
+            theory=self.theory,
+            earlier=self.earlier,
+            notes=self.notes,
+        )
+        for path in self.reports:
+            made.save(path)
+            report(f"Wrote {path}.")
+        return made
 
 
 def _theory(text: str) -> Psf | dict[str, Any]:

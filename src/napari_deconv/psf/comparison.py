@@ -71,17 +71,13 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None
             raise DeconvError(f"theory is not understood: {error}.") from error
 
 
-def read_report(
-    earlier: str | os.PathLike[str] | Mapping[str, Any], axes: int
-) -> Mapping[str, Any]:
+def read_report(earlier: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
     """Read an earlier report.
 
     Parameters
     ----------
     earlier : path-like or mapping
         A report saved as JSON, or its contents.
-    axes : int
-        2 for planes, 3 for stacks.
 
     Returns
     -------
@@ -91,7 +87,7 @@ def read_report(
     Raises
     ------
     DeconvError
-        If it is none, or about a PSF of another number of axes.
+        If it is none.
     """
     name: Any = "earlier"
     report: Any = earlier
@@ -108,9 +104,4 @@ def read_report(
     if not report.keys() >= _NEEDED:
         lacking = ", ".join(sorted(_NEEDED - report.keys()))
         raise DeconvError(f"{name} is damaged, it lacks {lacking}: give another report.")
-    if len(report["shape"]) != axes:
-        raise DeconvError(
-            f"{name} is about a PSF with {len(report['shape'])} axes, this one has {axes}: "
-            "compare planes with planes and stacks with stacks."
-        )
     return report

@@ -310,7 +310,12 @@ def make_report(
     measured = measure_psf(psf)
     ideal = expected_psf(theory, psf)
     expected = None if ideal is None else measure_psf(ideal)
-    before = None if earlier is None else read_report(earlier, psf.ndim)
+    before = None if earlier is None else read_report(earlier)
+    if before is not None and len(before["shape"]) != psf.ndim:
+        raise DeconvError(
+            f"The earlier report is about a PSF with {len(before['shape'])} axes, this one has "
+            f"{psf.ndim}: compare planes with planes and stacks with stacks."
+        )
     findings = find(
         psf, measured, statistics=statistics, theory=ideal, expected=expected, earlier=before,
         tolerance=tolerance,
