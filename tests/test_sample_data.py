@@ -187,11 +187,11 @@ def test_samples_open_without_a_warning_and_have_what_they_promise():
     assert 30 <= number <= 50
 
 
-def test_the_confocal_psf_is_sharper_than_either_of_its_factors():
-    """At a closed pinhole it is 146 nm wide in vectorial theory; the scalar one is narrower."""
+def test_the_confocal_psf_is_that_of_a_pinhole_of_one_airy_unit():
+    """187.8 nm wide in vectorial theory."""
     psf = sample_data.bars_confocal(SMALL, engine="cpu").psf
     z, y, x = (n // 2 for n in psf.shape)
     profile = psf.data[z, y] / psf.data[z, y, x]
     right = np.interp(-0.5, -profile[x:], np.arange(len(profile) - x))
     width = 2 * right * psf.spacing[2]
-    assert 0.12 < width < 0.15
+    assert width == pytest.approx(0.1878, rel=0.01)
