@@ -34,6 +34,9 @@ def test_every_objective_makes_a_psf():
         assert 50 < objective.working_distance < 20_000
         psf = make_psf("gibson_lanni", shape=(3, 5, 5), spacing=(0.3, 0.1, 0.1), wavelength=0.52,
                        engine="cpu", **objective.parameters)  # fmt: skip
+        assert (psf.metadata["n_glass"] == objective.n_immersion) == (
+            medium.endswith("dipping") or medium == "oil"
+        )
         assert psf.metadata["focal_shift"] == pytest.approx(0, abs=1e-5)
 
 

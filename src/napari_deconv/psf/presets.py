@@ -25,6 +25,9 @@ __all__ = ["ENVIRONMENT", "Fluorophore", "Objective", "find_preset", "fluorophor
 ENVIRONMENT = "NAPARI_DECONV_PRESETS"
 """Environment variable that names a file with more presets."""
 
+# Refractive index of cover slips.
+_GLASS = 1.515
+
 _BUILT_IN = Path(__file__).with_name("presets.json")
 
 
@@ -57,12 +60,13 @@ class Objective:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """What `make_psf` takes of it."""
+        """What `make_psf` takes of it; no cover slip is one of the immersion's index."""
         return {
             "na": self.na,
             "n_immersion": self.n_immersion,
             "working_distance": self.working_distance,
             "glass_thickness": self.glass_thickness,
+            "n_glass": _GLASS if self.glass_thickness else self.n_immersion,
         }
 
 
