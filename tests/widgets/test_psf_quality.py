@@ -143,3 +143,21 @@ def test_closing_the_dock_lets_go(viewer, open_widget, psf_layer):
     choices = hand.widget.image.choices
     viewer.add_image(np.zeros((4, 4)))
     assert hand.widget.image.choices == choices
+
+
+def test_deconvolution_takes_a_recorded_psf(viewer, open_widget, bead_image, said):
+    light = 5000 * blob((13, 13, 13), (6, 6, 6))
+    padded = np.pad(light, ((6, 6), (12, 12), (12, 12)))
+    recorded = np.random.default_rng(0).poisson(padded + 100).astype(np.uint16)
+    viewer.add_image(light, name="PSF", **UM)
+    viewer.add_image(bead_image, name="beads", **UM)
+    hand = open_widget("Deconvolution")
+    hand.widget.settings.iterations.value = 5
+    hand.run()
+    assert not any("offset" in message for message in said())
+    viewer.add_image(recorded, name="recorded PSF", **UM)
+    assert hand.widget.psf.value.name == "recorded PSF"
+    hand.run()
+    assert any("The PSF had an offset of " in message for message in said())
+    expected, found = (layer.data for layer in viewer.layers if "RL" in layer.name)
+    assert np.linalg.norm(found - expected) < 0.1 * np.linalg.norm(expected)

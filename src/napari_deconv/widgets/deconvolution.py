@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_deconv.deconvolution import METHODS, Deconvolution, deconvolve
 from napari_deconv.errors import DeconvError
+from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
@@ -23,7 +24,14 @@ from napari_deconv.widgets.fields import (
     orange,
     read_number,
 )
-from napari_deconv.widgets.layers import layer_array, on_source, set_contrast, space_axes, spacing
+from napari_deconv.widgets.layers import (
+    KEY,
+    layer_array,
+    on_source,
+    set_contrast,
+    space_axes,
+    spacing,
+)
 from napari_deconv.widgets.method import MethodFields
 
 if TYPE_CHECKING:
@@ -132,7 +140,8 @@ class DeconvolutionWidget(OperationWidget):
             given["background"] = read_number(self.background_value.value)
         if "mask" in self.settings.kind.takes and self.leave_out.value is not None:
             given["mask"] = np.asarray(self.leave_out.value.data) == 0
-        self._job = partial(_deconvolve, data, points, spacing(psf), spacing=voxel, **given)
+        own = KEY in psf.metadata
+        self._job = partial(_deconvolve, data, points, spacing(psf), own, spacing=voxel, **given)
         self._source, self._last, self._layer = image, None, None
         self._done = self._field_values()
         return self._job
@@ -203,8 +212,11 @@ def _line(result: Deconvolution) -> str:
 
 
 def _deconvolve(
-    image: Any, psf: Any, psf_spacing: Any, *, callback: Callback, **parameters: Any
+    image: Any, psf: Any, psf_spacing: Any, own: bool, *, callback: Callback, **parameters: Any
 ) -> Deconvolution:
+    """Deconvolve; a PSF that was not made here may be a raw recording."""
+    if not own:
+        psf, _ = repair_psf(psf)
     if psf_spacing is not None:
         psf = Psf(psf, psf_spacing)
     return deconvolve(image, psf, callback=callback, **parameters)
