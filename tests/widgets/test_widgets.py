@@ -8,7 +8,6 @@ from hand import SPACING, blob
 
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import Rejection, detect_beads, threshold_beads
-from napari_deconv.psf.models import make_psf
 from napari_deconv.widgets.layers import KEY
 from napari_deconv.widgets.points import REASONS
 
@@ -115,7 +114,7 @@ def test_no_accepted_bead_is_said(viewer, beads, said):
     assert beads.widget.result_line.text().startswith("0 of 1 beads accepted; rejected: 1 cut")
 
 
-# -- background and synthetic PSF ----------------------------------------------------------------
+# -- background ----------------------------------------------------------------
 def test_background_of_each_plane_of_a_series(viewer, open_widget):
     rng = np.random.default_rng(0)
     series = rng.poisson([[[10.0]], [[200.0]]] * np.ones((2, 40, 40))).astype(np.uint16)
@@ -145,42 +144,3 @@ def test_background_asks_for_voxels_only_where_lengths_matter(viewer, open_widge
     np.testing.assert_array_equal(viewer.layers[-1].data, expected)
     hand.widget.method.value = "top_hat"
     assert hand.widget.voxel_size.field.native.isVisibleTo(hand.widget)
-
-
-def test_a_synthetic_psf_takes_over_what_the_image_says(viewer, open_widget, bead_image):
-    optics = {"na": 1.2, "wavelength": 0.6, "n_immersion": 1.333}
-    metadata = {KEY: {"role": "image", "optics": optics}}
-    viewer.add_image(bead_image, name="cells", metadata=metadata, **UM)
-    hand = open_widget("Synthetic PSF")
-    hand.widget.size.value = "11 × 65 × 65"
-    hand.run()
-    layer = viewer.layers["PSF Gibson–Lanni 1.2 water"]
-    expected = make_psf("gibson_lanni", shape=(11, 65, 65), spacing=SPACING, **optics)
-    np.testing.assert_array_equal(layer.data, expected.data)
-    hand.widget.size.value = "65 × 65"
-    hand.widget.model.value = "born_wolf"
-    hand.run()
-    expected = make_psf("born_wolf", shape=(65, 65), spacing=SPACING[1:], **optics)
-    np.testing.assert_array_equal(viewer.layers["PSF Born–Wolf 1.2 water"].data, expected.data)
-
-
-def test_a_synthetic_psf_for_a_plane(viewer, open_widget, bead_image):
-    viewer.add_image(bead_image[12], name="plane", scale=SPACING[1:], units=("µm",) * 2)
-    assert open_widget("Synthetic PSF").widget.size.value == "193 × 193"
-
-
-def test_a_synthetic_psf_without_any_image(viewer, open_widget, said):
-    hand = open_widget("Synthetic PSF")
-    hand.widget.size.value = "9 × 33"
-    hand.click()
-    assert said()[-1].startswith("No voxel size is given")
-    hand.widget.voxel_size.field.value = "0.1 × 0.1"
-    hand.run()
-    assert viewer.layers[0].data.shape == (9, 33)
-    assert hand.widget.result_line.text().startswith("9 × 33 voxels")
-    hand.widget.size.value = "9 × 33 × 33"
-    hand.click()
-    assert "“Size (voxels)” has 3 numbers" in said()[-1]
-    hand.widget.size.value = "large"
-    hand.click()
-    assert "not understood" in said()[-1]

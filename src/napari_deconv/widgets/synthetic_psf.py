@@ -12,14 +12,14 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.models import make_psf
 from napari_deconv.widgets.base import OperationWidget, recorded
 from napari_deconv.widgets.fields import (
-    check,
     choice,
     entry,
     layer_choice,
     number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import KEY, space_axes
+from napari_deconv.widgets.layers import space_axes
+from napari_deconv.widgets.optics import MODALITIES, OpticsFields, read_pairs
 from napari_deconv.widgets.words import size_and_width
 
 if TYPE_CHECKING:
@@ -32,43 +32,22 @@ if TYPE_CHECKING:
 __all__ = ["SyntheticPsfWidget"]
 
 _MODELS = {
+    "vectorial": "Vectorial",
     "gibson_lanni": "Gibson–Lanni",
     "born_wolf": "Born–Wolf",
     "gaussian": "Gaussian",
     "lorentzian": "Lorentzian",
+    "motion": "Motion",
+    "formula": "Formula",
 }
-_CENTRES = [("Best focus", "best_focus"), ("Paraxial focus", "paraxial"), ("Cover slip", "none")]
-_MEDIA = {"air": 1.0, "water": 1.333, "glycerol": 1.47, "oil": 1.515}
-
-# What describes the optics: label, value, tooltip, step, and what 0 stands for.
-_MAIN_OPTICS = {
-    "na": ("Numerical aperture", 1.4, "Printed on the objective: larger is sharper.", 0.05, ""),
-    "wavelength": ("Emission (µm)", 0.52, "Wavelength of the recorded light: shorter is sharper.",
-                   0.005, ""),
-    "n_immersion": ("Immersion index", 1.515, "Oil 1.515, glycerol 1.47, water 1.333, air 1.",
-                    0.001, ""),
-    "n_sample": ("Specimen index", 0, "Where it differs from the immersion, the PSF smears along "
-                 "z, more with depth.", 0.001, "the same"),
-    "depth": ("Depth (µm)", 0, "How far below the cover slip the specimen lies.", 0.5, ""),
-}  # fmt: skip
-_MORE_OPTICS = {
-    "glass_thickness": ("Cover slip (µm)", 0, "Thickness of the cover slip.", 1, "170"),
-    "glass_thickness_design": ("Design slip (µm)", 0, "Thickness that the objective "
-                               "is corrected for, or that its collar is set to.", 1, "as it is"),
-    "n_glass": ("Cover slip index", 0, "Refractive index of the cover slip.", 0.001, "1.515"),
-    "n_glass_design": ("Design slip index", 0, "Cover slip index that the objective is corrected "
-                       "for.", 0.001, "as it is"),
-    "n_immersion_design": ("Design immersion", 0, "Immersion index that the objective is "
-                           "corrected for.", 0.001, "as it is"),
-    "working_distance": ("Immersion layer (µm)", 0, "Its thickness that the objective is "
-                         "corrected for.", 10, "150"),
-}  # fmt: skip
+_BELLS = ("gaussian", "lorentzian")
+_PIXELS = [("Automatic", None), ("Integrate", True), ("Sample", False)]
+_MEDIA = {"air": 1.0, "water": 1.333, "silicone": 1.406, "glycerol": 1.47, "oil": 1.515}
 _SIZES = {2: "193 × 193", 3: "31 × 193 × 193"}
-_ANY_MODEL = ("na", "wavelength", "n_immersion")
 
 
 class SyntheticPsfWidget(OperationWidget):
-    """Compute the PSF of a widefield microscope from its optics."""
+    """Compute the PSF of a microscope from its optics, or a simple shape."""
 
     title = "Synthetic PSF"
 
@@ -86,57 +65,62 @@ class SyntheticPsfWidget(OperationWidget):
         self.model = choice(
             "Model",
             [(text, model) for model, text in _MODELS.items()],
-            "Gibson–Lanni knows the specimen's depth and index, which smear the PSF to one side; "
-            "Born–Wolf is free of aberrations; the others are bell shapes of a given width.",
+            "Vectorial is right at any aperture, Gibson–Lanni below 0.7, Born–Wolf there without "
+            "aberrations. The others are bell shapes, the path of a motion, and a formula.",
         )
-        self.optics = {
-            name: number(label, value, tooltip, step=step, zero=zero)
-            for name, (label, value, tooltip, step, zero) in (_MAIN_OPTICS | _MORE_OPTICS).items()
-        }
+        self.optics = OpticsFields()
+        self.pixel_integration = choice(
+            "Pixels",
+            _PIXELS,
+            "A camera blurs by its pixels' own size, a scanning beam does not: automatic knows.",
+        )
+        shapes = self._simple_shapes()
+        optics = self.optics
+        main = [self.image, self.voxel_size.field, self.voxel_size.note, optics.nyquist, self.size]
+        main += [self.model, *optics.main, *shapes]
+        self._build(main, [*optics.more, self.pixel_integration])
+        self.image.changed.connect(optics.read)
+        self.image.changed.connect(self._fit_size)
+
+    def _simple_shapes(self) -> list[ValueWidget]:
         self.fwhm_lateral = number(
             "Width x, y (µm)", 0.2, "Full width at half maximum in the plane.", step=0.01
         )
         self.fwhm_axial = number(
             "Width z (µm)", 0.6, "Full width at half maximum along z.", step=0.01
         )
-        self.centre = choice(
-            "Middle plane",
-            _CENTRES,
-            "What lies in it: the brightest point, the focus of the rays near the axis, or the "
-            "focus at the cover slip.",
+        self.length = number(
+            "Path (µm)", 1, "How far things move while the camera exposes.", step=0.1
         )
-        self.pixel_integration = check(
-            "Integrate over pixels", True, "Blur by the pixels' own size, as a camera does."
+        self.angle = number(
+            "Direction (°)", 0, "Of the motion, from x towards y.", step=1, least=-360, most=360
         )
-        main = [self.image, self.voxel_size.field, self.voxel_size.note, self.size, self.model]
-        main += [*(self.optics[name] for name in _MAIN_OPTICS), self.fwhm_lateral, self.fwhm_axial]
-        more = [self.optics[name] for name in _MORE_OPTICS]
-        self._build(main, [*more, self.centre, self.pixel_integration])
-        self.image.changed.connect(self._read_optics)
-        self.image.changed.connect(self._fit_size)
+        self.rise = number("Towards z (°)", 0, "Out of the plane.", step=1, least=-90, most=90)
+        self.formula = entry(
+            "Formula",
+            "2**(-(x**2 + y**2)/(a/2)**2 - (z/(b/2))**2)",
+            "Intensity at x, y, z in µm from the centre: + - * / **, comparisons, sqrt, exp, log, "
+            "abs, sin, cos, tan, erf, j0, j1, hypot, min, max, where, pi.",
+        )
+        self.parameters = entry("With", "a = 0.25, b = 0.7", "Values of other names in it.")
+        shapes = [self.fwhm_lateral, self.fwhm_axial, self.length, self.angle, self.rise]
+        return [*shapes, self.formula, self.parameters]
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image",)}
 
     def _applies(self) -> dict[ValueWidget, bool]:
         model = self.model.value
-        bell = model in ("gaussian", "lorentzian")
-        return {
-            **{
-                field: model == "gibson_lanni" or (name in _ANY_MODEL and not bell)
-                for name, field in self.optics.items()
-            },
-            self.fwhm_lateral: bell,
-            self.fwhm_axial: bell,
-            self.centre: not bell,
-        }
+        bell = dict.fromkeys((self.fwhm_lateral, self.fwhm_axial), model in _BELLS)
+        motion = dict.fromkeys((self.length, self.angle, self.rise), model == "motion")
+        formula = dict.fromkeys((self.formula, self.parameters), model == "formula")
+        pixels = {self.pixel_integration: model != "motion"}
+        return self.optics.applies(model) | bell | motion | formula | pixels
 
-    def _read_optics(self, image: Image | None) -> None:
-        """Take over what the image's metadata say of the objective."""
-        optics = {} if image is None else image.metadata.get(KEY, {}).get("optics", {})
-        for name in _ANY_MODEL:
-            if name in optics:
-                self.optics[name].value = optics[name]
+    def _arrange(self) -> None:
+        """Show what applies, and what the optics resolve."""
+        self.optics.compare(self.model.value, self.voxel_size.field.value)
+        super()._arrange()
 
     def _fit_size(self, image: Image | None) -> None:
         """Ask for a plane or a stack, as the image is."""
@@ -144,7 +128,7 @@ class SyntheticPsfWidget(OperationWidget):
             self.size.value = _SIZES[space_axes(image)]
 
     def _parameters(self) -> dict[str, ValueWidget]:
-        return super()._parameters() | self.optics | {"shape": self.size}
+        return super()._parameters() | self.optics.fields | {"shape": self.size}
 
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
@@ -155,34 +139,38 @@ class SyntheticPsfWidget(OperationWidget):
                 f"“{self.size.label}” has {len(shape)} numbers, “{self.voxel_size.field.label}” "
                 f"{voxels}: give as many in both, y × x for a plane."
             )
-        applies = self._applies()
-        parameters = {
-            name: field.value
-            for name, field in self.optics.items()
-            if applies[field] and field.value
-        }
-        if applies[self.fwhm_lateral]:
-            lateral = self.fwhm_lateral.value
-            parameters["fwhm"] = (self.fwhm_axial.value, lateral, lateral)[-len(shape) :]
-        else:
-            parameters["centre"] = self.centre.value
         return partial(
             _make,
             model=self.model.value,
             shape=shape,
             spacing=self.voxel_size.value(len(shape)),
-            pixel_integration=self.pixel_integration.value,
             device=self.device.value,
-            **parameters,
+            **self._of_model(self.model.value, len(shape)),
         )
+
+    def _of_model(self, model: str, axes: int) -> dict[str, Any]:
+        """Read what only this model takes."""
+        if model == "motion":
+            return {"length": self.length.value, "angle": (self.angle.value, self.rise.value)}
+        pixels = {"pixel_integration": self.pixel_integration.value}
+        if model in _BELLS:
+            lateral = self.fwhm_lateral.value
+            return pixels | {"fwhm": (self.fwhm_axial.value, lateral, lateral)[-axes:]}
+        if model == "formula":
+            names = read_pairs(self.parameters.value, str)
+            return pixels | {"formula": self.formula.value, "parameters": names}
+        return pixels | self.optics.parameters(model)
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         (psf, recipe), line = result
-        name = f"PSF {_MODELS[psf.metadata['model']]}"
-        if "na" in psf.metadata:
-            name += f" {psf.metadata['na']:g} {_medium(psf.metadata['n_immersion'])}"
+        known = psf.metadata
+        name = f"PSF {_MODELS[known['model']]}"
+        if "na" in known:
+            name += f" {known['na']:g} {_medium(known['n_immersion'])}"
+        if known.get("modality", "widefield") != "widefield":
+            name += f", {MODALITIES[known['modality']].lower()}"
         self._show_psf(psf, name, recipe, self._source)
-        shift = psf.metadata.get("focal_shift", 0.0)
+        shift = known.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
         return f"{line}.{moved}", recipe
 
