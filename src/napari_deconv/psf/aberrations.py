@@ -160,13 +160,11 @@ def harmonics(
     turns = pupil.wavenumber * float(np.abs(np.gradient(error, phi, axis=1)).max())
     waves = _angular(zernike, pupil.wavenumber, pupil.s / optics.na, math.ceil(turns) + _BEYOND)
     highest = max(abs(order) for order in waves) + len(pupil.amplitude) - 1
-    argument = pupil.wavenumber * np.multiply.outer(pupil.s, radii)
-    block = max(1, _SAMPLES // (_angles(highest) * radii.size))
-    parts = [
-        _block(pupil, waves, highest, argument, planes[i : i + block])
-        for i in range(0, planes.size, block)
-    ]
-    tables = np.concatenate(parts, axis=1)
+    block = max(1, _SAMPLES // (_angles(highest) * planes.size))
+    tables = np.empty((2 * highest + 1, planes.size, radii.size), np.complex64)
+    for start in range(0, radii.size, block):
+        part = slice(start, start + block)
+        tables[:, :, part] = _block(pupil, waves, highest, planes, radii[part])
     largest = np.abs(tables).max(axis=(1, 2))
     kept = np.flatnonzero(largest > _NEGLIGIBLE * largest.max())
     return {int(m): tables[m] for m in kept}
@@ -189,18 +187,18 @@ def _angles(highest: int) -> int:
 
 
 def _block(
-    pupil: Pupil, waves: dict[int, _Complex], highest: int, argument: _Floats, z: _Floats
-) -> npt.NDArray[np.complex64]:
-    """Harmonics of the intensity in some planes, (orders, z, r)."""
+    pupil: Pupil, waves: dict[int, _Complex], highest: int, z: _Floats, r: _Floats
+) -> _Complex:
+    """Harmonics of the intensity at some radii, (orders, z, r)."""
     components = [
         (amplitude * (math.sqrt(0.5) if m else 1.0), turn)
         for m, amplitude in enumerate(pupil.amplitude)
         for turn in sorted({m, -m})
     ]
     defocused = pupil.defocused(z)
-    radii = argument.shape[1]
-    fields = np.zeros((len(components), _angles(highest), z.size, radii), dtype=complex)
-    for n, function in enumerate(bessel(highest + 1, argument)):
+    fields = np.zeros((len(components), _angles(highest), z.size, r.size), dtype=complex)
+    functions = bessel(highest + 1, pupil.wavenumber * np.multiply.outer(pupil.s, r))
+    for n, function in enumerate(functions):
         places = [
             (place, order)
             for place, (_, turn) in enumerate(components)
@@ -212,17 +210,16 @@ def _block(
         amplitudes = [components[p][0] * waves[order - components[p][1]] for p, order in places]
         weighted = np.stack([defocused * amplitude for amplitude in amplitudes])
         # ∫ exp(inφ − i·x·cos(φ − ψ)) dφ = 2π·(−i)ⁿ·Jₙ(x)·exp(inψ), the same for −n.
-        parts = np.concatenate([weighted.real, weighted.imag]).reshape(-1, argument.shape[0])
-        real, imaginary = (parts @ function).reshape(2, len(places), z.size, radii)
+        parts = np.concatenate([weighted.real, weighted.imag]).reshape(-1, pupil.s.size)
+        real, imaginary = (parts @ function).reshape(2, len(places), z.size, r.size)
         for index, (place, order) in enumerate(places):
             fields[place, order] = (-1j) ** n * (real[index] + 1j * imaginary[index])
     intensity = np.zeros(fields.shape[1:])
     for field in fields:
         wave = scipy.fft.ifft(field, axis=0, norm="forward")
         intensity += wave.real**2 + wave.imag**2
-    spectrum = scipy.fft.rfft(intensity, axis=0, norm="forward")[: 2 * highest + 1]
-    spectrum[1:] *= 2
-    tables: npt.NDArray[np.complex64] = spectrum.astype(np.complex64)
+    tables: _Complex = scipy.fft.rfft(intensity, axis=0, norm="forward")[: 2 * highest + 1]
+    tables[1:] *= 2
     return tables
 
 
