@@ -159,7 +159,7 @@ def page(rows: list[list[str]]) -> str:
             "# Speed and accuracy of the vectorial PSF",
             "",
             "The same vectorial PSF, integrated over the camera's pixels, by this package and by "
-            "[psfmodels](https://pypi.org/project/psfmodels/), made by "
+            "[psfmodels](https://github.com/tlambert03/psfmodels), made by "
             "`python -m benchmarks.psf --docs docs`.",
             "",
             markdown_table(header, rows),
