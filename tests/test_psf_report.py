@@ -27,7 +27,7 @@ from napari_deconv.psf.report import REPORT_SUFFIXES, make_report
 SPACING = (0.15, 0.06, 0.06)
 SHAPE = (31, 41, 41)
 OPTICS = {"na": 1.2, "wavelength": 0.52, "n_immersion": 1.33, "n_glass": 1.33}
-NOTES = {"microscope": "Wide & <far>", "objective": '60×/1.2 "W"', "date": "2026-11-01"}
+NOTES = {"microscope": "Wide & <far>", "objective": '60×/1.2 "W"', "recorded": "2026-11-01"}
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
 
@@ -285,6 +285,15 @@ def test_pdf_is_one_page_a4(full):
     assert (width / 72 * 25.4, height / 72 * 25.4) == pytest.approx((210, 297), abs=0.2)
 
 
+def test_a_long_story_stays_on_its_page(theory, tmp_path):
+    story = {"remarks": "word " * 800}
+    make_report(bell((0.9, 0.3, 0.36), tilt=0.2), theory=theory, notes=story).save(
+        tmp_path / "long.pdf"
+    )
+    content = (tmp_path / "long.pdf").read_bytes()
+    assert b"/Count 1 " in content
+
+
 def test_the_figure_has_all_panels(full):
     from napari_deconv.psf.report_figure import draw_report
 
@@ -333,11 +342,15 @@ def test_a_failure_leaves_the_old_file(tmp_path, theory, monkeypatch):
         ({"theory": {"na": "large", "wavelength": 0.5}}, "na='large'"),
         ({"theory": bell((0.3, 0.3), SPACING[1:], (41, 41))}, "theory has 2 axes, the PSF 3"),
         ({"earlier": {"fwhm": 3}}, "no PSF report"),
-        ({"earlier": {"napari-deconv report": 1, "shape": [3, 3, 3]}}, "lacks fwhm, written"),
+        ({"earlier": {"napari-deconv report": 1, "shape": [3, 3, 3]}}, "lacks fwhm, fwhm_half"),
         ({"earlier": make_report(bell((0.3, 0.3), SPACING[1:], (41, 41))).to_dict()}, "2 axes"),
+        (
+            {"earlier": make_report(bell((0.7, 0.3, 0.3))).to_dict() | {"fwhm": [1.0]}},
+            "axes differ",
+        ),
         ({"earlier": "missing.json"}, "There is no file"),
         ({"earlier": __file__}, "cannot be read as JSON"),
-        ({"notes": {"date": 3}}, "notes="),
+        ({"notes": {"recorded": 3}}, "notes="),
         ({"tolerance": -1}, "tolerance=-1"),
     ],
 )

@@ -45,12 +45,15 @@ class Header:
         Names of the channels.
     time_interval : float or None
         Seconds between time points.
+    acquired : str or None
+        When it was recorded, ISO 8601, as OME-XML says it.
     """
 
     sizes: dict[str, float | None] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     time_interval: float | None = None
+    acquired: str | None = None
 
 
 def read_header(tif: tifffile.TiffFile) -> Header:
@@ -99,6 +102,7 @@ def _ome_header(xml: str) -> Header:
         _stored_metadata(image.findtext("{*}Description")),
         tuple(name for name in names if name) if all(names) else (),
         interval * second if interval and second else None,
+        image.findtext("{*}AcquisitionDate") or None,
     )
 
 

@@ -49,6 +49,8 @@ class Image:
         Names of the channels, where the file has them.
     time_interval : float or None
         Seconds between time points, where the file has it.
+    acquired : str or None
+        When it was recorded, ISO 8601, where the file is an OME-TIFF that has it.
     """
 
     data: npt.NDArray[Any]
@@ -57,6 +59,7 @@ class Image:
     metadata: dict[str, Any] = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     time_interval: float | None = None
+    acquired: str | None = None
 
 
 def read_image(
@@ -115,6 +118,7 @@ def read_image(
         metadata=header.metadata,
         channels=header.channels,
         time_interval=header.time_interval,
+        acquired=header.acquired,
     )
 
 

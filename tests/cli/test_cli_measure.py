@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from shell_cases import SPACING
 
 import napari_deconv
@@ -67,6 +68,20 @@ def test_measure_compares_and_reports(shell):  # voxels integrate: σ² grows by
     printed = json.loads(shell("measure psf.tif --json").stdout)
     assert printed["file"] == "psf.tif"
     assert printed["fwhm"] == report["fwhm"]
+
+
+def test_the_date_of_a_recording_is_printed(shell):
+    values = np.pad(np.full((5, 5, 5), 9, np.uint8), 8)
+    tifffile.imwrite(
+        "psf.ome.tif", values,
+        metadata={"axes": "ZYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "PhysicalSizeZ": 0.1,
+                  "AcquisitionDate": "2026-11-01T09:30:00"},
+    )  # fmt: skip
+    assert read_image("psf.ome.tif").acquired == "2026-11-01T09:30:00"
+    notes = json.loads(shell("measure psf.ome.tif --json").stdout)["notes"]
+    assert notes == {"recorded": "2026-11-01T09:30:00"}
+    result = shell("measure psf.ome.tif --note recorded=today --json")
+    assert json.loads(result.stdout)["notes"] == {"recorded": "today"}
 
 
 def test_measure_against_optics(shell):

@@ -168,7 +168,7 @@ def distill(
     distilled = replace(distilled, metadata=distilled.metadata | {"input": image.name})
     save_psf(distilled, output)
     if reports:
-        order.fulfil(distilled, _statistics(found, source, distilled))
+        order.fulfil(distilled, source, _statistics(found, source, distilled))
 
 
 def _statistics(found: Beads | None, source: Image, distilled: Psf) -> BeadStatistics | None:

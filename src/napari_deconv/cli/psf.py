@@ -52,7 +52,7 @@ def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool, **asked
     order = ReportOrder.read([psf], **asked)
     source = read_input(psf, spacing)
     spacing_of(source, psf)
-    made = order.fulfil(psf_of(source))
+    made = order.fulfil(psf_of(source), source)
     if as_json:
         plain = {"file": str(psf), **made.to_dict()}
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))

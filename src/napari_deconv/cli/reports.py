@@ -11,6 +11,7 @@ import click
 
 from napari_deconv.cli.shell import check_output, report
 from napari_deconv.errors import DeconvError
+from napari_deconv.files import Image
 from napari_deconv.psf.clean import load_psf
 from napari_deconv.psf.comparison import read_report
 from napari_deconv.psf.psf import Psf
@@ -34,8 +35,8 @@ REPORT_OPTIONS = (
                  help="What to compare with: a PSF, or the optics, as na=1.4,wavelength=0.52."),
     click.option("--earlier", type=_PATH, help="Earlier report (.json) to compare with."),
     click.option("--note", "notes", metavar="NAME=TEXT", multiple=True,
-                 help="Text to print, as microscope=…, objective=…, date=…; may be given several "
-                 "times."),
+                 help="Text to print, as microscope=…, objective=…, recorded=…; may be given "
+                 "several times."),
 )  # fmt: skip
 """Options that `ReportOrder.read` takes under their names."""
 
@@ -94,14 +95,25 @@ class ReportOrder:
             dict(_pair(note, "--note") for note in notes),
         )
 
-    def fulfil(self, psf: Psf, statistics: BeadStatistics | None = None) -> Report:
-        """Make the report about a PSF, from beads or not, and write it."""
+    def fulfil(self, psf: Psf, source: Image, statistics: BeadStatistics | None = None) -> Report:
+        """Make the report about a PSF and write it.
+
+        Parameters
+        ----------
+        psf : Psf
+            The PSF.
+        source : Image
+            The recording that it is from, whose date is printed where it has one.
+        statistics : BeadStatistics, optional
+            The beads in it.
+        """
+        date = {} if source.acquired is None else {"recorded": source.acquired}
         made = make_report(
             psf,
             statistics=statistics,
             theory=self.theory,
             earlier=self.earlier,
-            notes=self.notes,
+            notes=date | self.notes,
         )
         for path in self.reports:
             made.save(path)

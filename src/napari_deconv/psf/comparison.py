@@ -24,7 +24,8 @@ FORMAT_VERSION = 1
 # From this aperture on light is treated as a vector, unless the model is given.
 _HIGH_NA = 0.7
 
-_NEEDED = {"shape", "fwhm", "written"}
+_PER_AXIS = ("fwhm", "fwhm_half_maximum", "r_squared")
+_NEEDED = {"shape", "written", *_PER_AXIS}
 
 
 def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None:
@@ -104,4 +105,6 @@ def read_report(earlier: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[
     if not report.keys() >= _NEEDED:
         lacking = ", ".join(sorted(_NEEDED - report.keys()))
         raise DeconvError(f"{name} is damaged, it lacks {lacking}: give another report.")
+    if not all(len(report[widths]) == len(report["shape"]) for widths in _PER_AXIS):
+        raise DeconvError(f"{name} is damaged, its axes differ: give another report.")
     return report

@@ -115,7 +115,7 @@ class Report:
     earlier : mapping or None
         The earlier report, as `to_dict` gave it.
     notes : dict of str
-        Text about the recording: date, microscope, objective, …
+        Text about the recording: recorded, microscope, objective, …
     findings : tuple of str
         What is out of tolerance, in words; empty if nothing is.
     tolerance : float
@@ -292,7 +292,7 @@ def make_report(
     earlier : path-like or mapping, optional
         A report that `Report.save` wrote as JSON, for the drift since then.
     notes : mapping of str, optional
-        Text to print: ``{"date": …, "microscope": …, "objective": …, …}``.
+        Text to print: ``{"recorded": …, "microscope": …, "objective": …, …}``.
     tolerance : float
         Relative differences above it are pointed out.
 

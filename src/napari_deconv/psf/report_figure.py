@@ -43,8 +43,10 @@ _SCALE_BARS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _LOWEST_POWER = 1e-8
 
 _A4 = (8.27, 11.69)
-_LINE = 0.165  # inches
-_CHARACTERS = 112
+# Inches: a line of text, and the most that all lines may take; more lines are smaller.
+_LINE, _MOST_TEXT = 0.165, 6.2
+_SIZE = 8.0
+_CHARACTERS, _PARAGRAPH = 112, 5
 _TITLES_WIDTH, _COLUMN = 0.34, 0.095
 _MARGIN = 0.07
 
@@ -87,7 +89,7 @@ def draw_page(report: Report) -> Figure:
     with mpl.rc_context(_STYLE):
         lines = _lines(report)
         rows = table(report.rows)
-        text = (len(lines) + len(rows) + 5) * _LINE
+        text = min((len(lines) + len(rows) + 5) * _LINE, _MOST_TEXT)
         inner = (_MARGIN, _MARGIN / 2, 1 - 2 * _MARGIN, 1 - _MARGIN)
         figure = Figure(_A4, layout=ConstrainedLayoutEngine(rect=inner))
         heights = (text, _A4[1] - text)
@@ -111,7 +113,9 @@ def _lines(report: Report) -> list[tuple[str, str]]:
     if not report.findings:
         paragraphs.append(("black", f"Nothing is more than {report.tolerance:.0%} off."))
     return [
-        (colour, line) for colour, text in paragraphs for line in textwrap.wrap(text, _CHARACTERS)
+        (colour, line)
+        for colour, text in paragraphs
+        for line in textwrap.wrap(text, _CHARACTERS, max_lines=_PARAGRAPH, placeholder=" …")
     ]
 
 
@@ -127,18 +131,19 @@ def _write(
     height: float,
 ) -> None:
     """Write a title, lines, and a table."""
-    top = height - 2 * _LINE
-    page.text(0, top / height, title, size=13)
-    top -= 1.5 * _LINE
+    step = 1 / (len(lines) + len(rows) + 5)
+    size = _SIZE * step * height / _LINE
+    top = 1 - 2 * step
+    page.text(0, top, title, size=1.6 * size)
+    top -= 1.5 * step
     for colour, line in lines:
-        page.text(0, top / height, line, size=8, color=colour)
-        top -= _LINE
+        page.text(0, top, line, size=size, color=colour)
+        top -= step
     for row in rows:
-        top -= _LINE
-        page.text(0, top / height, row[0], size=8)
+        top -= step
+        page.text(0, top, row[0], size=size)
         for number, text in enumerate(row[1:]):
-            stop = _TITLES_WIDTH + number * _COLUMN
-            page.text(stop, top / height, text, size=8, ha="right")
+            page.text(_TITLES_WIDTH + number * _COLUMN, top, text, size=size, ha="right")
 
 
 # -- panels --------------------------------------------------------------------------------------

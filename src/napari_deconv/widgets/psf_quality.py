@@ -42,7 +42,7 @@ _FILES = (
 _NOTES = {
     "microscope": ("Microscope", "Printed in the report."),
     "objective": ("Objective", "Printed in the report, for example 100×/1.4 oil."),
-    "date": ("Recorded on", "Printed in the report."),
+    "recorded": ("Recorded on", "Printed in the report."),
 }
 
 
