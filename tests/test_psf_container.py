@@ -41,6 +41,16 @@ def centroid(data):
 # -- the container -------------------------------------------------------------------------------
 
 
+def test_an_array_of_our_own_is_not_copied():
+    values = np.random.default_rng(0).random((5, 6, 7), dtype=np.float32)
+    copied = Psf(values, 0.1, {"a": 1})
+    taken = Psf.of_own(values, 0.1, {"a": 1})
+    assert np.shares_memory(taken.data, values)
+    assert not taken.data.flags.writeable
+    assert (taken.spacing, taken.metadata) == (copied.spacing, copied.metadata)
+    np.testing.assert_array_equal(taken.data, copied.data)
+
+
 @given(st.lists(SIZES, min_size=2, max_size=3), st.integers(0, 2**32 - 1), st.floats(1e-6, 1e6))
 @settings(deadline=None, max_examples=40)
 def test_data_are_float32_of_sum_one(shape, seed, scale):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -273,6 +274,17 @@ def test_pixel_integration_against_supersampling(pixel):
     limit = fine + (fine - coarse) / 8
     np.testing.assert_allclose(integrated.data, limit, atol=2e-5 * limit.max())
     np.testing.assert_allclose(integrated.data, coarse, atol=0.02 * limit.max())
+
+
+@quiet
+def test_a_large_psf_takes_little_more_than_its_own_memory():
+    tracemalloc.start()
+    psf = make_psf(
+        "vectorial", shape=(128, 256, 256), spacing=(0.2, 0.09, 0.09), engine="cpu", **OIL
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * psf.data.nbytes
 
 
 @quiet

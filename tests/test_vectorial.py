@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from benchmarks.pupil_integrals import intensity
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 from scipy.special import roots_legendre
 
@@ -90,3 +94,35 @@ def test_it_is_the_mean_over_three_dipoles(n_sample):
     )
     values = np.array([table(optics, z, math.hypot(x, y)).item() for x, y, z in points])
     np.testing.assert_allclose(values / values[0], mean / mean[0], atol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    model=st.sampled_from([GibsonLanni, Vectorial]),
+    n_immersion=st.floats(1.0, 1.6),
+    part=st.floats(0.05, 0.99),
+    n_sample=st.floats(1.0, 1.6),
+    n_glass=st.floats(1.001, 1.2),
+    depth=st.floats(0.0, 30.0),
+    thicker=st.floats(-20.0, 20.0),
+    seed=st.integers(0, 99),
+)
+def test_any_optics_against_adaptive_quadrature(
+    model, n_immersion, part, n_sample, n_glass, depth, thicker, seed
+):
+    """The nodes of the pupil, wherever critical angles lie: here without any table or pixel."""
+    na = part * n_immersion
+    optics = model.from_parameters(
+        {
+            "na": na, "wavelength": 0.52, "n_immersion": n_immersion, "n_sample": n_sample,
+            "n_glass": n_glass * na, "depth": depth, "glass_thickness": 170 + thicker,
+            "glass_thickness_design": 170,
+        }
+    )  # fmt: skip
+    focus, rng = optics.best_focus(), np.random.default_rng(seed)
+    z = focus + np.append(0, rng.uniform(-5, 5, 4))
+    r = np.append(0, rng.uniform(0, 5, 4))
+    name = "vectorial" if model is Vectorial else "gibson_lanni"
+    exact = intensity(name, z, r, asdict(optics))
+    values = np.diag(table(optics, z, r))
+    np.testing.assert_allclose(values / values[0], exact / exact[0], atol=1e-8)
