@@ -168,6 +168,12 @@ def test_coarse_voxels_are_said():
     )
 
 
+def test_an_image_of_beads_is_no_psf():
+    single = bell((0.7, 0.3, 0.3)).data
+    beads = Psf(single + 0.6 * np.roll(single, 16, axis=2), SPACING)
+    assert make_report(beads).findings[0].startswith("There is a second peak, more than half as")
+
+
 def test_stray_light_is_said_only_in_windows_of_one_size(theory):
     hazy = Psf(theory.data + 1 / theory.data.size, SPACING)
     findings = make_report(hazy, theory=theory).findings

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.psf.measure import PsfReport
+from napari_deconv.psf.measure import PsfReport, outside_core
 from napari_deconv.psf.psf import Psf
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _R_SQUARED = (0.8, 0.9, 0.9)
 
 # From so many beads on a standard deviation means something.
 _FEW_BEADS = 5
+
+# Of the highest peak.
+_SECOND_PEAK = 0.5
 
 # Times the noise.
 _RESIDUAL = 1.5
@@ -67,7 +70,7 @@ def find(
     tuple of str
         A sentence each, the gravest first; empty if all is well.
     """
-    findings: list[str] = []
+    findings = list(_about_peaks(psf, measured))
     if expected is not None:
         findings += _against_theory(measured, expected, tolerance)
     if theory is not None and expected is not None:
@@ -80,6 +83,16 @@ def find(
     if statistics is not None:
         findings += _about_beads(statistics, tolerance)
     return tuple(findings)
+
+
+def _about_peaks(psf: Psf, measured: PsfReport) -> Iterator[str]:
+    """See whether it is one point."""
+    outside = outside_core(psf, measured.centre, measured.fwhm)
+    if psf.data.max(where=outside, initial=0) > _SECOND_PEAK * psf.data.max():
+        yield (
+            "There is a second peak, more than half as high: one point makes one peak. Distil the "
+            "PSF if this is an image of beads; else crop it."
+        )
 
 
 def _against_theory(measured: PsfReport, expected: PsfReport, tolerance: float) -> Iterator[str]:

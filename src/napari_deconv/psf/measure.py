@@ -17,7 +17,14 @@ from napari_deconv._gaussian_fit import GaussianFit, fit_gaussian
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["Profile", "PsfReport", "axis_profiles", "measure_psf", "radial_contrast"]
+__all__ = [
+    "Profile",
+    "PsfReport",
+    "axis_profiles",
+    "measure_psf",
+    "outside_core",
+    "radial_contrast",
+]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -256,14 +263,36 @@ def _half_maximum(profile: _Floats, peak: float) -> float | None:
     return float(above.min() - below.max()) if below.size and above.size else None
 
 
-def _flux_outside(psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]) -> float:
-    """Fraction of the sum beyond three FWHM of the centre."""
+def outside_core(
+    psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]
+) -> npt.NDArray[np.bool_]:
+    """Find the voxels outside of an ellipsoid whose semi-axes are three FWHM.
+
+    Parameters
+    ----------
+    psf : Psf
+        The PSF.
+    centre : tuple of float
+        In voxels.
+    fwhm : tuple of float
+        In µm.
+
+    Returns
+    -------
+    ndarray of bool
+        In the shape of the PSF.
+    """
     squares = (
         ((np.arange(size) - middle) * step / (_CORE_WIDTHS * width)) ** 2
         for size, middle, step, width in zip(psf.shape, centre, psf.spacing, fwhm, strict=True)
     )
-    outside = sum(np.ix_(*squares)) > 1
-    return float(psf.data.sum(where=outside, dtype=float) / psf.data.sum(dtype=float))
+    return np.asarray(sum(np.ix_(*squares)) > 1)
+
+
+def _flux_outside(psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]) -> float:
+    """Fraction of the sum beyond three FWHM of the centre."""
+    outside = psf.data.sum(where=outside_core(psf, centre, fwhm), dtype=float)
+    return float(outside / psf.data.sum(dtype=float))
 
 
 def _tilt(psf: Psf, centre: tuple[float, ...], fwhm: tuple[float, ...]) -> tuple[float, ...]:

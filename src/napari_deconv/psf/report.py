@@ -310,12 +310,7 @@ def make_report(
     measured = measure_psf(psf)
     ideal = expected_psf(theory, psf)
     expected = None if ideal is None else measure_psf(ideal)
-    before = None if earlier is None else read_report(earlier)
-    if before is not None and len(before["shape"]) != psf.ndim:
-        raise DeconvError(
-            f"The earlier report is about a PSF with {len(before['shape'])} axes, this one has "
-            f"{psf.ndim}: compare planes with planes and stacks with stacks."
-        )
+    before = None if earlier is None else _of_same_axes(read_report(earlier), psf)
     findings = find(
         psf, measured, statistics=statistics, theory=ideal, expected=expected, earlier=before,
         tolerance=tolerance,
@@ -332,6 +327,15 @@ def make_report(
         tolerance=tolerance,
         written=date.today().isoformat(),
     )
+
+
+def _of_same_axes(earlier: Mapping[str, Any], psf: Psf) -> Mapping[str, Any]:
+    if len(earlier["shape"]) != psf.ndim:
+        raise DeconvError(
+            f"The earlier report is about a PSF with {len(earlier['shape'])} axes, this one has "
+            f"{psf.ndim}: compare planes with planes and stacks with stacks."
+        )
+    return earlier
 
 
 def _checked_notes(notes: Mapping[str, str]) -> dict[str, str]:
