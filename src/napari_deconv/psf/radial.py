@@ -98,9 +98,7 @@ def expand(
         Mean of the function over each pixel, (z, y, x).
     """
     offsets, voxels = _distinct_pixels(shape, spacing)
-    columns, values, _ = _taps(offsets, spacing, step, points)
-    weights = _matrix(columns, values, table.shape[1])
-    del columns, values
+    weights = _weights(offsets, spacing, step, points, table.shape[1])
     pixels = engine.to_numpy(engine.expand(_spline(table, 1), weights))[:, 0, :]
     # The spline swings below zero by rounding in the dark rings.
     np.maximum(pixels, 0.0, out=pixels)
@@ -179,6 +177,14 @@ def _spline(table: npt.NDArray[np.floating], parity: int) -> npt.NDArray[np.floa
     extended = np.concatenate([-table[:, before:0:-1], table], axis=1)
     coefficients = scipy.ndimage.spline_filter1d(extended, order=3, axis=1, mode="mirror")
     return coefficients[:, extended.shape[1] - table.shape[1] :].astype(np.float32)
+
+
+def _weights(
+    offsets: _Floats, spacing: _PixelSize, step: float, points: int, radii: int
+) -> scipy.sparse.csr_array:
+    """Fold pixel integration and cubic B-splines into one matrix (pixels, radii)."""
+    columns, values, _ = _taps(offsets, spacing, step, points)
+    return _matrix(columns, values, radii)
 
 
 def _taps(
