@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -98,6 +99,20 @@ def test_optics_and_beads_come_from_the_layers(viewer, open_widget, bead_image):
     viewer.layers.remove("beads")
     hand.click()
     assert widget.result_line.text().startswith("The image of “beads · beads” is not open")
+
+
+def test_the_theory_is_of_the_microscope_that_the_layer_knows(viewer, open_widget, psf_layer):
+    confocal = OPTICS | {"modality": "confocal", "excitation": 0.488, "pinhole": 0.8}
+    psf_layer.metadata[KEY] = {"role": "psf", "parameters": {**confocal, "shape": [9, 9, 9]}}
+    hand = open_widget("PSF quality")
+    hand.run()
+    text = hand.widget.result_line.text()
+    assert "Theory: vectorial, confocal, NA 1.2, λ 0.52 µm, immersion 1.33" in text
+    assert "excitation 0.488 µm, pinhole 0.8 AU" in text
+    with warnings.catch_warnings(action="ignore"):
+        expected = make_report(Psf(psf_layer.data, SPACING), theory=confocal)
+    widths = expected.expected.fwhm
+    assert all(f"{width:.3f}" in hand.widget.numbers.text() for width in widths)
 
 
 def test_a_recorded_bead_is_cleaned(viewer, open_widget, said):

@@ -17,6 +17,7 @@ _TITLES = ("", "", "measured", "SD", "theory", "ratio", "earlier", "drift")
 _OPTICS = {
     "model": ("", ""), "modality": ("", ""), "na": ("NA ", ""), "wavelength": ("λ ", " µm"),
     "n_immersion": ("immersion ", ""), "n_sample": ("specimen ", ""), "depth": ("depth ", " µm"),
+    "excitation": ("excitation ", " µm"), "pinhole": ("pinhole ", " AU"),
 }  # fmt: skip
 
 

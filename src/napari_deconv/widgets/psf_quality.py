@@ -19,7 +19,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import Report, make_report
-from napari_deconv.psf.report_words import narrow_table
+from napari_deconv.psf.report_words import narrow_table, optics
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import entry, layer_choice, number
@@ -39,6 +39,11 @@ _FILES = (
     "Web page (*.html);;Page for print (*.pdf);;Figure (*.png);;Table (*.csv);;"
     "Data, to compare with later (*.json)"
 )
+# What the theory takes over besides the fields, where the layers know it.
+_KNOWN = (
+    "modality", "excitation", "pinhole", "pinhole_radius", "pinhole_distance", "illumination_na",
+    "sheet", "depletion", "saturation", "n_sample", "depth",
+)  # fmt: skip
 _NOTES = {
     "microscope": ("Microscope", "Printed in the report."),
     "objective": ("Objective", "Printed in the report, for example 100×/1.4 oil."),
@@ -79,6 +84,7 @@ class PsfQualityWidget(OperationWidget):
             [*main, *self.optics.values()], [*self.notes.values(), self.earlier, self.tolerance]
         )
         self._report: Report | None = None
+        self._known_optics: dict[str, Any] = {}
         self._add_results()
         self.image.changed.connect(self._read_optics)
 
@@ -114,21 +120,22 @@ class PsfQualityWidget(OperationWidget):
 
     def _read_optics(self, psf: Image | None) -> None:
         """Take over the optics of a synthetic PSF, or of the image that it belongs to."""
-        known = {} if psf is None else psf.metadata.get(KEY, {})
-        source = known.get("source")
-        optics = dict(known.get("parameters", {}))
+        made = {} if psf is None else psf.metadata.get(KEY, {})
+        source = made.get("source")
+        known = dict(made.get("parameters", {}))
         if source in self._viewer.layers:
-            optics |= self._viewer.layers[source].metadata.get(KEY, {}).get("optics", {})
+            known |= self._viewer.layers[source].metadata.get(KEY, {}).get("optics", {})
         for name, field in self.optics.items():
-            if optics.get(name):
-                field.value = optics[name]
+            if known.get(name):
+                field.value = known[name]
+        self._known_optics = {name: known[name] for name in _KNOWN if known.get(name)}
 
     # -- running ---------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
         layer = self.image.value
         data = layer_array(layer, "PSF")
         voxel = self.voxel_size.value(space_axes(layer))
-        theory = {name: field.value for name, field in self.optics.items()}
+        theory = self._known_optics | {name: field.value for name, field in self.optics.items()}
         known = theory["na"] > 0 and theory["wavelength"] > 0
         return partial(
             _measure,
@@ -164,7 +171,10 @@ class PsfQualityWidget(OperationWidget):
         self.numbers.setText(_table(result))
         self.save_button.setVisible(True)
         self._scroll.setVisible(True)
-        return "\n".join(result.findings) or "Nothing is out of tolerance.", recipe
+        line = "\n".join(result.findings) or "Nothing is out of tolerance."
+        if result.theory is not None:
+            line += f"\nTheory: {optics(result.theory.metadata)}."
+        return line, recipe
 
     def _save(self) -> None:
         """Ask where to, and write the report."""
