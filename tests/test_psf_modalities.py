@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.interpolate import CubicSpline
 
-from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.engines import get_engine
+from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
 from napari_deconv.psf import make_psf, nyquist_step
 from napari_deconv.psf.modalities import MODALITIES, make_modality
 from napari_deconv.psf.modalities.disc import disc_mean
@@ -365,6 +367,40 @@ def test_a_narrow_window_is_said(modality):
     make_psf("gibson_lanni", shape=(9, 129, 129), spacing=(z, step, step), **optics)
 
 
+# -- memory --------------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("shape", [(64, 128, 128), (4, 300, 300), (500, 10, 11)])
+@pytest.mark.parametrize(
+    "optics",
+    [
+        *({"modality": modality, **needed} for modality, needed in NEEDED.items()),
+        {"modality": "confocal", "excitation": 0.488, "pinhole": 20},
+        {"zernike": {12: 0.05, 8: 0.03}},
+    ],
+    ids=lambda optics: "-".join(map(str, optics.values())),
+)
+def test_the_memory_asked_for_is_about_what_is_used(shape, optics, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        type(get_engine("cpu")), "require", lambda self, nbytes, *_: asked.append(nbytes)
+    )
+    tracemalloc.start()
+    make_psf("vectorial", shape=shape, spacing=(0.1, 0.04, 0.04), engine="cpu", **OIL, **optics)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.75 * peak < max(asked) < 3 * peak
+
+
+@quiet
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_psf_beyond_the_memory_is_refused_at_once(modality):
+    optics = {**OIL, **NEEDED[modality], "modality": modality, "engine": "cpu"}
+    with pytest.raises(DeviceError, match=r"needs .* of memory"):
+        make_psf("vectorial", shape=(9, 9, 9), spacing=1e6, **optics)
+
+
 # -- what is impossible --------------------------------------------------------------------------
 
 
@@ -373,6 +409,7 @@ def test_a_narrow_window_is_said(modality):
     [
         ({"modality": "tirf"}, "spinning_disk"),
         ({"n_immersion": 1e6}, "no medium refracts"),
+        ({"n_sample": 1.33, "depth": 5000}, "rays meet the axis all over"),
         ({"modality": "confocal"}, r"excitation is missing: .*excitation=0\.488"),
         ({"modality": "two_photon"}, r"excitation is missing: .*excitation=0\.8"),
         ({"modality": "two_photon", "excitation": 800}, r"nanometres: .*excitation=0\.8"),

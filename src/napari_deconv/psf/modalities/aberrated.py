@@ -45,10 +45,11 @@ class Aberrated(Modality):
             )
         return super()._checked(optics, zernike=check_zernike(zernike, optics.wavelength))
 
-    def table_bytes(self, z: Floats, step: float, count: int, matrix: int) -> int:
+    def table_bytes(self, z: Floats, step: float, count: int, expansion: int) -> int:
         """Estimate the memory, that of the harmonics included."""
         tables = 8 * _TABLES * z.size * count + _BLOCK_BYTES * self.optics.orders
-        return super().table_bytes(z, step, count, matrix) + tables
+        # A quadrant of complex taps instead of an octant of real ones.
+        return super().table_bytes(z, step, count, 4 * expansion) + tables
 
     def cone_radius(self, z: float) -> float:
         """Radius of the light at defocus z; rays go along the slope of the wavefront."""

@@ -97,7 +97,7 @@ class Modality:
         """Compute the PSF at each defocus z and the radii 0, step, … of `count`, shape (z, r)."""
         return intensity(self.optics, z, step, count)
 
-    def table_bytes(self, z: Floats, step: float, count: int, matrix: int) -> int:
+    def table_bytes(self, z: Floats, step: float, count: int, expansion: int) -> int:
         """Estimate the memory for the pupil integrals, then for their table and its expansion."""
         optics = min(self.beams(), key=lambda beam: beam.wavelength)
         focus = optics.paraxial_focus
@@ -113,7 +113,7 @@ class Modality:
         functions = 1.25 * (optics.orders + self.spiral) + 0.75
         integrals = functions * nodes * radii + 6 * (nodes + radii) * planes
         integrals = int(min(integrals, sys.maxsize))
-        return max(8 * integrals, 8 * 2 * z.size * radii + matrix)
+        return max(8 * integrals, 8 * 2 * z.size * radii + expansion)
 
     def cone_radius(self, z: float) -> float:
         """Radius of the light at defocus z: the rays, and a rim of diffraction."""

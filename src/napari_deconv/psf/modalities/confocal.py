@@ -85,11 +85,11 @@ class Confocal(Excited):
         """Tell the pinhole's radius."""
         return 0.0 if math.isinf(self.pinhole) else self.pinhole_radius
 
-    def table_bytes(self, z: Floats, step: float, count: int, matrix: int) -> int:
+    def table_bytes(self, z: Floats, step: float, count: int, expansion: int) -> int:
         """Estimate the memory, the pinhole's included."""
         radius, cut_off = self.reach(), float(beam_cut_offs(self.exciting)[1])
         pinhole = disc_bytes(radius, step * count, count, cut_off) if radius else 0
-        return super().table_bytes(z, step, count, matrix) + pinhole
+        return super().table_bytes(z, step, count, expansion) + pinhole
 
     def table(self, z: Floats, step: float, count: int) -> Floats:
         """h_ex·(h_em ⊗ pinhole); without a pinhole all planes are collected alike."""

@@ -10,12 +10,16 @@ from typing import ClassVar
 import numpy as np
 import scipy.optimize
 
+from napari_deconv.errors import DeconvError
 from napari_deconv.psf.optics.base import Complex, Floats, Optics, Pupil, gauss_legendre
 
 __all__ = ["Layers"]
 
 # Closer to the critical angle than this, rays cross the axis arbitrarily deep and make no peak.
 _NEAR_CRITICAL = 0.95
+
+# The longest search for the focus, in eighths of a period along the axis.
+_MOST_PLANES = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +161,22 @@ class Layers(Optics):
         """Find the defocus z of the largest intensity on the axis.
 
         The search covers the range in which rays cross the axis, z = z_p + dW/dq.
+
+        Raises
+        ------
+        DeconvError
+            If that range is so large that there is no focus.
         """
         _, q, aberration = self._rays()
         crossings = self.paraxial_focus + np.gradient(aberration, q)
         step = self.wavelength / (8 * self.axial_range)
         low, high = crossings.min() - 8 * step, crossings.max() + 8 * step
+        if high - low > _MOST_PLANES * step:
+            raise DeconvError(
+                f"The rays meet the axis all over {high - low:.3g} µm: with depth={self.depth:g}, "
+                f"n_sample={self.n_sample:g} and what else the objective is not corrected for there "
+                "is no image. Check that lengths are in µm and indices right."
+            )
         z = np.linspace(low, high, 1 + math.ceil((high - low) / step))
         pupil = self.pupil((low, high), 0.0)
         peak = int(np.argmax(pupil.intensity(z, [0.0])))
