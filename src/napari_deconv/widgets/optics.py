@@ -69,6 +69,9 @@ _MORE = {
 }  # fmt: skip
 _ZERO_COUNTS = ("pinhole", "saturation")
 
+# Voxels larger than the Nyquist step by less than this are as large.
+_ROUNDING = 1.000001
+
 
 class OpticsFields:
     """The optics of a microscope.
@@ -144,7 +147,7 @@ class OpticsFields:
         optical = "na" in known
         if self.modality.value == "two_photon":  # the emission plays no part
             known = tuple(name for name in known if name != "wavelength")
-        shown = {field: name in known for name, field in (self.fields).items()}
+        shown = {field: name in known for name, field in self.fields.items()}
         always = (self.modality, self.objective, self.fluorophore, self.centre, self.flip_z)
         return shown | dict.fromkeys(always, optical) | {self.nyquist: bool(self.nyquist.value)}
 
@@ -178,20 +181,27 @@ class OpticsFields:
 
     def compare(self, model: str, voxel_size: str) -> None:
         """Say how large voxels may be, in orange where they are larger."""
-        text = ""
-        try:
-            known = takes("born_wolf", self.modality.value)
-            given = {n: v for n, v in self.parameters(model).items() if n in (*known, "modality")}
-            given.pop("zernike", None)
-            steps = nyquist_step(**given) if "na" in given else ()
-            text = " × ".join(f"{step:.3f}" for step in steps)
-            voxels = read_numbers(voxel_size)
-            large = any(v > s * 1.000001 for v, s in zip(voxels[::-1], steps[::-1], strict=False))
-        except DeconvError:  # Run says it
-            large = False
-        text = f"Nyquist step: {text} µm" if text else ""
         with self.nyquist.changed.blocked():
-            self.nyquist.value = orange(f"{text}, the voxels are larger.") if large else text
+            self.nyquist.value = self._comparison(model, voxel_size)
+
+    def _comparison(self, model: str, voxel_size: str) -> str:
+        modality = self.modality.value
+        if "na" not in takes(model, modality):
+            return ""
+        # What is resolved does not depend on the specimen.
+        resolving = set(takes("born_wolf", modality)) - {"zernike"}
+        try:
+            given = self.parameters(model)
+            steps = nyquist_step(
+                modality=modality, **{name: given[name] for name in resolving & given.keys()}
+            )
+            text = f"Nyquist step: {' × '.join(f'{step:.3f}' for step in steps)} µm"
+            voxels = read_numbers(voxel_size)
+        except DeconvError:  # Run says it
+            return ""
+        axes = zip(voxels[::-1], steps[::-1], strict=False)
+        larger = any(voxel > step * _ROUNDING for voxel, step in axes)
+        return orange(f"{text}, the voxels are larger.") if larger else text
 
     def _set_objective(self, name: str | None) -> None:
         self._set(self._objectives[name].parameters if name else {})

@@ -174,8 +174,8 @@ class Layers(Optics):
         if high - low > _MOST_PLANES * step:
             raise DeconvError(
                 f"The rays meet the axis all over {high - low:.3g} µm: with depth={self.depth:g}, "
-                f"n_sample={self.n_sample:g} and what else the objective is not corrected for there "
-                "is no image. Check that lengths are in µm and indices right."
+                f"n_sample={self.n_sample:g} and what else the objective is not corrected for "
+                "there is no image. Check that lengths are in µm and indices right."
             )
         z = np.linspace(low, high, 1 + math.ceil((high - low) / step))
         pupil = self.pupil((low, high), 0.0)
