@@ -35,7 +35,7 @@ class LightSheet(Excited):
 
     References
     ----------
-    Born and Wolf, Principles of Optics, section 8.6 (the image of a line).
+    H. Struve, Ann. Phys. 17, 1008, 1882 (the image of a line).
     """
 
     illumination_na: float

@@ -26,8 +26,8 @@ class SpinningDisk(Confocal):
     whatever the pinhole's place; averaged over these places, the excitation through this pinhole is
     c(u), h_ex averaged over the disc twice. The other pinholes, one on each area A, add crosstalk:
     taken as spread evenly outside of a circle of the area A, they excite with 1/A − (c averaged
-    over that circle)(u). Against the hexagonal pattern itself that errs by 0.6 % of the brightness
-    in focus at most.
+    over that circle)(u). Against the hexagonal pattern itself, 2.5 µm apart at NA 1.4, that errs
+    by 0.6 % of the brightness in focus.
 
     Attributes
     ----------
