@@ -14,16 +14,15 @@ import numpy.typing as npt
 
 from napari_deconv.beads.rendering import Template
 
-__all__ = ["Light", "SmoothBackground", "fit_light", "least_light", "refine_beads"]
+__all__ = ["Light", "SmoothBackground", "fit_light", "least_light", "refine_flux"]
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _DEGREE = 2
 _ROUNDS = 4
-# A scoring step moves a bead by no more than this, in voxels.
-_LONGEST_STEP = 0.5
-# and dims it to no less than this part.
+_FEWEST_VOXELS = 8
+# A scoring step dims a bead to no less than this part: dark ones would stay dark.
 _LEAST_FLUX = 0.1
 
 
@@ -66,23 +65,22 @@ class SmoothBackground:
         return moments
 
 
-def refine_beads(
+def refine_flux(
     image: npt.NDArray[np.floating],
     model: npt.NDArray[np.floating],
     mask: Flags,
     template: Template,
     positions: Doubles,
     flux: Doubles,
-    movable: Flags,
-) -> tuple[Doubles, Doubles]:
-    """Do one scoring step for each bead's flux, position and local offset.
+) -> Doubles:
+    """Do one scoring step for the flux of each bead, with an offset of its own.
 
     Parameters
     ----------
     image : ndarray (z, y, x) or (y, x)
         y.
     model : ndarray
-        u at the given positions and flux, above 0.
+        u at the given flux, above 0.
     mask : ndarray of bool
         M; False leaves a voxel out.
     template : Template
@@ -91,33 +89,25 @@ def refine_beads(
         In voxels.
     flux : ndarray (n,)
         In grey values.
-    movable : ndarray of bool (n,)
-        Beads whose position is fitted; of the others only the flux is.
 
     Returns
     -------
-    positions, flux : ndarray
-        The flux is never negative.
+    ndarray (n,)
+        Never negative. Where a bead has too few voxels, it is what was given.
     """
-    places, amounts = positions.copy(), flux.copy()
+    refined = flux.copy()
     for i, (position, amount) in enumerate(zip(positions, flux, strict=True)):
         inside, own = template.place(position, image.shape)
         counted = mask[inside]
-        columns = [template.shifted(position)[own], np.ones(counted.shape)]
-        if movable[i]:
-            columns += [amount * slope[own] for slope in template.slopes(position)]
-        if counted.sum() <= 2 * len(columns):
+        if counted.sum() < _FEWEST_VOXELS:
             continue
         light = model[inside][counted]
-        design = np.array([column[counted] for column in columns]).T
+        shape = template.shifted(position)[own][counted]
         weight = 1 / np.sqrt(light)
-        step = np.linalg.lstsq(
-            design * weight[:, np.newaxis], (image[inside][counted] - light) * weight
-        )[0]
-        amounts[i] = max(amount + step[0], _LEAST_FLUX * amount)
-        if movable[i]:
-            places[i] += np.clip(step[2:], -_LONGEST_STEP, _LONGEST_STEP)
-    return places, amounts
+        design = np.stack([shape, np.ones(shape.size)], axis=1) * weight[:, np.newaxis]
+        step = np.linalg.lstsq(design, (image[inside][counted] - light) * weight)[0]
+        refined[i] = max(amount + step[0], _LEAST_FLUX * amount)
+    return refined
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +148,13 @@ def fit_light(
     smooth = SmoothBackground(image.shape)
     amounts = np.maximum(flux, 0) / max(core.image.sum(), 0.1)
     unsaturated = image < image.max()
-    fixed = np.zeros(len(positions), bool)
     base = np.full(image.shape, np.percentile(image, 10)) if background is None else background
     for _ in range(_ROUNDS):
         beads = template.render(image.shape, positions, amounts)
         if background is None:
             base = _raise_to(base, beads, image, smooth)
         model = np.maximum(beads + base, least_light(image))
-        _, amounts = refine_beads(image, model, unsaturated, core, positions, amounts, fixed)
+        amounts = refine_flux(image, model, unsaturated, core, positions, amounts)
     return Light(template.render(image.shape, positions, amounts), base, amounts)
 
 

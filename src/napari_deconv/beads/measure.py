@@ -10,6 +10,7 @@ from scipy.ndimage import label
 from scipy.spatial import KDTree
 
 from napari_deconv._gaussian_fit import fit_gaussian
+from napari_deconv.beads.noise import noise_level
 
 __all__ = ["BOX", "Measurement", "box_around", "measure_bead", "without_duplicates"]
 
@@ -31,7 +32,11 @@ _SAME = 0.5  # FWHM; beads closer than this are one
 
 @dataclass(frozen=True)
 class Measurement:
-    """One bead; lengths in voxels."""
+    """One bead; lengths in voxels.
+
+    `noise` is the standard deviation around the bead, `profile_snr` the norm of each axis profile,
+    less its mean, over that.
+    """
 
     position: Doubles
     height: float
@@ -40,6 +45,8 @@ class Measurement:
     saturated: bool
     fwhm: Doubles
     r_squared: Doubles
+    noise: float
+    profile_snr: Doubles
 
 
 def measure_bead(
@@ -60,13 +67,12 @@ def measure_bead(
     top : float
         Highest grey value of the image.
     """
-    if background is None:
-        level = _surroundings(image, start, fwhm)
-    else:
+    level, noise = _surroundings(image, start, fwhm)
+    if background is not None:
         level = float(background[_voxel(start)])
     position = _centre_of_mass(image, start, fwhm, level)
     voxels = image[box_around(position, BOX * fwhm, image.shape)]
-    widths, r_squared = _fit_profiles(image, position, fwhm)
+    widths, r_squared, spread = _fit_profiles(image, position, fwhm)
     return Measurement(
         position=position,
         height=float(image[_voxel(position)]) - level,
@@ -75,6 +81,8 @@ def measure_bead(
         saturated=_has_plateau(voxels, top),
         fwhm=widths,
         r_squared=r_squared,
+        noise=noise,
+        profile_snr=spread / max(noise, float(np.finfo(np.float32).tiny)),
     )
 
 
@@ -111,25 +119,32 @@ def _centre_of_mass(image: Floats, start: Doubles, fwhm: Doubles, level: float) 
     return position
 
 
-def _fit_profiles(image: Floats, position: Doubles, fwhm: Doubles) -> tuple[Doubles, Doubles]:
-    """Fit a Gaussian to the line of voxels through the centre along each axis."""
-    widths, r_squared = np.zeros(image.ndim), np.zeros(image.ndim)
+def _fit_profiles(
+    image: Floats, position: Doubles, fwhm: Doubles
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Fit a Gaussian to the line of voxels through the centre along each axis.
+
+    Returns FWHM, R², and the norm of the profile less its mean.
+    """
+    widths, r_squared, spread = np.zeros((3, image.ndim))
     box = box_around(position, BOX * fwhm, image.shape)
     for axis, extent in enumerate(box):
         line: list[int | slice] = list(_voxel(position))
         line[axis] = extent
-        fit = fit_gaussian(image[tuple(line)])
+        profile = image[tuple(line)]
+        spread[axis] = np.std(profile, dtype=np.float64) * np.sqrt(profile.size)
+        fit = fit_gaussian(profile)
         if fit is not None:
             widths[axis], r_squared[axis] = fit.fwhm, fit.r_squared
-    return widths, r_squared
+    return widths, r_squared, spread
 
 
-def _surroundings(image: Floats, position: Doubles, fwhm: Doubles) -> float:
-    """Median of the outermost voxels of a box one voxel larger than the bead's."""
+def _surroundings(image: Floats, position: Doubles, fwhm: Doubles) -> tuple[float, float]:
+    """Median and noise of the outermost voxels of a box one voxel larger than the bead's."""
     voxels = image[box_around(position, BOX * fwhm + 1.0, image.shape)]
     outermost = np.ones(voxels.shape, dtype=bool)
     outermost[(slice(1, -1),) * image.ndim] = False
-    return float(np.median(voxels[outermost]))
+    return float(np.median(voxels[outermost])), noise_level(voxels[outermost])
 
 
 def _has_plateau(voxels: Floats, top: float) -> bool:

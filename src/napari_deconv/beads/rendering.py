@@ -59,18 +59,6 @@ class Template:
             out = convolve1d(out, cubic_spline(_TAPS - part), axis, mode="mirror")
         return out
 
-    def slopes(self, position: Doubles) -> list[Doubles]:
-        """Differentiate `shifted` by the position, along each axis."""
-        fraction = position - np.rint(position)
-        slopes = []
-        for along in range(len(fraction)):
-            out = self._coefficients
-            for axis, part in enumerate(fraction):
-                weights = -_slope(_TAPS - part) if axis == along else cubic_spline(_TAPS - part)
-                out = convolve1d(out, weights, axis, mode="mirror")
-            slopes.append(out)
-        return slopes
-
     def render(self, shape: tuple[int, ...], positions: Doubles, flux: Doubles) -> Doubles:
         """Draw beads into an empty image."""
         image = np.zeros(shape)
@@ -112,10 +100,3 @@ def cubic_spline(x: Doubles) -> Doubles:
     """Cubic B-spline β³(x), 0 from |x| = 2 (Unser, IEEE Signal Process. Mag. 16(6), 22, 1999)."""
     a = np.abs(x)
     return np.where(a < 1, 2 / 3 - a**2 + a**3 / 2, np.where(a < 2, (2 - a) ** 3 / 6, 0.0))
-
-
-def _slope(x: Doubles) -> Doubles:
-    """Give the derivative of the cubic B-spline."""
-    a = np.abs(x)
-    steep = np.where(a < 1, -2 * a + 1.5 * a**2, np.where(a < 2, -((2 - a) ** 2) / 2, 0.0))
-    return np.sign(x) * steep

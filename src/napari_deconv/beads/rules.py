@@ -24,6 +24,13 @@ _NEIGHBOUR_FWHM = 5.0
 _FEWEST_FOR_MEDIAN = 3
 _MOST_FOR_MEDIAN = 100
 _SPLINE_MARGIN = 3
+# What noise does to R², width and correlation is not held against a bead: R² and correlation as if
+# without it (cf. Spearman, Am. J. Psychol. 15, 72, 1904), and widths less this many errors.
+_SURELY = 3.0
+_WIDTH_ERROR = 2.0  # relative, times the profile's signal-to-noise ratio
+_PARAMETERS = 4  # of the fit
+_MOST_NOISE = 0.5  # of the variance; noise alone is no bead
+_MEDIAN_VARIANCE = np.pi / 2  # of a median, relative to the mean's
 _SHAPE_BOX = 1.0  # half width in FWHM; further out a dim bead is mostly noise
 
 
@@ -53,7 +60,9 @@ def judge(
     positions = np.stack([bead.position for bead in beads])
     flux = np.array([bead.flux for bead in beads])
     widths = np.stack([bead.fwhm for bead in beads])
-    fitted = _well_fitted(np.stack([bead.r_squared for bead in beads]), rules)
+    snr = np.stack([bead.profile_snr for bead in beads])
+    r_squared = np.stack([bead.r_squared for bead in beads])
+    fitted = _well_fitted(r_squared + _noise_share(snr, fwhm), rules)
     status = np.full(len(beads), ACCEPTED, dtype="U16")
 
     def reject(rule: str, failing: Flags) -> None:
@@ -76,7 +85,8 @@ def judge(
         reject("brightness", (flux < low) | (flux > high))
     if rules.doublet:
         limit = rules.doublet_ratio * np.median(widths[typical()], axis=0)
-        reject("doublet", np.any(widths > limit, axis=1))
+        uncertain = 1 + _SURELY * _WIDTH_ERROR / np.maximum(snr, 1)
+        reject("doublet", np.any(widths > limit * uncertain, axis=1))
     if rules.fit:
         reject("fit", ~fitted)
     if rules.correlation:
@@ -129,6 +139,14 @@ def _well_fitted(r_squared: Doubles, rules: Rejection) -> Flags:
     return fitted
 
 
+def _noise_share(snr: Doubles, fwhm: Doubles) -> Doubles:
+    """Part of a profile's variance that noise leaves unexplained by the best fit."""
+    samples = 2 * np.ceil(BOX * fwhm) + 1
+    share = np.maximum(samples - _PARAMETERS, 0) / np.maximum(snr, 1) ** 2
+    capped: Doubles = np.minimum(share, _MOST_NOISE)
+    return capped
+
+
 def _near_edge(
     positions: Doubles, shape: tuple[int, ...], fwhm: Doubles, spacing: Spacing, rules: Rejection
 ) -> Flags:
@@ -153,19 +171,27 @@ def _near_neighbour(
 
 
 def _similarity(image: Floats, beads: list[Measurement], typical: Flags, fwhm: Doubles) -> Doubles:
-    """Pearson correlation of each bead with the median bead; 1 if there are too few for one."""
+    """Pearson correlation of each bead with the median bead, as if there were no noise.
+
+    It is 1 if there are too few beads for a median.
+    """
     models = [bead for bead, flag in zip(beads, typical, strict=True) if flag]
     if len(models) < _FEWEST_FOR_MEDIAN:
         return np.ones(len(beads))
-    shapes = [_normalised(image, bead, fwhm) for bead in models[:_MOST_FOR_MEDIAN]]
-    median = np.median(shapes, axis=0)
+    found = [_normalised(image, bead, fwhm) for bead in models[:_MOST_FOR_MEDIAN]]
+    median = np.median([shape for shape, _ in found], axis=0)
     median -= median.mean()
     median /= np.linalg.norm(median)
-    return np.array([np.vdot(_normalised(image, bead, fwhm), median) for bead in beads])
+    noise = np.median([share for _, share in found]) * _MEDIAN_VARIANCE / len(found)
+    similarity = []
+    for bead in beads:
+        shape, share = _normalised(image, bead, fwhm)
+        similarity.append(np.vdot(shape, median) / np.sqrt((1 - share) * (1 - noise)))
+    return np.array(similarity)
 
 
-def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> Doubles:
-    """Resample a bead around its sub-pixel centre, mean 0 and norm 1."""
+def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> tuple[Doubles, float]:
+    """Resample a bead around its sub-pixel centre, mean 0 and norm 1; also its share of noise."""
     half = np.ceil(_SHAPE_BOX * fwhm).astype(int)
     box = box_around(bead.position, half + _SPLINE_MARGIN, image.shape)
     offsets = np.indices((2 * half + 1).tolist()) - half.reshape(-1, *(1,) * image.ndim)
@@ -174,4 +200,6 @@ def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> Doubles:
     voxels = map_coordinates(image[box].astype(np.float64), places, order=3, mode="nearest")
     voxels -= voxels.mean()
     norm = float(np.linalg.norm(voxels))
-    return voxels / norm if norm > 0 else voxels
+    if norm == 0:
+        return voxels, 0.0
+    return voxels / norm, min(voxels.size * (bead.noise / norm) ** 2, _MOST_NOISE)

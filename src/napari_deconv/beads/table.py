@@ -60,7 +60,9 @@ class Rejection:
 
     Notes
     -----
-    Medians are over the beads that have passed the rules before and have good fits.
+    Medians are over the beads that have passed the rules before and have good fits. What noise
+    takes from R² and correlation, and adds to the width, is allowed for: dim beads are not rejected
+    for being noisy.
     """
 
     edge: bool = True

@@ -44,8 +44,8 @@ _ITERATIONS = {"reverse": 50, "centroids": 200, "average": 1}
 # Voxels (z, y, x) taken as FWHM by the classic recipe, which does not measure any.
 _CENTROID_WIDTH = (4.0, 4.0, 4.0)
 
-# What the first estimate of the PSF is everywhere, in parts of its peak.
-_PEDESTAL = 1e-3
+# The halo of the first estimate of the PSF, in parts of its peak.
+_HALO = 0.05
 
 # Beads that do not count keep their light to themselves within this many FWHM.
 _SHADOW = 2.0
@@ -89,7 +89,7 @@ def distill_psf(
         smoothed image, ``"centroids"`` subtracts 1.25 · mean.
     method : {"reverse", "average", "centroids"}
         ``"reverse"``: image = beads ⊗ PSF + background is solved for the PSF, with spheres of the
-        beads' size at their sub-voxel positions; positions and flux are fitted with it. Beads that
+        beads' size at their sub-voxel positions, whose flux is fitted with it. Beads that
         the PSF is not taken from are masked, but the light around them is in the model.
         ``"average"``: the beads, aligned by Fourier shift, are averaged; they must be isolated, and
         their size stays in the PSF.
@@ -228,10 +228,10 @@ def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]
 
 
 def _bell(shape: tuple[int, ...], width: npt.NDArray[np.float64]) -> Float:
-    """Make a Gaussian of the beads' FWHM (in voxels) on a low pedestal."""
+    """Make a Gaussian of the beads' FWHM (in voxels) in a halo that falls off with distance²."""
     grid = np.ogrid[tuple(slice(-(n // 2), n - n // 2) for n in shape)]
     squares = sum((x / w) ** 2 for x, w in zip(grid, width, strict=True))
-    return np.asarray(np.exp(-4 * np.log(2) * squares) + _PEDESTAL, np.float32)
+    return np.asarray(np.exp(-4 * np.log(2) * squares) + _HALO / (1 + squares), np.float32)
 
 
 def _unshadowed(

@@ -1,4 +1,4 @@
-"""The PSF of many beads, together with where they are, how bright they are, and the background."""
+"""The PSF of many beads, together with how bright they are, and the background."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_deconv._checks import as_volume
 from napari_deconv._progress import Callback
-from napari_deconv.beads.fitting import SmoothBackground, least_light, refine_beads
+from napari_deconv.beads.fitting import SmoothBackground, least_light, refine_flux
 from napari_deconv.beads.measure import BOX
 from napari_deconv.beads.rendering import Template
 from napari_deconv.engines import Engine
@@ -24,9 +24,6 @@ Float = npt.NDArray[np.float32]
 # Richardson–Lucy steps before beads and background follow the PSF. More at once let acceleration
 # run ahead of them, and noise into the PSF's dim parts.
 _TOGETHER = 5
-
-# Beads go no farther than this from where they were detected, in FWHM.
-_LEASH = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +68,11 @@ def fit_psf(
     engine: Engine,
     callback: Callback | None,
 ) -> tuple[Float, Scene]:
-    """Find the PSF, the beads' positions and flux, and the background that explain an image.
+    """Find the PSF, the beads' flux, and the background that explain an image.
 
     All maximise one likelihood, that of photon noise, in turns: five accelerated Richardson–Lucy
     steps for the PSF's spline coefficients, then a scoring step for the background and for each
-    bead.
+    bead's flux. (To fit the positions as well was seen to change nothing.)
 
     Parameters
     ----------
@@ -101,7 +98,6 @@ def fit_psf(
     """
     data = np.maximum(image, 0).astype(np.float32)
     psf = start
-    detected, leash = scene.positions, _LEASH * scene.width
     for done in range(0, iterations, _TOGETHER):
         steps = Steps(min(_TOGETHER, iterations - done), done, iterations)
         drawn = draw_beads(data.shape, scene.positions, scene.flux, scene.diameter)
@@ -120,9 +116,7 @@ def fit_psf(
         psf = solution.psf.reshape(start.shape)
         if done + steps.number < iterations:
             light = solution.light.reshape(data.shape)
-            moved = _refined(data, light, spline_values(psf), scene)
-            near = np.clip(moved.positions, detected - leash, detected + leash)
-            scene = replace(moved, positions=near)
+            scene = _refined(data, light, spline_values(psf), scene)
     return spline_values(psf), scene
 
 
@@ -135,11 +129,9 @@ def _refined(data: Float, light: Float, psf: Float, scene: Scene) -> Scene:
         step = SmoothBackground(data.shape).fit(data - model, scene.mask / model)
         base = np.maximum(step + base, 0)
     template = Template(psf, scene.diameter).cropped(BOX * scene.width)
-    positions, flux = refine_beads(
-        data, np.maximum(light + base, least), data < data.max(), template,
-        scene.positions, scene.flux, scene.used,
-    )  # fmt: skip
+    model = np.maximum(light + base, least)
+    flux = refine_flux(data, model, data < data.max(), template, scene.positions, scene.flux)
     # Twice the flux and half the PSF are the same image: the beads keep their light, which the
     # fit shares between bead and local offset.
     kept = float(scene.flux[scene.used].sum() / flux[scene.used].sum())
-    return replace(scene, positions=positions, flux=kept * flux, background=base)
+    return replace(scene, flux=kept * flux, background=base)
