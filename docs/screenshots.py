@@ -66,6 +66,8 @@ def beads(viewer: napari.Viewer) -> None:
     save(viewer, "beads")
     run(viewer, "PSF distilling")
     save(viewer, "distilling")
+    run(viewer, "PSF quality")
+    save(viewer, "psf_quality")
 
 
 def synthetic(viewer: napari.Viewer) -> None:

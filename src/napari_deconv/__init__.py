@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
+from napari_deconv.beads import Beads, BeadStatistics, Rejection, bead_statistics, detect_beads, threshold_beads
 from napari_deconv.deconvolution import (
     Deconvolution,
     State,
@@ -21,11 +21,26 @@ from napari_deconv.deconvolution import (
 from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
 from napari_deconv.gain import estimate_gain
-from napari_deconv.psf import Psf, PsfReport, distill_psf, make_psf, measure_psf
+from napari_deconv.psf import (
+    Psf,
+    PsfReport,
+    Report,
+    clean_psf,
+    distill_psf,
+    fluorophores,
+    load_psf,
+    make_psf,
+    make_report,
+    measure_psf,
+    nyquist_step,
+    objectives,
+    optics_from_file,
+)
 
 __version__ = version("napari-deconv")
 
 __all__ = [
+    "BeadStatistics",
     "Beads",
     "DeconvError",
     "DeconvWarning",
@@ -33,20 +48,29 @@ __all__ = [
     "DeviceError",
     "Psf",
     "PsfReport",
+    "Report",
     "Rejection",
     "State",
+    "bead_statistics",
+    "clean_psf",
     "convolve",
     "deconvolve",
     "detect_beads",
     "distill_psf",
     "estimate_background",
     "estimate_gain",
+    "fluorophores",
     "get_engine",
     "iterate",
     "list_devices",
+    "load_psf",
     "make_psf",
+    "make_report",
     "measure_psf",
     "memory_needed",
+    "nyquist_step",
+    "objectives",
+    "optics_from_file",
     "subtract_background",
     "threshold_beads",
 ]
