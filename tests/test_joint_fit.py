@@ -23,6 +23,7 @@ from napari_deconv.beads.fitting import SmoothBackground
 from napari_deconv.beads.rendering import Template, blur_by_sphere
 from napari_deconv.beads.statistics import bead_statistics
 from napari_deconv.psf.symmetry import symmetrise
+from napari_deconv.sample_data import cells_widefield
 
 SPACING = (0.2, 0.08, 0.08)
 
@@ -223,6 +224,12 @@ def test_an_unlikely_voxel_size_is_said(optics, spacing, words):
     beads = detect_beads(image, spacing=spacing, reject=Rejection(False, False), engine="cpu")
     with pytest.warns(DeconvWarning, match=words):
         distill_psf(image, beads, spacing=spacing, method="average", engine="cpu")
+
+
+def test_a_specimen_instead_of_beads_is_said():
+    sample = cells_widefield((32, 192, 192), engine="cpu")
+    with pytest.warns(DeconvWarning, match=r"spots are too wide, .* is this an image of beads"):
+        distill_psf(sample.image, spacing=sample.spacing, iterations=5, engine="cpu")
 
 
 def test_a_single_bead_is_said(optics):

@@ -24,7 +24,7 @@ from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.joint import Scene, fit_psf
-from napari_deconv.psf.plausible import check_widths
+from napari_deconv.psf.plausible import check_alike, check_widths
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.reverse import Steps, solve_psf
 from napari_deconv.psf.symmetry import symmetrise
@@ -116,8 +116,9 @@ def distill_psf(
     Warns
     -----
     DeconvWarning
-        If the beads' widths make one doubt the voxel size or the sampling, if the PSF comes from a
-        single bead, or if it is too asymmetric to be made symmetric.
+        If most spots are not like the accepted beads, if the beads' widths make one doubt the voxel
+        size or the sampling, if the PSF comes from a single bead, or if it is too asymmetric to be
+        made symmetric.
     """
     check_choice(method, DISTILLING, "method")
     array = check_image(image, "bead image")
@@ -150,6 +151,7 @@ def distill_psf(
         used = _usable(beads, method)
         found = {"beads": {"used": int(used.sum()), **beads.counts}}
         width = _width(beads, used)
+        check_alike(beads.counts)
         check_widths(width, voxel, int(used.sum()))
         box = _box(shape, array.shape, width)
         offset = estimate_background(array, engine=device) if background is None else background

@@ -1,19 +1,21 @@
-"""What the widths of beads say about the voxel size and the sampling they were recorded with."""
+"""What beads say about the image and the voxel size they were recorded with."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvWarning
 
-__all__ = ["check_widths"]
+__all__ = ["check_alike", "check_widths"]
 
 # µm across; 0.51·λ/NA is 0.15 at NA 1.4 and 400 nm, 4.4 at NA 0.08 and 700 nm.
 _NARROWEST, _WIDEST = 0.1, 5.0
+
+_UNLIKE = ("brightness", "doublet", "fit", "correlation")
 
 # Voxels per FWHM that Nyquist asks for: λ/(4·NA) in 0.51·λ/NA.
 _SAMPLES = 2.0
@@ -64,5 +66,28 @@ def check_widths(width: npt.NDArray[np.float64], spacing: Sequence[float], beads
         warnings.warn(
             "The PSF comes from a single bead, and has all its flaws and noise. Record more beads, "
             "or let fewer be rejected.",
+            DeconvWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def check_alike(counts: Mapping[str, int]) -> None:
+    """Warn of spots that are hardly all images of one kind of bead.
+
+    Parameters
+    ----------
+    counts : mapping
+        How many beads have each status.
+
+    Warns
+    -----
+    DeconvWarning
+        If more spots are rejected for their shape or brightness than are accepted.
+    """
+    unlike = sum(counts.get(reason, 0) for reason in _UNLIKE)
+    if unlike > counts["accepted"]:
+        warnings.warn(
+            f"{unlike} of {sum(counts.values())} spots are too wide, too bright, too dim or "
+            f"shaped otherwise, {counts['accepted']} are accepted: is this an image of beads of "
+            "one size? If it is, look at the rejected ones, and crop to where the beads are good.",
             DeconvWarning, stacklevel=3,
         )  # fmt: skip
