@@ -10,8 +10,8 @@ from scipy.special import roots_legendre
 
 from napari_deconv import DeconvError
 from napari_deconv.engines import get_engine
-from napari_deconv.psf import aberrations, radial
-from napari_deconv.psf.optics import BornWolf, GibsonLanni, Vectorial
+from napari_deconv.psf.synthetic import aberrations, radial
+from napari_deconv.psf.synthetic.optics import BornWolf, GibsonLanni, Vectorial
 from optics_cases import dipole
 
 MODELS = [GibsonLanni, Vectorial]

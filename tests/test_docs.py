@@ -17,7 +17,8 @@ import napari_deconv
 from napari_deconv import background, beads, deconvolution, demo, sample_data
 from napari_deconv.cli import main
 from napari_deconv.files import read_image
-from napari_deconv.psf import distill, models
+from napari_deconv.psf import distill
+from napari_deconv.psf.synthetic import models
 
 ROOT = Path(__file__).parents[1]
 PAGES = {page.name: page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}

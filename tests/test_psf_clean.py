@@ -12,8 +12,8 @@ from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import write_image
 from napari_deconv.psf.clean import clean_psf, load_psf, repair_psf
 from napari_deconv.psf.measure import measure_psf
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.models import make_psf
 
 SPACING = (0.2, 0.1, 0.1)
 FWHM = (0.9, 0.4, 0.4)

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import array_shapes
 from scipy.special import ndtr
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf, centre_psf, resample_psf
+from napari_deconv.psf.synthetic.models import make_psf
 
 SIZES = st.integers(1, 13)
 

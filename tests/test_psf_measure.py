@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.measure import axis_profiles, measure_psf, radial_contrast
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.models import make_psf
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
 

@@ -17,9 +17,9 @@ from scipy.interpolate import CubicSpline
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
 from napari_deconv.psf import make_psf, nyquist_step
-from napari_deconv.psf.modalities import MODALITIES, make_modality
-from napari_deconv.psf.modalities.disc import disc_mean
-from napari_deconv.psf.optics import BornWolf, GibsonLanni, Vectorial
+from napari_deconv.psf.synthetic.modalities import MODALITIES, make_modality
+from napari_deconv.psf.synthetic.modalities.disc import disc_mean
+from napari_deconv.psf.synthetic.optics import BornWolf, GibsonLanni, Vectorial
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")
 

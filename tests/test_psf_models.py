@@ -12,7 +12,7 @@ import tifffile
 from benchmarks.pupil_integrals import intensity, pixel_mean
 from scipy.interpolate import CubicSpline
 
-from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.synthetic.models import make_psf
 from optics_cases import OIL, OPTICS
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")

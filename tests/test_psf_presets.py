@@ -16,7 +16,7 @@ from napari_deconv.psf import (
     optics_from_file,
     optics_from_ome,
 )
-from napari_deconv.psf.presets import ENVIRONMENT, find_preset
+from napari_deconv.psf.synthetic.presets import ENVIRONMENT, find_preset
 
 # -- presets -------------------------------------------------------------------------------------
 

@@ -18,11 +18,11 @@ from napari_deconv import sample_data
 from napari_deconv.beads import detect_beads
 from napari_deconv.beads.statistics import bead_statistics
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf import report_page
 from napari_deconv.psf.measure import measure_psf
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import REPORT_SUFFIXES, make_report
+from napari_deconv.psf.report import page as report_page
+from napari_deconv.psf.synthetic.models import make_psf
 
 SPACING = (0.15, 0.06, 0.06)
 SHAPE = (31, 41, 41)
@@ -301,7 +301,7 @@ def test_a_long_story_stays_on_its_page(theory, tmp_path):
 
 
 def test_the_figure_has_all_panels(full):
-    from napari_deconv.psf.report_figure import draw_report
+    from napari_deconv.psf.report.figure import draw_report
 
     report, folder = full
     with Image.open(folder / "report.png") as picture:

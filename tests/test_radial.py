@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from napari_deconv.psf import radial
-from napari_deconv.psf.bessel import bessel
+from napari_deconv.psf.synthetic import radial
+from napari_deconv.psf.synthetic.bessel import bessel
 
 
 @settings(max_examples=30, deadline=None)

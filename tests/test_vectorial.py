@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 from scipy.special import roots_legendre
 
-from napari_deconv.psf.optics import GibsonLanni, Vectorial
+from napari_deconv.psf.synthetic.optics import GibsonLanni, Vectorial
 from optics_cases import dipole
 
 # Without a cover slip: glass as the immersion medium.

@@ -9,7 +9,14 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.beads import Beads, BeadStatistics, Rejection, bead_statistics, detect_beads, threshold_beads
+from napari_deconv.beads import (
+    Beads,
+    BeadStatistics,
+    Rejection,
+    bead_statistics,
+    detect_beads,
+    threshold_beads,
+)
 from napari_deconv.deconvolution import (
     Deconvolution,
     State,
@@ -48,8 +55,8 @@ __all__ = [
     "DeviceError",
     "Psf",
     "PsfReport",
-    "Report",
     "Rejection",
+    "Report",
     "State",
     "bead_statistics",
     "clean_psf",

@@ -19,8 +19,8 @@ from napari_deconv._phantoms import cubic_taps, deposit, linear_taps
 from napari_deconv.deconvolution import convolve
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.models import make_psf
 
 __all__ = ["Sample", "bars_confocal", "beads_widefield", "cells_widefield", "simulate"]
 

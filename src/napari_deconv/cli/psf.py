@@ -22,7 +22,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import psf_of
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.report_words import table
+from napari_deconv.psf.report.words import table
 
 __all__ = ["measure", "save_psf"]
 

@@ -13,9 +13,9 @@ from napari_deconv.cli.shell import check_output, report
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
 from napari_deconv.psf.clean import load_psf
-from napari_deconv.psf.comparison import read_report
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import REPORT_SUFFIXES, Report, make_report
+from napari_deconv.psf.report.comparison import read_report
 
 if TYPE_CHECKING:
     from napari_deconv.beads.statistics import BeadStatistics

@@ -24,10 +24,10 @@ from napari_deconv.cli.shell import (
 )  # fmt: skip
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
-from napari_deconv.psf.modalities import MODALITIES
-from napari_deconv.psf.models import make_psf, takes
-from napari_deconv.psf.ome_optics import optics_from_file
-from napari_deconv.psf.presets import find_preset, fluorophores, objectives
+from napari_deconv.psf.synthetic.modalities import MODALITIES
+from napari_deconv.psf.synthetic.models import make_psf, takes
+from napari_deconv.psf.synthetic.ome_optics import optics_from_file
+from napari_deconv.psf.synthetic.presets import find_preset, fluorophores, objectives
 
 __all__ = ["psf"]
 

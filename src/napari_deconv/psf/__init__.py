@@ -5,12 +5,16 @@ from __future__ import annotations
 from napari_deconv.psf.clean import clean_psf, load_psf
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.measure import PsfReport, measure_psf
-from napari_deconv.psf.models import make_psf
-from napari_deconv.psf.ome_optics import optics_from_file, optics_from_ome
-from napari_deconv.psf.presets import fluorophores, objectives
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import Report, make_report
-from napari_deconv.psf.sampling import nyquist_step
+from napari_deconv.psf.synthetic import (
+    fluorophores,
+    make_psf,
+    nyquist_step,
+    objectives,
+    optics_from_file,
+    optics_from_ome,
+)
 
 __all__ = [
     "Psf",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.models import takes
-from napari_deconv.psf.ome_optics import optics_from_file
-from napari_deconv.psf.presets import fluorophores, objectives
-from napari_deconv.psf.sampling import nyquist_step
+from napari_deconv.psf.synthetic.models import takes
+from napari_deconv.psf.synthetic.ome_optics import optics_from_file
+from napari_deconv.psf.synthetic.presets import fluorophores, objectives
+from napari_deconv.psf.synthetic.sampling import nyquist_step
 from napari_deconv.widgets.fields import check, choice, entry, note, number, orange, read_numbers
 from napari_deconv.widgets.layers import KEY
 

@@ -19,7 +19,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import Report, make_report
-from napari_deconv.psf.report_words import narrow_table, optics
+from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import entry, layer_choice, number

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.models import make_psf
+from napari_deconv.psf.synthetic.models import make_psf
 from napari_deconv.widgets.base import OperationWidget, recorded
 from napari_deconv.widgets.fields import (
     choice,

@@ -7,9 +7,9 @@ Each model is a set of integrals over the pupil, one for each Bessel order m,
 and differs in the axial term q(s) and the amplitudes A_m(s). All lengths are in µm.
 """
 
-from napari_deconv.psf.optics.base import Optics, Pupil
-from napari_deconv.psf.optics.layers import Layers
-from napari_deconv.psf.optics.scalar import BornWolf, GibsonLanni
-from napari_deconv.psf.optics.vectorial import Vectorial
+from napari_deconv.psf.synthetic.optics.base import Optics, Pupil
+from napari_deconv.psf.synthetic.optics.layers import Layers
+from napari_deconv.psf.synthetic.optics.scalar import BornWolf, GibsonLanni
+from napari_deconv.psf.synthetic.optics.vectorial import Vectorial
 
 __all__ = ["BornWolf", "GibsonLanni", "Layers", "Optics", "Pupil", "Vectorial"]

@@ -10,10 +10,10 @@ import numpy as np
 
 from napari_deconv._checks import check_number
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.modalities.base import Floats, beam_cut_offs, intensity
-from napari_deconv.psf.modalities.confocal import AIRY, LARGEST_PINHOLE, Confocal
-from napari_deconv.psf.modalities.disc import disc_mean, disc_steps
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic.modalities.base import Floats, beam_cut_offs, intensity
+from napari_deconv.psf.synthetic.modalities.confocal import AIRY, LARGEST_PINHOLE, Confocal
+from napari_deconv.psf.synthetic.modalities.disc import disc_mean, disc_steps
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["SpinningDisk"]
 

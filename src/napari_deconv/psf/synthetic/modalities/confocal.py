@@ -10,15 +10,15 @@ import numpy as np
 
 from napari_deconv._checks import check_number
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.modalities.base import (
+from napari_deconv.psf.synthetic.modalities.base import (
     Excited,
     Floats,
     beam_cut_offs,
     check_wavelength,
     intensity,
 )
-from napari_deconv.psf.modalities.disc import disc_bytes, disc_mean, disc_steps
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic.modalities.disc import disc_bytes, disc_mean, disc_steps
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["AIRY", "LARGEST_PINHOLE", "Confocal", "Sted"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_deconv.psf.optics.base import Complex, Floats, Optics, Pupil, gauss_legendre
-from napari_deconv.psf.optics.layers import Layers
+from napari_deconv.psf.synthetic.optics.base import Complex, Floats, Optics, Pupil, gauss_legendre
+from napari_deconv.psf.synthetic.optics.layers import Layers
 
 __all__ = ["BornWolf", "GibsonLanni"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from napari_deconv._checks import check_number
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.psf.models import make_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.models import make_psf
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "expected_psf", "read_report"]
 

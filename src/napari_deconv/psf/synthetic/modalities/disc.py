@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.interpolate import BSpline, make_interp_spline
 
-from napari_deconv.psf.modalities.base import Floats
+from napari_deconv.psf.synthetic.modalities.base import Floats
 
 __all__ = ["disc_bytes", "disc_mean", "disc_steps"]
 

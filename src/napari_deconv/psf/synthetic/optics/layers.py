@@ -11,7 +11,7 @@ import numpy as np
 import scipy.optimize
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.optics.base import Complex, Floats, Optics, Pupil, gauss_legendre
+from napari_deconv.psf.synthetic.optics.base import Complex, Floats, Optics, Pupil, gauss_legendre
 
 __all__ = ["Layers"]
 

@@ -12,14 +12,14 @@ from scipy.interpolate import CubicSpline
 from napari_deconv.figures import scale_bar
 from napari_deconv.psf.measure import Profile, axis_profiles, radial_contrast
 from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.report_words import sentence, table
+from napari_deconv.psf.report.words import sentence, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
     from napari_deconv.beads.statistics import BeadStatistics
-    from napari_deconv.psf.report import Report
+    from napari_deconv.psf.report.report import Report
 
 __all__ = ["draw_page", "draw_report"]
 

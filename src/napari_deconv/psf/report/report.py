@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from napari_deconv._checks import check_number
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import check_target, replacing
-from napari_deconv.psf.comparison import FORMAT, FORMAT_VERSION, expected_psf, read_report
-from napari_deconv.psf.findings import find
 from napari_deconv.psf.measure import PsfReport, measure_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.report.comparison import FORMAT, FORMAT_VERSION, expected_psf, read_report
+from napari_deconv.psf.report.findings import find
 
 if TYPE_CHECKING:
     from napari_deconv.beads.statistics import BeadStatistics
@@ -240,11 +240,11 @@ class Report:
             elif suffix == ".csv":
                 self._write_csv(temporary)
             elif suffix == ".html":
-                from napari_deconv.psf.report_page import make_page
+                from napari_deconv.psf.report.page import make_page
 
                 temporary.write_text(make_page(self), encoding="utf-8")
             else:
-                from napari_deconv.psf.report_figure import draw_page, draw_report
+                from napari_deconv.psf.report.figure import draw_page, draw_report
 
                 figure = draw_page(self) if suffix == ".pdf" else draw_report(self)
                 figure.savefig(temporary, format=suffix[1:], dpi=150)

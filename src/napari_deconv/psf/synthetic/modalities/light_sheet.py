@@ -11,8 +11,8 @@ import scipy.special
 
 from napari_deconv._checks import check_choice, check_number
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.modalities.base import Excited, Floats, beam_cut_offs, intensity
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic.modalities.base import Excited, Floats, beam_cut_offs, intensity
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["LightSheet", "Sheet"]
 

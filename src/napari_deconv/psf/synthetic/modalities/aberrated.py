@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf import radial
-from napari_deconv.psf.aberrations import check_zernike, harmonics, wavefront
-from napari_deconv.psf.modalities.base import Floats, Modality, Pixel, Plane
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic import radial
+from napari_deconv.psf.synthetic.aberrations import check_zernike, harmonics, wavefront
+from napari_deconv.psf.synthetic.modalities.base import Floats, Modality, Pixel, Plane
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["Aberrated"]
 

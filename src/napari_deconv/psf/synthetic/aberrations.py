@@ -26,8 +26,8 @@ import scipy.fft
 import scipy.special
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.bessel import bessel
-from napari_deconv.psf.optics import Optics, Pupil
+from napari_deconv.psf.synthetic.bessel import bessel
+from napari_deconv.psf.synthetic.optics import Optics, Pupil
 
 __all__ = ["check_zernike", "harmonics", "wavefront", "zernike_polynomial"]
 

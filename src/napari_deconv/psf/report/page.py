@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_deconv.psf.report_figure import draw_report
-from napari_deconv.psf.report_words import optics, sentence, table, written
+from napari_deconv.psf.report.figure import draw_report
+from napari_deconv.psf.report.words import optics, sentence, table, written
 
 if TYPE_CHECKING:
     from napari_deconv.beads.statistics import BeadStatistics
-    from napari_deconv.psf.report import Report
+    from napari_deconv.psf.report.report import Report
 
 __all__ = ["make_page"]
 

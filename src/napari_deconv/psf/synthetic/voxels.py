@@ -12,9 +12,9 @@ import numpy.typing as npt
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.psf import radial
-from napari_deconv.psf.modalities import Modality
-from napari_deconv.psf.sampling import steps_of
+from napari_deconv.psf.synthetic import radial
+from napari_deconv.psf.synthetic.modalities import Modality
+from napari_deconv.psf.synthetic.sampling import steps_of
 
 __all__ = ["expand_modality", "require_memory"]
 

@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.psf.modalities import Modality, ModalityName, make_modality
-from napari_deconv.psf.optics import GibsonLanni
+from napari_deconv.psf.synthetic.modalities import Modality, ModalityName, make_modality
+from napari_deconv.psf.synthetic.optics import GibsonLanni
 
 __all__ = ["nyquist_step", "steps_of", "warn_of_sampling"]
 

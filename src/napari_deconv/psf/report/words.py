@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_deconv.psf.report import Report, Row
+    from napari_deconv.psf.report.report import Report, Row
 
 __all__ = ["narrow_table", "optics", "sentence", "table", "written"]
 

@@ -15,8 +15,8 @@ from scipy.interpolate import CubicSpline
 from napari_deconv._checks import check_number
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf import radial
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic import radial
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = [
     "Excited",
@@ -126,7 +126,7 @@ class Modality:
     def expand(
         self, z: Floats, step: float, plane: Plane, pixel: Pixel, points: int, engine: Engine
     ) -> tuple[npt.NDArray[np.float32], Floats]:
-        """Integrate the PSF over the pixels of each plane, see `napari_deconv.psf.radial.expand`.
+        """Integrate the PSF over the pixels of each plane (see `radial.expand`).
 
         Returns
         -------

@@ -14,9 +14,10 @@ from napari_deconv._checks import check_choice, check_spacing
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.analytic import Gaussian, Lorentzian
-from napari_deconv.psf.formula import Formula
-from napari_deconv.psf.modalities import (
+from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.analytic import Gaussian, Lorentzian
+from napari_deconv.psf.synthetic.formula import Formula
+from napari_deconv.psf.synthetic.modalities import (
     MODALITIES,
     Modality,
     ModalityName,
@@ -24,11 +25,10 @@ from napari_deconv.psf.modalities import (
     make_modality,
     parameters_of,
 )
-from napari_deconv.psf.motion import Motion
-from napari_deconv.psf.optics import BornWolf, GibsonLanni, Optics, Vectorial
-from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.sampling import steps_of, warn_of_sampling
-from napari_deconv.psf.voxels import expand_modality, require_memory
+from napari_deconv.psf.synthetic.motion import Motion
+from napari_deconv.psf.synthetic.optics import BornWolf, GibsonLanni, Optics, Vectorial
+from napari_deconv.psf.synthetic.sampling import steps_of, warn_of_sampling
+from napari_deconv.psf.synthetic.voxels import expand_modality, require_memory
 
 __all__ = ["Centre", "Model", "make_psf", "takes"]
 
@@ -126,7 +126,7 @@ def make_psf(
         astigmatism. The angle runs from x to y. They leave `centre` where it is without them.
     modality : str
         ``"widefield"``, ``"confocal"``, ``"spinning_disk"``, ``"two_photon"``, ``"light_sheet"`` or
-        ``"sted"``; see `napari_deconv.psf.modalities`.
+        ``"sted"``; see `napari_deconv.psf.synthetic.modalities`.
     excitation : float, optional
         Excitation wavelength in vacuum, µm: for all but widefield.
     pinhole, pinhole_radius : float, optional
@@ -188,10 +188,10 @@ def make_psf(
 
     Notes
     -----
-    The pupil integrals of `napari_deconv.psf.optics` are tabulated over z and r, the tables are
-    combined as the modality says, and a cubic spline through the result is integrated over the
-    pixels by 4×4 Gauss points, more where the pixels are larger than the Nyquist step. Against
-    exact integrals the error is below 2e-6 of the peak.
+    The pupil integrals of `napari_deconv.psf.synthetic.optics` are tabulated over z and r, the
+    tables are combined as the modality says, and a cubic spline through the result is integrated
+    over the pixels by 4×4 Gauss points, more where the pixels are larger than the Nyquist step.
+    Against exact integrals the error is below 2e-6 of the peak.
     """
     given = {name: value for name, value in {
         "na": na, "wavelength": wavelength, "n_immersion": n_immersion, "n_sample": n_sample,

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from napari_deconv.psf.modalities.base import (
+from napari_deconv.psf.synthetic.modalities.base import (
     Excited,
     Floats,
     beam_cut_offs,
     check_wavelength,
     intensity,
 )
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["TwoPhoton"]
 

@@ -21,13 +21,13 @@ from typing import Any, Literal
 
 from napari_deconv._checks import check_choice
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.modalities.aberrated import Aberrated
-from napari_deconv.psf.modalities.base import Modality
-from napari_deconv.psf.modalities.confocal import Confocal, Sted
-from napari_deconv.psf.modalities.light_sheet import LightSheet, Sheet
-from napari_deconv.psf.modalities.spinning_disk import SpinningDisk
-from napari_deconv.psf.modalities.two_photon import TwoPhoton
-from napari_deconv.psf.optics import Optics
+from napari_deconv.psf.synthetic.modalities.aberrated import Aberrated
+from napari_deconv.psf.synthetic.modalities.base import Modality
+from napari_deconv.psf.synthetic.modalities.confocal import Confocal, Sted
+from napari_deconv.psf.synthetic.modalities.light_sheet import LightSheet, Sheet
+from napari_deconv.psf.synthetic.modalities.spinning_disk import SpinningDisk
+from napari_deconv.psf.synthetic.modalities.two_photon import TwoPhoton
+from napari_deconv.psf.synthetic.optics import Optics
 
 __all__ = ["MODALITIES", "Modality", "ModalityName", "Sheet", "make_modality", "parameters_of"]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.special
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.bessel import bessel
+from napari_deconv.psf.synthetic.bessel import bessel
 
 __all__ = ["Complex", "Floats", "Optics", "Pupil", "gauss_legendre"]
 

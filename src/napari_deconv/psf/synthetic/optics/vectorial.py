@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from napari_deconv.psf.optics.base import Complex, Floats
-from napari_deconv.psf.optics.layers import Layers, axial
+from napari_deconv.psf.synthetic.optics.base import Complex, Floats
+from napari_deconv.psf.synthetic.optics.layers import Layers, axial
 
 __all__ = ["Vectorial"]
 
