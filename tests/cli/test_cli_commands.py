@@ -110,6 +110,13 @@ def test_distances_of_the_rules(shell, bead_file):
     assert statuses != default.status.tolist()
 
 
+def test_a_symmetric_psf(shell, bead_file):
+    path, _ = bead_file
+    shell(f"distill {path} -n 5 --shape 9,15,15 --symmetric -e cpu -o psf.ome.tif")
+    data = Psf.load("psf.ome.tif").data
+    np.testing.assert_allclose(data, np.swapaxes(data, 1, 2), atol=1e-8)
+
+
 def test_distilling_by_centroids_finds_its_own_beads(shell, bead_file):
     path, _ = bead_file
     result = shell(f"distill {path} -m centroids -n 3 --shape 9,15,15 -e cpu -o psf.tif")

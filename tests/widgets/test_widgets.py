@@ -90,6 +90,16 @@ def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said)
     assert "“clicks” holds no measured beads" in said()[-1]
 
 
+def test_a_symmetric_psf_from_the_beads(viewer, beads, open_widget):
+    hand = open_widget("PSF distilling")
+    hand.widget.symmetric.value = True
+    hand.widget.size.value = "13 × 15 × 15"
+    hand.run()
+    psf = viewer.layers["PSF (beads)"]
+    np.testing.assert_allclose(psf.data, np.swapaxes(psf.data, 1, 2), atol=1e-8)
+    assert psf.metadata[KEY]["parameters"]["symmetric"] is True
+
+
 def test_messages_name_the_fields(viewer, beads, said):
     beads.widget.method.value = "manual"
     beads.run()

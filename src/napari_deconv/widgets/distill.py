@@ -12,6 +12,7 @@ from napari.layers import Points
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
+    check,
     choice,
     entry,
     integer,
@@ -77,15 +78,20 @@ class DistillWidget(OperationWidget):
             "Background",
             [("Automatic", "auto"), ("Value", "value")],
             "Light that does not come from the beads. Too little leaves haze around the PSF, too "
-            "much cuts its halo off.",
+            "much cuts its halo off. Automatic fits it with the PSF; it may be uneven.",
         )
         self.background_value = entry(
             "Value (grey)", "100", "What a dark part of the picture shows."
         )
+        self.symmetric = check(
+            "Radially symmetric",
+            False,
+            "Less noise from few or dim beads. Not done if the PSF is 10 % wider along x than y.",
+        )
         self.method.changed.connect(self._default_iterations)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.beads]
         main += [self.bead_diameter, self.method, self.iterations]
-        self._build(main, [self.size, self.background, self.background_value])
+        self._build(main, [self.size, self.background, self.background_value, self.symmetric])
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image",), self.beads: ("beads",)}
@@ -118,6 +124,7 @@ class DistillWidget(OperationWidget):
             bead_diameter=self.bead_diameter.value,
             background=read_number(self.background_value.value) if given else None,
             method=self.method.value,
+            symmetric=self.symmetric.value,
             engine=self.device.value,
         )
 
