@@ -89,6 +89,40 @@ def test_what_lenses_make_stays_as_it_is(model, parameters, size):
     np.testing.assert_array_equal(again.data, psf.data)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 5, 5), (7, 7), (11, 9, 9), (13, 13)])
+@pytest.mark.parametrize("modality", ["widefield", "spinning_disk", "light_sheet", "sted"])
+@pytest.mark.parametrize("spacing", [0.01, 0.03])
+def test_a_window_that_shows_the_top_of_a_peak_has_no_floor(size, modality, spacing):
+    given = {
+        "widefield": {},
+        "spinning_disk": {"excitation": 0.488, "pinhole_distance": 1.0},
+        "light_sheet": {"excitation": 0.488, "illumination_na": 0.1},
+        "sted": {"excitation": 0.6, "depletion": 0.77},
+    }[modality]
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):  # small windows
+        psf = make_psf(
+            "vectorial", shape=size, spacing=spacing, na=1.4, wavelength=0.52, modality=modality,
+            engine="cpu", **given,
+        )  # fmt: skip
+    again, steps = clean_psf(psf.data, psf.spacing)
+    assert steps == []
+    np.testing.assert_array_equal(again.data, psf.data)
+
+
+@pytest.mark.parametrize("shape", [(13, 13), (11, 11, 11), (21, 17, 17), (31, 64, 64)])
+def test_the_offset_of_small_crops_is_found(shape):
+    centre = tuple(n // 2 for n in shape)
+    peak = bell((1, *shape)[-3:], ((0,) + centre)[-3:]).reshape(shape)
+    values = np.random.default_rng(5).poisson(400 * peak + 200)
+    _, steps = repair_quietly(values)
+    assert steps[0].startswith("The PSF had an offset of 2")
+
+
+def repair_quietly(values):
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):
+        return repair_psf(values)
+
+
 def test_zeros_around_a_peak_stay():
     values = np.zeros((9, 40, 40), np.uint8)
     values[3:6, 18:23, 18:23] = 200

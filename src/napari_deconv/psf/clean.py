@@ -21,12 +21,20 @@ __all__ = ["clean_psf", "load_psf", "psf_of", "repair_psf"]
 
 _Floats = npt.NDArray[np.float64]
 
-# σ in pixels of the blur that shows what is below the noise.
-_BLUR = 2.0
+# σ in pixels of the blur that shows what is below the noise, and the largest part of a window's
+# width that it may be: a wider one makes everything flat.
+_BLUR, _BLUR_PART = 2.0, 1 / 12
+
+# A narrower window shows a peak, and no floor beside it.
+_NARROWEST_WINDOW = 7
 
 # A floor is flat if its median is less than this times its 1st percentile. What a lens makes falls
 # off: by 1.5 in the narrowest window of a Lorentzian, else by 2 and more.
 _FLAT = 1.4
+
+# A floor's median is nearer to the 1st percentile than to the brightest by this factor. In a window
+# that shows just the top of a peak, it is farther by 1.9.
+_LOW = 0.85
 
 # Light is what rises above the floor, once blurred, by more than so many standard deviations.
 _ABOVE_NOISE = 5.0
@@ -159,8 +167,9 @@ def repair_psf(data: npt.ArrayLike) -> tuple[npt.NDArray[Any], list[str]]:
     """Take out of a PSF what is no light: NaN, a camera's offset with its noise, negative values.
 
     NaN and infinite voxels take the value of the nearest finite one. An offset is a flat floor:
-    the data, blurred by 2 pixels in x and y, have a median of less than 1.4 times their 1st
-    percentile. The median is then subtracted, and what does not rise above it by five standard
+    the data, blurred by 2 pixels in x and y (less in small windows), have a median of less than 1.4
+    times their 1st percentile, and nearer to it than to the brightest. Windows of fewer than 7
+    pixels have no room for one. The median is then subtracted, and what does not rise above it by five standard
     deviations of the blurred floor is set to 0: the rectified noise of many empty voxels would
     outweigh the peak. What a lens makes has no such floor and stays as it is.
 
@@ -229,16 +238,21 @@ def _filled(values: npt.NDArray[Any], steps: list[str]) -> npt.NDArray[Any]:
 
 def _blurred(values: npt.NDArray[Any]) -> _Floats:
     """Blur the planes."""
-    widths = (0.0, _BLUR, _BLUR)[-values.ndim :]
+    across = [min(_BLUR, _BLUR_PART * size) for size in values.shape[-2:]]
+    widths = [0.0] * (values.ndim - 2) + across
     blurred: _Floats = scipy.ndimage.gaussian_filter(values.astype(float), widths)
     return blurred
 
 
 def _floor(values: npt.NDArray[Any]) -> tuple[float, float] | None:
     """Give the level of a flat floor and the standard deviation once blurred, if there is one."""
+    if min(values.shape[-2:]) < _NARROWEST_WINDOW:
+        return None
     blurred = _blurred(values)
     dark, level = np.percentile(blurred, (1, 50))
     if dark <= 0 or level >= _FLAT * dark or values.max() <= level:
+        return None
+    if level - dark > _LOW * (blurred.max() - level):
         return None
     sigma = np.median(np.abs(blurred - level)) / _MAD_PER_SIGMA
     return float(level), float(sigma)
