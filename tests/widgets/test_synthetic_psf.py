@@ -65,6 +65,23 @@ def shown(widget):
     } - {""}
 
 
+def test_numbers_that_are_missing_are_said(viewer, open_widget, said):
+    hand = open_widget("Synthetic PSF")
+    widget = hand.widget
+    widget.size.value, widget.voxel_size.field.value = "33 × 33", "0.05 × 0.05"
+    for name in ("na", "wavelength", "n_immersion"):
+        field = widget.optics.numbers[name]
+        before, field.value = field.value, 0
+        assert widget.optics.nyquist.value == ""
+        hand.run()
+        assert field.label in said()[-1]
+        field.value = before
+    widget.optics.numbers["na"].value = 1.6
+    hand.run()
+    assert "“Numerical aperture” 1.6 is not below “Immersion index” 1.515" in said()[-1]
+    assert "give “Immersion index” (air" in said()[-1]
+
+
 OPTICS = {"Microscope", "Objective", "Fluorophore", "Numerical aperture", "Immersion index"}
 ALWAYS = {"For image", "Voxel size (µm)", "Size (voxels)", "Model"}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Image
 
-__all__ = ["MODALITIES", "OpticsFields", "read_pairs"]
+__all__ = ["MODALITIES", "OpticsFields", "read_pairs", "stated_optics"]
 
 MODALITIES = {
     "widefield": "Widefield",
@@ -163,15 +163,25 @@ class OpticsFields:
         given = {
             name: field.value
             for name, field in self.fields.items()
-            if applies[field] and (field.value or name in _ZERO_COUNTS)
+            if applies[field] and (field.value or self._counts_if_zero(name))
         }
         if "zernike" in given:
             given["zernike"] = read_pairs(self.zernike.value, int)
         return given
 
+    def _counts_if_zero(self, name: str) -> bool:
+        """Tell whether 0 is a value; of other fields it is shown as what it stands for."""
+        if name in _ZERO_COUNTS:
+            return True
+        return name in self.numbers and not self.numbers[name].native.specialValueText()
+
     def read(self, image: Image | None) -> None:
         """Take over what an image, or the file it comes from, says of the optics."""
-        stated = {} if image is None else _stated(image)
+        self.take({} if image is None else stated_optics(image))
+
+    def take(self, optics: Mapping[str, Any]) -> None:
+        """Show what is known of the optics, by the names of `make_psf`."""
+        stated = dict(optics)
         radius = stated.pop("pinhole_radius", None)
         if radius and {"na", "wavelength"} <= stated.keys():
             stated["pinhole"] = radius * stated["na"] / (0.61 * stated["wavelength"])
@@ -234,7 +244,7 @@ def read_pairs(text: str, kind: Callable[[str], Any]) -> dict[Any, float]:
         ) from None
 
 
-def _stated(image: Image) -> dict[str, Any]:
+def stated_optics(image: Image) -> dict[str, Any]:
     """Find the optics in a layer's metadata, or in the TIFF it was read from."""
     optics = image.metadata.get(KEY, {}).get("optics")
     path = image.source.path

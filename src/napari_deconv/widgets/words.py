@@ -20,7 +20,7 @@ __all__ = ["in_fields_words", "size_and_width"]
 
 
 def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
-    """Say what a message calls ``name=value`` by the label of the field of that name.
+    """Say what a message calls ``name=value`` or ``a_name`` by the label of that field.
 
     Parameters
     ----------
@@ -32,19 +32,25 @@ def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
 
     def say(match: re.Match[str]) -> str:
         field, value = fields[match["name"]], match["value"] or ""
+        if match["given"] is None:  # without "_" it may be a word like any other
+            return f"“{_title(field)}”" if "_" in match["name"] else match[0]
         if isinstance(field, CheckBox):
-            return f"“{field.text}” {'on' if value == 'True' else 'off'}"
+            return f"“{_title(field)}” {'on' if value == 'True' else 'off'}"
         if isinstance(field, ComboBox):
             texts = [field.native.itemText(row) for row in range(field.native.count())]
             value = dict(zip(map(repr, field.choices), texts, strict=True)).get(value, value)
         elif value == "None":
             value = "empty"
-        return f"“{field.label}” {value}".rstrip()
+        return f"“{_title(field)}” {value}".rstrip()
 
     names = "|".join(map(re.escape, fields))
     value = r"'[^']*'|\([^)]*\)|-?\w+(?:\.\w+)?"
-    message = re.sub(rf"\b(?P<name>{names})=(?P<value>{value})?", say, message)
+    message = re.sub(rf"\b(?P<name>{names})(?:(?P<given>=(?P<value>{value})?)|\b)", say, message)
     return re.sub(r"\bPass (?=“)", "Set ", message)
+
+
+def _title(field: ValueWidget) -> str:
+    return str(field.text if isinstance(field, CheckBox) else field.label)
 
 
 def size_and_width(psf: Psf) -> str:
@@ -52,6 +58,6 @@ def size_and_width(psf: Psf) -> str:
     size = f"{' × '.join(map(str, psf.shape))} voxels"
     try:
         widths = " × ".join(f"{width:.3f}" for width in measure_psf(psf).fwhm)
-    except DeconvError:  # too few voxels to measure it
-        return size
+    except DeconvError:  # too few voxels, or no peak
+        return f"{size}, its width cannot be measured"
     return f"{size}, FWHM {widths} µm ({' × '.join('zyx'[-psf.ndim :])})"

@@ -24,8 +24,8 @@ _LONGEST_WAVELENGTH = 10.0
 
 _MAY_BE_ZERO = ("depth", "glass_thickness", "glass_thickness_design")
 
-# Diamond has 2.4, silicon 3.9.
-_HIGHEST_INDEX = 5.0
+# Vacuum has 1, diamond 2.4, silicon 3.9.
+_LOWEST_INDEX, _HIGHEST_INDEX = 1.0, 5.0
 
 # Below, the roots of the path difference cancel to nothing in double precision; objectives have
 # 0.02 and more.
@@ -148,13 +148,13 @@ class Optics:
         if optics.na < _SMALLEST_NA:
             raise DeconvError(
                 f"na={optics.na:g} would make a spot about {optics.wavelength / optics.na:.3g} µm "
-                f"wide: expected {_SMALLEST_NA:g} or more. Check na."
+                f"wide: expected {_SMALLEST_NA:g} or more."
             )
         for name in cls._above_na:
             if optics.na >= getattr(optics, name):
                 raise DeconvError(
                     f"na={optics.na:g} is not below {name}={getattr(optics, name):g}: no such cone "
-                    f"of light exists there. Check na, or give {name} (air 1.0, water 1.33, "
+                    f"of light exists there. Check it, or give {name} (air 1.0, water 1.33, "
                     "glycerol 1.47, oil and glass 1.515)."
                 )
         return optics
@@ -198,12 +198,15 @@ def _positive(value: Any, name: str) -> float:
     """Take one positive number; depth and glass thickness may be zero."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     zero = name in _MAY_BE_ZERO
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         expected = "a number, 0 or more" if zero else "a number above 0"
         raise DeconvError(f"{name}={value!r} is not possible: expected {expected}.")
-    if name.startswith("n_") and number > _HIGHEST_INDEX:
-        raise DeconvError(f"{name}={value!r} is not possible: no medium refracts light as much.")
+    if name.startswith("n_") and not _LOWEST_INDEX <= number <= _HIGHEST_INDEX:
+        raise DeconvError(
+            f"{name}={value!r} is not possible: no medium refracts light as much, or less than 1.0 "
+            "(air)."
+        )
     return number
