@@ -56,7 +56,6 @@ def show_only(viewer: napari.Viewer, *names: str) -> None:
 def beads(viewer: napari.Viewer) -> None:
     """Go from beads to a PSF."""
     viewer.open_sample("napari-deconv", "beads_widefield")
-    viewer.layers["beads"].gamma = 0.5
     run(viewer, "Background subtraction", method="rolling_ball")
     viewer.canvas.grid.enabled = True
     save(viewer, "background")

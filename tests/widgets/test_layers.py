@@ -16,6 +16,7 @@ from napari_deconv.widgets.layers import (
     on_source,
     psf_options,
     role,
+    single_array,
     space_axes,
     spacing,
     spacing_is_certain,
@@ -76,6 +77,15 @@ def test_multiscale_gives_its_full_resolution_and_says_so(said):
     assert said() == ["“pyramid” has several resolutions: the full one is used."]
 
 
+def test_a_series_is_no_single_stack():
+    stack, series = np.zeros((3, 4, 5)), np.zeros((2, 3, 4, 5))
+    assert single_array(Image(stack), "image").shape == (3, 4, 5)
+    with pytest.raises(DeconvError, match=r"“beads” has 4 axes.*Split Stack"):
+        single_array(Image(series, name="beads"), "image")
+    with pytest.raises(DeconvError, match="has 3 axes"):
+        single_array(Image(stack, axis_labels=("t", "y", "x")), "image")
+
+
 def test_rgb_and_nothing_are_refused():
     with pytest.raises(DeconvError, match="RGB"):
         layer_array(Image(np.zeros((8, 8, 3), np.uint8), rgb=True), "image")
@@ -128,6 +138,7 @@ def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():
     assert layer.translate[0] + 2 * 0.2 == pytest.approx(2.0)
     assert layer.translate[2] > 6.3
     assert layer.gamma == 0.5
+    assert layer.blending == "translucent_no_depth"  # seen on black and on white
     assert layer.colormap.name == "magma"
 
 
@@ -180,3 +191,14 @@ def test_the_voxel_size_follows_its_layer(qtbot):
         size.value(3)
     layer.scale = (9, 9, 9)
     assert size.field.value == "0.1 × 0.1"
+
+
+def test_a_psf_in_pixels_knows_its_voxel_size():
+    psf = Psf(np.ones((5, 7, 7)), (0.2, 0.1, 0.1))
+    source = Image(np.zeros((21, 64, 64)), scale=(2, 1, 1))
+    field = VoxelSize()
+    field.follow(source)
+    assert "are these µm?" in field.note.value
+    field.follow(Image(psf.data, **psf_options(psf, "PSF", {}, source)))
+    assert field.field.value == "0.2 × 0.1 × 0.1"
+    assert field.note.value == ""

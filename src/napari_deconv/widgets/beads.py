@@ -20,7 +20,7 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import layer_array, placement, provenance, space_axes
+from napari_deconv.widgets.layers import placement, provenance, single_array, space_axes
 from napari_deconv.widgets.points import REASONS, bead_options
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class BeadsWidget(OperationWidget):
 
     def _prepare(self) -> Callable[..., Any]:
         self._source = self.image.value
-        image = layer_array(self._source, "image")
+        image = single_array(self._source, "image")
         threshold = self.threshold.value if self._applies()[self.threshold] else ""
         return partial(
             _detect,

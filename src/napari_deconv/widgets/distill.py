@@ -21,7 +21,7 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import layer_array, space_axes
+from napari_deconv.widgets.layers import single_array, space_axes
 from napari_deconv.widgets.points import read_beads
 from napari_deconv.widgets.words import size_and_width
 
@@ -110,7 +110,7 @@ class DistillWidget(OperationWidget):
 
     def _prepare(self) -> Callable[..., Any]:
         source, points = self.image.value, self.beads.value
-        image = layer_array(source, "bead image")
+        image = single_array(source, "bead image")
         voxel = self.voxel_size.value(space_axes(source))
         self._source = source
         given = self.background.value == "value"
@@ -139,7 +139,7 @@ def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:
     psf = distill_psf(image, beads, **parameters)
     counts = psf.metadata["beads"]
     used, accepted = counts["used"], counts.get("accepted", counts["used"])
-    line = f"From {used} beads"
+    line = f"From {used} bead{'s' if used > 1 else ''}"
     if used > accepted:
         line += f" ({accepted} accepted, {used - accepted} close neighbours)"
     return psf, f"{line}: {size_and_width(psf)}."

@@ -21,7 +21,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import spacing, spacing_is_certain
+from napari_deconv.widgets.layers import KEY, spacing, spacing_is_certain
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -250,7 +250,7 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
         return ""
     if found is None:
         return "The layer has no voxel size: enter it."
-    if not spacing_is_certain(layer):
+    if not spacing_is_certain(layer) and "spacing" not in layer.metadata.get(KEY, {}):
         return "The layer's scale has no unit: are these µm?"
     return ""
 

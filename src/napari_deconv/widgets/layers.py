@@ -30,6 +30,7 @@ __all__ = [
     "psf_options",
     "role",
     "set_contrast",
+    "single_array",
     "space_axes",
     "spacing",
     "spacing_is_certain",
@@ -99,6 +100,23 @@ def layer_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
         show_info(f"“{layer.name}” has several resolutions: the full one is used.")
         return np.asarray(layer.data[0])
     return np.asarray(layer.data)
+
+
+def single_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
+    """Read the pixels of a layer as `layer_array` does; it has to be one plane or one stack.
+
+    Raises
+    ------
+    DeconvError
+        The same, and if the layer has other axes than those of space.
+    """
+    data = layer_array(layer, purpose)
+    if layer is not None and data.ndim > space_axes(layer):
+        raise DeconvError(
+            f"“{layer.name}” has {data.ndim} axes, a series in time or channel: split it (right "
+            "click on the layer, Split Stack), then choose one."
+        )
+    return data
 
 
 def placement(layer: Layer) -> dict[str, Any]:
@@ -187,7 +205,7 @@ def psf_options(
         "axis_labels": ("z", "y", "x")[-psf.ndim :],
         "colormap": "magma",
         "gamma": 0.5,
-        "blending": "additive",
+        "blending": "translucent_no_depth",  # additive is unseen on the white of the light theme
         "rgb": False,
         "metadata": metadata,
     }

@@ -24,7 +24,7 @@ REASONS = {
     "brightness": "odd brightness",
     "doublet": "doublet",
     "fit": "poor fit",
-    "correlation": "unlike",
+    "correlation": "unlike the others",
 }
 """Why a bead is rejected: the status of `Beads`, and the words for it."""
 

@@ -17,7 +17,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 def beads_widefield() -> list[LayerData]:
     """Open 0.1 µm beads in a widefield microscope."""
-    return _layers(sample_data.beads_widefield, "beads")
+    return _layers(sample_data.beads_widefield, "beads", gamma=0.5)  # dim ones are seen, too
 
 
 def cells_widefield() -> list[LayerData]:
@@ -30,7 +30,7 @@ def bars_confocal() -> list[LayerData]:
     return _layers(sample_data.bars_confocal, "bars")
 
 
-def _layers(simulate: Callable[[], sample_data.Sample], name: str) -> list[LayerData]:
+def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) -> list[LayerData]:
     sample = simulate()
     origin = {"operation": simulate.__name__, "optics": sample.optics}
     volume = {
@@ -44,7 +44,7 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str) -> list[Layer
     psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "true psf")) | hidden
     psf["translate"] = centred(extent, sample.psf.shape, sample.spacing)
     truth = volume | hidden | {"name": f"{name}, truth", "metadata": provenance(origin, "truth")}
-    image = volume | {"name": name, "metadata": provenance(origin, "image")}
+    image = volume | look | {"name": name, "metadata": provenance(origin, "image")}
     return [
         (sample.truth, truth, "image"),
         (sample.psf.data, psf, "image"),
