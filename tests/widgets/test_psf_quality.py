@@ -50,11 +50,11 @@ def test_numbers_and_findings(viewer, open_widget, psf_layer, save_as):
     for width in measured.fwhm:
         assert f"{width:.3f}" in widget.numbers.text()
     assert "in theory" not in widget.numbers.text()
-    assert widget.result_line.text().startswith("Nothing is out of tolerance. ")
+    assert widget.result_line.text().startswith("Nothing is out of tolerance.\nSet ")
     assert [layer.name for layer in viewer.layers] == ["PSF"]
 
-    widget.optics["na"].value, widget.optics["wavelength"].value = 1.2, 0.52
-    widget.optics["n_immersion"].value = 1.33
+    numbers = widget.optics.numbers
+    numbers["na"].value, numbers["wavelength"].value, numbers["n_immersion"].value = 1.2, 0.52, 1.33
     widget.notes["objective"].value = "60×/1.2 W"
     hand.run()
     expected = make_report(
@@ -84,7 +84,7 @@ def test_optics_and_beads_come_from_the_layers(viewer, open_widget, bead_image):
     widget = hand.widget
     assert widget.image.value.name == "PSF (beads)"
     assert widget.beads.value.name == "beads · beads"
-    assert {name: field.value for name, field in widget.optics.items()} == OPTICS
+    assert {name: widget.optics.numbers[name].value for name in OPTICS} == OPTICS
     hand.run()
     layer = viewer.layers["PSF (beads)"]
     psf = Psf(layer.data, SPACING, layer.metadata[KEY])
@@ -176,3 +176,53 @@ def test_deconvolution_takes_a_recorded_psf(viewer, open_widget, bead_image, sai
     assert any("The PSF had an offset of " in message for message in said())
     expected, found = (layer.data for layer in viewer.layers if "RL" in layer.name)
     assert np.linalg.norm(found - expected) < 0.1 * np.linalg.norm(expected)
+
+
+def test_beads_of_another_psf_are_not_taken(viewer, open_widget, bead_image, psf_layer):
+    viewer.add_image(bead_image, name="beads", **UM)
+    open_widget("Bead detection").run()
+    open_widget("PSF distilling").run()
+    widget = open_widget("PSF quality").widget
+    assert widget.beads.value.name == "beads · beads"
+    widget.image.value = psf_layer
+    assert widget.beads.value is None
+    widget.image.value = viewer.layers["PSF (beads)"].__wrapped__
+    assert widget.beads.value.name == "beads · beads"
+    widget.beads.value = None
+    viewer.add_points(np.zeros((1, 3)), name="others")
+    assert widget.beads.value is None
+
+
+def test_the_microscope_can_be_chosen(viewer, open_widget, psf_layer):
+    hand = open_widget("PSF quality")
+    optics = hand.widget.optics
+    optics.modality.value = "two_photon"
+    assert not optics.numbers["wavelength"].native.isVisibleTo(hand.widget)
+    hand.run()
+    assert "Set aperture and wavelengths" in hand.widget.result_line.text()
+    optics.numbers["na"].value, optics.numbers["excitation"].value = 1.2, 0.8
+    hand.run()
+    assert "Theory: vectorial, two photon, NA 1.2" in hand.widget.result_line.text()
+    viewer.add_image(psf_layer.data, name="another PSF", metadata={KEY: {"optics": OPTICS}}, **UM)
+    assert optics.modality.value == "widefield"
+    assert optics.numbers["na"].value == 1.2
+
+
+def test_a_report_is_saved_once(viewer, open_widget, psf_layer, save_as):
+    hand = open_widget("PSF quality")
+    hand.run()
+    save_as("report.csv")
+    hand.widget.save_button.click()
+    assert not hand.widget.save_button.isEnabled()
+    hand.wait()
+    assert hand.widget.save_button.isEnabled()
+
+
+def test_what_was_done_to_a_psf_stays_in_the_result_line(viewer, open_widget):
+    light = 3000 * blob((25, 48, 48), (12, 24, 24))
+    image = np.random.default_rng(0).poisson(light + 100).astype(np.uint16)
+    viewer.add_image(image, name="PSF", **UM)
+    hand = open_widget("PSF quality")
+    for _ in range(2):  # not twice in the second one
+        hand.run()
+        assert hand.widget.result_line.text().count("The PSF had an offset of ") == 1

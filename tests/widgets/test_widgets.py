@@ -90,6 +90,19 @@ def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said)
     assert "“clicks” holds no measured beads" in said()[-1]
 
 
+def test_choosing_no_layer_by_hand_lasts(viewer, beads, open_widget, bead_image):
+    choice = open_widget("PSF distilling").widget.beads
+    assert choice.value.name == "beads · beads"
+    choice.value = None
+    viewer.add_image(bead_image, name="another", **UM)
+    assert choice.value is None
+    choice.value = viewer.layers["beads · beads"].__wrapped__
+    viewer.layers.remove("beads · beads")
+    assert choice.value is None
+    beads.run()
+    assert choice.value is not None
+
+
 def test_a_symmetric_psf_from_the_beads(viewer, beads, open_widget):
     hand = open_widget("PSF distilling")
     hand.widget.symmetric.value = True

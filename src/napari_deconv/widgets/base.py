@@ -85,7 +85,7 @@ class OperationWidget(QWidget):
         self._viewer = viewer
         self._worker: Worker | None = None
         self._started = self._counting = 0.0
-        self._said: set[str] = set()
+        self._said: list[str] = []
         self._known: dict[ComboBox, list[Layer]] = {}
         self._by_hand: set[ComboBox] = set()
         self.voxel_size = VoxelSize()
@@ -226,9 +226,9 @@ class OperationWidget(QWidget):
         The newest layer that fits is chosen, until the user chooses another one.
         """
         for field, roles in self._layer_fields().items():
-            by_hand = field in self._by_hand
+            by_hand, before = field in self._by_hand, field.value
             field.value = self._choice(field, roles, by_hand)
-            if not (by_hand and field.value is not None):
+            if not by_hand or (field.value is None and before is not None):
                 self._by_hand.discard(field)
         self.voxel_size.follow(self.image.value)
 
@@ -239,7 +239,7 @@ class OperationWidget(QWidget):
         fitting = ([layer for layer in layers if role(layer) == one] for one in roles)
         sensible: list[Layer] = next(filter(None, fitting), [])
         self._known[field] = sensible
-        kept = before in layers
+        kept = before in layers or (by_hand and before is None)
         if kept and (by_hand or not any(layer not in (known or ()) for layer in sensible)):
             return before
         active = self._viewer.layers.selection.active
@@ -326,7 +326,7 @@ class OperationWidget(QWidget):
         if issubclass(category, DeconvWarning):
             text = in_fields_words(str(message), self._parameters())
             if text not in self._said:  # of a series, each volume may say the same
-                self._said.add(text)
+                self._said.append(text)
                 show_warning(text)
         elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
             notification_manager.receive_warning(*warning)
@@ -349,7 +349,10 @@ class OperationWidget(QWidget):
             return
         line, recipe = self._show(result)
         seconds = time.perf_counter() - self._started
-        self.result_line.setText(f"{line} {seconds:.1f} s on {recipe['engine']}.")
+        # Notifications are cut off, and gone after some seconds.
+        self.result_line.setText(
+            "\n".join([f"{line} {seconds:.1f} s on {recipe['engine']}.", *self._said])
+        )
 
     def _aborted(self) -> None:
         self.result_line.setText("Cancelled.")

@@ -23,13 +23,15 @@ from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import entry, layer_choice, number
-from napari_deconv.widgets.layers import KEY, layer_array, space_axes
+from napari_deconv.widgets.layers import KEY, single_array, space_axes
+from napari_deconv.widgets.optics import OpticsFields, stated_optics
 from napari_deconv.widgets.points import read_beads
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_deconv._progress import Callback
 
@@ -39,11 +41,15 @@ _FILES = (
     "Web page (*.html);;Page for print (*.pdf);;Figure (*.png);;Table (*.csv);;"
     "Data, to compare with later (*.json)"
 )
-# What the theory takes over besides the fields, where the layers know it.
-_KNOWN = (
-    "modality", "excitation", "pinhole", "pinhole_radius", "pinhole_distance", "illumination_na",
-    "sheet", "depletion", "saturation", "n_sample", "depth",
+# What of a PSF's parameters the theory takes over.
+_OPTICS = (
+    "modality", "na", "wavelength", "excitation", "pinhole", "pinhole_radius", "pinhole_distance",
+    "illumination_na", "sheet", "depletion", "saturation", "n_immersion", "n_sample", "depth",
 )  # fmt: skip
+_UNLESS_STATED = {"modality": "widefield", "n_sample": 0.0, "depth": 0.0}
+# The theory is made where these are known, and apply.
+_NEEDED = ("na", "wavelength")
+_MODEL = "vectorial"
 _NOTES = {
     "microscope": ("Microscope", "Printed in the report."),
     "objective": ("Objective", "Printed in the report, for example 100×/1.4 oil."),
@@ -63,14 +69,10 @@ class PsfQualityWidget(OperationWidget):
             "Beads", "The points of Bead detection that the PSF is from: the report then says how "
             "far they vary, and what they leave unexplained.", Points, none="none",
         )  # fmt: skip
-        self.optics = {
-            "na": number("Numerical aperture", 0, "Printed on the objective. With the emission it "
-                         "gives the theory to compare with.", step=0.05, zero="unknown"),
-            "wavelength": number("Emission (µm)", 0, "Wavelength of the recorded light.",
-                                 step=0.005, zero="unknown"),
-            "n_immersion": number("Immersion index", 1.515, "Oil 1.515, glycerol 1.47, water "
-                                  "1.333, air 1.", step=0.001, least=1.0),
-        }  # fmt: skip
+        self.optics = OpticsFields()
+        for name in _NEEDED:
+            self.optics.numbers[name].value = 0.0
+            self.optics.numbers[name].native.setSpecialValueText("unknown")
         self.tolerance = number(
             "Tolerance", 0.1, "Relative differences above it are pointed out.", step=0.05
         )
@@ -81,12 +83,20 @@ class PsfQualityWidget(OperationWidget):
         self.notes = {name: entry(label, "", tip) for name, (label, tip) in _NOTES.items()}
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.beads]
         self._build(
-            [*main, *self.optics.values()], [*self.notes.values(), self.earlier, self.tolerance]
+            [*main, *self.optics.main], [*self.notes.values(), self.earlier, self.tolerance]
         )
         self._report: Report | None = None
-        self._known_optics: dict[str, Any] = {}
         self._add_results()
         self.image.changed.connect(self._read_optics)
+        self.image.changed.connect(self._take_its_beads)
+
+    def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
+        super()._run(prepare)
+        self.save_button.setEnabled(self._worker is None)
+
+    def _finished(self) -> None:
+        super()._finished()
+        self.save_button.setEnabled(True)
 
     def _add_results(self) -> None:
         """Make room for the numbers below the result line, and a button to save them."""
@@ -112,38 +122,62 @@ class PsfQualityWidget(OperationWidget):
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("psf", "true psf"), self.beads: ("beads",)}
 
+    def _choice(self, field: ComboBox, roles: Sequence[str], by_hand: bool) -> Layer | None:
+        chosen = super()._choice(field, roles, by_hand)
+        return self._its_beads() if field is self.beads and not by_hand else chosen
+
+    def _its_beads(self) -> Layer | None:
+        """Find the points that the PSF has been distilled from, the newest if there are several."""
+        made = {} if self.image.value is None else self.image.value.metadata.get(KEY, {})
+        if "beads" not in made:
+            return None
+        found = [layer for layer in self.beads.choices if layer is not None]
+        sources = [layer.metadata.get(KEY, {}).get("source") for layer in found]
+        its = [layer for layer, name in zip(found, sources, strict=True) if name == made["source"]]
+        return its[-1] if its else None
+
+    def _take_its_beads(self) -> None:
+        if self.beads not in self._by_hand:
+            self.beads.value = self._its_beads()
+            self._by_hand.discard(self.beads)
+
     def _applies(self) -> dict[ValueWidget, bool]:
-        return {self.device: False}
+        return self.optics.applies(_MODEL) | {self.device: False}
 
     def _parameters(self) -> dict[str, ValueWidget]:
-        return super()._parameters() | self.optics
+        return super()._parameters() | self.optics.fields
 
     def _read_optics(self, psf: Image | None) -> None:
         """Take over the optics of a synthetic PSF, or of the image that it belongs to."""
-        made = {} if psf is None else psf.metadata.get(KEY, {})
-        source = made.get("source")
-        known = dict(made.get("parameters", {}))
-        if source in self._viewer.layers:
-            known |= self._viewer.layers[source].metadata.get(KEY, {}).get("optics", {})
-        for name, field in self.optics.items():
-            if known.get(name):
-                field.value = known[name]
-        self._known_optics = {name: known[name] for name in _KNOWN if known.get(name)}
+        if psf is None:
+            return
+        made = psf.metadata.get(KEY, {})
+        written = made.get("parameters", {})
+        known = {name: written[name] for name in _OPTICS if written.get(name) is not None}
+        known |= stated_optics(psf)
+        if made.get("source") in self._viewer.layers:
+            known |= stated_optics(self._viewer.layers[made["source"]])
+        if known:
+            self.optics.take(_UNLESS_STATED | known)
+
+    def _theory(self) -> dict[str, Any] | None:
+        """Read the optics; None if they are not all known."""
+        applies, given = self.optics.applies(_MODEL), self.optics.parameters(_MODEL)
+        needed = (name for name in _NEEDED if applies[self.optics.numbers[name]])
+        return given if all(name in given for name in needed) else None
 
     # -- running ---------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
         layer = self.image.value
-        data = layer_array(layer, "PSF")
+        data = single_array(layer, "PSF")
         voxel = self.voxel_size.value(space_axes(layer))
-        theory = self._known_optics | {name: field.value for name, field in self.optics.items()}
-        known = theory["na"] > 0 and theory["wavelength"] > 0
         return partial(
             _measure,
             data,
             voxel,
             layer.metadata.get(KEY),
             self._read_beads(),
-            theory=theory if known else None,
+            theory=self._theory(),
             earlier=self.earlier.value,
             notes={name: field.value for name, field in self.notes.items()},
             tolerance=self.tolerance.value,
@@ -161,7 +195,7 @@ class PsfQualityWidget(OperationWidget):
             )
         image = self._viewer.layers[name]
         voxel = self.voxel_size.value(space_axes(image))
-        return layer_array(image, "bead image"), read_beads(points, image, voxel)
+        return single_array(image, "bead image"), read_beads(points, image, voxel)
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         recipe = describe("make_report", {}, get_engine("cpu"))
@@ -173,8 +207,8 @@ class PsfQualityWidget(OperationWidget):
         self._scroll.setVisible(True)
         line = "\n".join(result.findings) or "Nothing is out of tolerance."
         if result.theory is not None:
-            line += f"\nTheory: {optics(result.theory.metadata)}."
-        return line, recipe
+            return f"{line}\nTheory: {optics(result.theory.metadata)}.", recipe
+        return f"{line}\nSet aperture and wavelengths to compare with theory.", recipe
 
     def _save(self) -> None:
         """Ask where to, and write the report."""
