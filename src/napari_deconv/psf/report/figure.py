@@ -181,6 +181,7 @@ def _draw_projections(
     lengths = np.multiply(window.shape, psf.spacing)
     widths = [lengths[across] for _, across in names.values()]
     tallest = max(lengths[down] for down, _ in names.values())
+    narrowest = min(lengths[across] for down, across in names.values() if lengths[down] == tallest)
     panels = figure.subplots(1, len(names), squeeze=False, width_ratios=widths)[0]
     for axes, (name, shown) in zip(panels, names.items(), strict=True):
         hidden = tuple(axis for axis in range(-psf.ndim, 0) if axis not in shown)
@@ -193,8 +194,8 @@ def _draw_projections(
         axes.set_axis_off()
         axes.set_title(name)
         if height == tallest:
-            bars = [bar for bar in _SCALE_BARS if bar <= width / 2]
-            scale_bar(axes, bars[-1] if bars else width / 2, "white")
+            bars = [bar for bar in _SCALE_BARS if bar <= narrowest / 2]
+            scale_bar(axes, bars[-1] if bars else narrowest / 2, "white")
 
 
 def _draw_profiles(
