@@ -11,6 +11,7 @@ from hand import SPACING
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf import fluorophores, make_psf, nyquist_step, objectives
+from napari_deconv.widgets.fields import orange
 from napari_deconv.widgets.layers import KEY
 from napari_deconv.widgets.optics import read_pairs
 
@@ -194,8 +195,8 @@ def test_the_nyquist_step_is_shown_with_the_voxel_size(viewer, open_widget, bead
     viewer.add_image(bead_image, name="cells", **UM)
     widget = open_widget("Synthetic PSF").widget
     step = " × ".join(f"{s:.3f}" for s in nyquist_step(na=1.4, wavelength=0.52))
-    assert f"Nyquist step: {step} µm, the voxels are larger" in widget.optics.nyquist.value
-    assert "orange" in widget.optics.nyquist.value
+    too_large = orange(f"Nyquist step: {step} µm, the voxels are larger.")
+    assert widget.optics.nyquist.value == too_large
     widget.voxel_size.field.value = "0.2 × 0.05 × 0.05"
     assert widget.optics.nyquist.value == f"Nyquist step: {step} µm"
     widget.optics.modality.value = "confocal"
@@ -219,6 +220,25 @@ def test_aberrations(viewer, open_widget, said):
     widget.optics.zernike.value = "spherical"
     hand.click()
     assert "“spherical” is not understood" in said()[-1]
+
+
+def test_a_preset_is_named_while_the_numbers_are_its_own(viewer, open_widget):
+    optics = open_widget("Synthetic PSF").widget.optics
+    optics.objective.value, optics.fluorophore.value = "60× 1.4 oil", "GFP"
+    optics.modality.value = "two_photon"
+    assert optics.fluorophore.value == "GFP"
+    assert optics.numbers["excitation"].value == pytest.approx(0.976)
+    optics.modality.value = "confocal"
+    assert optics.numbers["excitation"].value == pytest.approx(0.488)
+    optics.numbers["na"].value = 1.3
+    assert optics.objective.value is None
+    assert optics.fluorophore.value == "GFP"
+    optics.objective.value = "20× 0.8 air"
+    assert optics.numbers["na"].value == 0.8
+    optics.take({"excitation": 0.9, "wavelength": 0.6, "modality": "two_photon"})
+    assert optics.numbers["excitation"].value == 0.9
+    assert optics.objective.value == "20× 0.8 air"
+    assert optics.fluorophore.value is None
 
 
 OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">

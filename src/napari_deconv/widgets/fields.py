@@ -26,6 +26,8 @@ from napari_deconv.widgets.layers import KEY, spacing, spacing_is_certain
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+_ORANGE = "#d9730d"  # to be read in the dark and in the light theme
+
 # What was typed for layers that say no voxel size, or a wrong one; and the fields that show it.
 _typed: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
 _open: WeakSet[VoxelSize] = WeakSet()
@@ -257,4 +259,4 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
 
 def orange(text: str) -> str:
     """Make a line for a `note`."""
-    return f'<span style="color: orange">{text}</span>' if text else ""
+    return f'<span style="color: {_ORANGE}">{text}</span>' if text else ""

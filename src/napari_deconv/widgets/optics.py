@@ -18,6 +18,7 @@ from napari_deconv.widgets.fields import check, choice, entry, note, number, ora
 from napari_deconv.widgets.layers import KEY
 
 if TYPE_CHECKING:
+    from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Image
 
@@ -132,8 +133,13 @@ class OpticsFields:
         self.main += [*(self.numbers[name] for name in _MAIN), self.sheet]
         self.more: list[ValueWidget] = [self.numbers[name] for name in _MORE]
         self.more += [self.zernike, self.centre, self.flip_z]
+        self._preset: dict[ComboBox, dict[str, float]] = {}
+        self._two_photon = False
+        self.modality.changed.connect(self._fit_excitation)
         self.objective.changed.connect(self._set_objective)
         self.fluorophore.changed.connect(self._set_fluorophore)
+        for field in self.numbers.values():
+            field.changed.connect(self._drop_presets)
 
     @property
     def fields(self) -> dict[str, ValueWidget]:
@@ -185,9 +191,9 @@ class OpticsFields:
         radius = stated.pop("pinhole_radius", None)
         if radius and {"na", "wavelength"} <= stated.keys():
             stated["pinhole"] = radius * stated["na"] / (0.61 * stated["wavelength"])
-        fields = self.fields
-        for name in stated.keys() & fields.keys():
-            fields[name].value = stated[name]
+        for name, field in ({"modality": self.modality} | self.fields).items():
+            if name in stated:  # the microscope first, which changes the excitation
+                field.value = stated[name]
 
     def compare(self, model: str, voxel_size: str) -> None:
         """Say how large voxels may be, in orange where they are larger."""
@@ -214,17 +220,33 @@ class OpticsFields:
         return orange(f"{text}, the voxels are larger.") if larger else text
 
     def _set_objective(self, name: str | None) -> None:
-        self._set(self._objectives[name].parameters if name else {})
+        self._set(self.objective, self._objectives[name].parameters if name else {})
 
     def _set_fluorophore(self, name: str | None) -> None:
         peaks = self._fluorophores[name].parameters if name else {}
         if self.modality.value == "two_photon":  # the peak is that of one photon
             peaks.pop("excitation", None)
-        self._set(peaks)
+        self._set(self.fluorophore, peaks)
 
-    def _set(self, values: Mapping[str, float]) -> None:
+    def _set(self, preset: ComboBox, values: Mapping[str, float]) -> None:
+        self._preset.pop(preset, None)
         for name, value in values.items():
             self.numbers[name].value = value
+        self._preset[preset] = {name: self.numbers[name].value for name in values}
+
+    def _drop_presets(self) -> None:
+        """Name no objective or fluorophore any more whose numbers have been changed."""
+        for preset, values in list(self._preset.items()):
+            if any(self.numbers[name].value != value for name, value in values.items()):
+                preset.value = None
+
+    def _fit_excitation(self, modality: str) -> None:
+        """Two photons have about twice the wavelength of the one that excites as much."""
+        two_photon = modality == "two_photon"
+        if two_photon != self._two_photon:
+            self._two_photon = two_photon
+            self._preset.get(self.fluorophore, {}).pop("excitation", None)
+            self.numbers["excitation"].value *= 2 if two_photon else 0.5
 
 
 def read_pairs(text: str, kind: Callable[[str], Any]) -> dict[Any, float]:
