@@ -319,7 +319,14 @@ def test_the_figure_has_all_panels(full):
     ]  # fmt: skip
 
 
+def test_text_from_outside_is_no_formula(tmp_path):
+    report = make_report(bell((0.7, 0.3, 0.3)), notes={"price": r"$5 and $x_{ \alpha $$ ^"})
+    report.save(tmp_path / "report.pdf")
+
+
 # -- bad input -----------------------------------------------------------------------------------
+
+EARLIER = make_report(bell((0.7, 0.3, 0.3))).to_dict()
 
 
 def test_a_failure_leaves_the_old_file(tmp_path, theory, monkeypatch):
@@ -350,10 +357,14 @@ def test_a_failure_leaves_the_old_file(tmp_path, theory, monkeypatch):
         ({"earlier": {"fwhm": 3}}, "no PSF report"),
         ({"earlier": {"napari-deconv report": 1, "shape": [3, 3, 3]}}, "lacks fwhm, fwhm_half"),
         ({"earlier": make_report(bell((0.3, 0.3), SPACING[1:], (41, 41))).to_dict()}, "2 axes"),
-        (
-            {"earlier": make_report(bell((0.7, 0.3, 0.3))).to_dict() | {"fwhm": [1.0]}},
-            "axes differ",
-        ),
+        ({"earlier": EARLIER | {"fwhm": [1.0]}}, "its fwhm cannot be"),
+        ({"earlier": EARLIER | {"fwhm": [0, 1, 1]}}, "its fwhm cannot be"),
+        ({"earlier": EARLIER | {"fwhm": ["wide", 1, 1]}}, "its fwhm cannot be"),
+        ({"earlier": EARLIER | {"r_squared": 5}}, "its r_squared cannot be"),
+        ({"earlier": EARLIER | {"shape": 5}}, "is damaged"),
+        ({"earlier": EARLIER | {"tilt": [1, 2, 3]}}, "its tilt cannot be"),
+        ({"earlier": EARLIER | {"mtf10": "high"}}, "its mtf10 cannot be"),
+        ({"earlier": EARLIER | {"napari-deconv report": 2}}, "version 2, known is 1: update"),
         ({"earlier": "missing.json"}, "There is no file"),
         ({"earlier": __file__}, "cannot be read as JSON"),
         ({"notes": {"recorded": 3}}, "notes="),

@@ -136,8 +136,8 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _value(text: str) -> float | str:
+def _value(text: str) -> float | str | bool:
     try:
         return float(text)
     except ValueError:
-        return text
+        return {"true": True, "false": False}.get(text.casefold(), text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ FORMAT_VERSION = 1
 _HIGH_NA = 0.7
 
 _PER_AXIS = ("fwhm", "fwhm_half_maximum", "r_squared")
+_SINGLE = ("asymmetry", "focal_shift", "flux_outside", "mtf10")
 _NEEDED = {"shape", "written", *_PER_AXIS}
 
 
@@ -59,6 +62,12 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None
         raise DeconvError(
             f"theory is a {type(theory).__name__}: expected a Psf, or the parameters of make_psf."
         )
+    unknown = theory.keys() - inspect.signature(make_psf).parameters
+    if unknown:
+        raise DeconvError(
+            f"theory has no {', '.join(map(str, unknown))}: expected parameters of make_psf, such "
+            "as na, wavelength, n_immersion."
+        )
     high = check_number(theory.get("na", 0.0), "na") >= _HIGH_NA
     parameters: dict[str, Any] = {
         "model": "vectorial" if high else "gibson_lanni", "shape": psf.shape,
@@ -66,10 +75,7 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None
     }  # fmt: skip
     # It is of the PSF's window and voxels, whatever may be said against them.
     with warnings.catch_warnings(action="ignore", category=DeconvWarning):
-        try:
-            return make_psf(**parameters | dict(theory))
-        except TypeError as error:
-            raise DeconvError(f"theory is not understood: {error}.") from error
+        return make_psf(**parameters | dict(theory))
 
 
 def read_report(earlier: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,7 +94,7 @@ def read_report(earlier: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[
     Raises
     ------
     DeconvError
-        If it is none.
+        If it is none, of another version, or damaged.
     """
     name: Any = "earlier"
     report: Any = earlier
@@ -100,11 +106,39 @@ def read_report(earlier: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[
             report = json.loads(name.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DeconvError(f"{name} cannot be read as JSON: {error}.") from error
-    if not isinstance(report, Mapping) or report.get(FORMAT) != FORMAT_VERSION:
+    if not isinstance(report, Mapping) or FORMAT not in report:
         raise DeconvError(f"{name} is no PSF report: give one that was saved as JSON.")
+    if report[FORMAT] != FORMAT_VERSION:
+        raise DeconvError(
+            f"{name} is a PSF report of version {report[FORMAT]!r}, known is {FORMAT_VERSION}: "
+            "update napari-deconv."
+        )
     if not report.keys() >= _NEEDED:
         lacking = ", ".join(sorted(_NEEDED - report.keys()))
         raise DeconvError(f"{name} is damaged, it lacks {lacking}: give another report.")
-    if not all(len(report[widths]) == len(report["shape"]) for widths in _PER_AXIS):
-        raise DeconvError(f"{name} is damaged, its axes differ: give another report.")
+    if wrong := _wrong(report):
+        raise DeconvError(f"{name} is damaged, its {wrong} cannot be: give another report.")
     return report
+
+
+def _wrong(report: Mapping[str, Any]) -> str:
+    """Name what is not as `Report.to_dict` writes it; empty if all is."""
+    axes = len(report["shape"]) if _are_numbers(report["shape"]) else 0
+    for name in _PER_AXIS:
+        if not _are_numbers(report[name]) or len(report[name]) != axes:
+            return name
+    if min(report["fwhm"]) <= 0:
+        return "fwhm"
+    if not _are_numbers(report.get("tilt", [])) or len(report.get("tilt", [])) not in (0, 2):
+        return "tilt"
+    for name in _SINGLE:
+        if report.get(name) is not None and not _are_numbers([report[name]]):
+            return name
+    return ""
+
+
+def _are_numbers(values: Any) -> bool:
+    """Tell whether it is a list of finite numbers."""
+    return isinstance(values, list) and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in values
+    )
