@@ -153,6 +153,10 @@ def test_a_voxel_size_is_never_guessed(shell, image, command):
             "-o out.tif",
             "--na 1.4 is not below --immersion 1.33",
         ),
+        (
+            "psf born_wolf --na 1 --wavelength 0.5 --zernike 300=1 --shape 5,5 -s 0.1 -o out.tif",
+            "--zernike {300: 1.0}",
+        ),
     ],
 )
 def test_messages_speak_of_options(shell, image, command, option):
@@ -160,6 +164,12 @@ def test_messages_speak_of_options(shell, image, command, option):
     line = shell(command, code=2).stderr
     assert option in line
     assert not re.search(r"\w=|\bn_|None", line)
+
+
+def test_names_of_files_and_quotations_are_no_options(shell):
+    assert "There is no file n_sample.tif." in shell("measure n_sample.tif", code=2).stderr
+    line = shell("psf formula --formula na=1 --shape 5,5 -s 0.1 -o out.tif", code=2).stderr
+    assert "“na=1”" in line
 
 
 def test_a_locked_folder_is_found_before_the_work(shell, image, tmp_path, monkeypatch):

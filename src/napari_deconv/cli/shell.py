@@ -64,8 +64,10 @@ _WITH_VALUE = {"method": "method"} | {
         "saturation", "shape", "sheet", "spacing", "threshold", "value", "wavelength", "zernike",
     )
 }  # fmt: skip
+# Not what is quoted, as a name in a file or a formula, and not part of a file's name.
 _PARAMETER = re.compile(
-    rf"\b(?:({'|'.join(_RENAMED)})\b=?|({'|'.join(_WITH_VALUE)})=)(?P<value>[\w'(-])?"
+    rf"(?<![\w'“/.-])(?:({'|'.join(_RENAMED)})(?![\w/-]|\.\w)=?|({'|'.join(_WITH_VALUE)})=)"
+    r"(?P<value>[\w'({\[-])?"
 )
 
 _log = logging.getLogger("napari_deconv")

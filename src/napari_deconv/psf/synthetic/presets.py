@@ -163,7 +163,7 @@ def _preset(kind: type[_Preset], name: str, row: Any, source: Path) -> _Preset:
     )
     if not (numbers and needed <= row.keys() <= known.keys()):
         raise DeconvError(
-            f"The preset {name!r} in {source} is not understood: expected numbers for "
-            f"{', '.join(known)}, and no others."
+            f"The preset {name!r} in {source} is not understood: expected numbers above 0 for "
+            f"“{'”, “'.join(known)}” (medium a text), and nothing else."
         )
     return kind(**row)

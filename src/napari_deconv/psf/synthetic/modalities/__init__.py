@@ -73,7 +73,7 @@ def make_modality(
     if "zernike" in given and name != "widefield":
         raise DeconvError(
             f"Zernike aberrations are computed for widefield microscopes only, not for modality="
-            f"{name!r}: leave out zernike."
+            f"{name!r}: leave the coefficients out."
         )
     modality = Aberrated if "zernike" in given else MODALITIES[name]
     known = parameters_of(optics, modality)
