@@ -398,7 +398,7 @@ def test_the_memory_asked_for_is_about_what_is_used(shape, optics, monkeypatch):
 def test_a_psf_beyond_the_memory_is_refused_at_once(modality):
     optics = {**OIL, **NEEDED[modality], "modality": modality, "engine": "cpu"}
     with pytest.raises(DeviceError, match=r"needs .* of memory"):
-        make_psf("vectorial", shape=(9, 9, 9), spacing=1e6, **optics)
+        make_psf("vectorial", shape=(9, 1, 10**7), spacing=0.1, **optics)
 
 
 # -- what is impossible --------------------------------------------------------------------------

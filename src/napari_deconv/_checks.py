@@ -122,7 +122,7 @@ def check_spacing(spacing: float | Sequence[float] | None, ndim: int) -> tuple[f
         return None
     try:
         values = np.atleast_1d(np.asarray(spacing, dtype=float))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         values = np.array([np.nan])
     if values.size == 1:
         values = np.repeat(values.ravel(), ndim)
@@ -145,7 +145,7 @@ def check_number(value: Any, name: str, low: float = -np.inf, high: float = np.i
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
     if np.isfinite(number) and low <= number <= high:
         return number

@@ -94,7 +94,7 @@ def check_zernike(zernike: Mapping[Any, Any], wavelength: float) -> dict[int, fl
     Parameters
     ----------
     zernike : mapping of int to float
-        Coefficients in µm (rms) by OSA/ANSI index.
+        Coefficients in µm (rms) by OSA/ANSI index; JSON makes the index a text.
     wavelength : float
         In µm.
 
@@ -107,8 +107,9 @@ def check_zernike(zernike: Mapping[Any, Any], wavelength: float) -> dict[int, fl
     checked: dict[int, float] = {}
     for index, coefficient in zernike.items():
         try:
-            checked[operator.index(index)] = float(coefficient)
-        except (TypeError, ValueError):
+            whole = int(index) if isinstance(index, str) else operator.index(index)
+            checked[whole] = float(coefficient)
+        except (TypeError, ValueError, OverflowError):
             checked[-1] = math.nan
     known = all(0 <= index <= _LAST_INDEX for index in checked)
     if not known or not all(map(math.isfinite, checked.values())):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import DeconvError, DeconvWarning
 
 __all__ = ["Gaussian", "Lorentzian"]
 
@@ -21,8 +22,9 @@ _Floats = npt.NDArray[np.float32]
 # FWHM of a Gaussian in standard deviations.
 _FWHM = 2 * math.sqrt(2 * math.log(2))
 
-# The narrowest bell shape that is integrated over voxels, in voxels.
-_NARROWEST = 0.1
+# The narrowest bell shape that is integrated over voxels, in voxels, and the widest that is no
+# mistake; far beyond, double precision no longer tells voxels apart.
+_NARROWEST, _WIDEST = 0.1, 1e5
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class _Bell:
         Raises
         ------
         DeconvError
-            If a width is missing, impossible, or far narrower than a voxel.
+            If a width is missing, impossible, or far narrower or wider than a voxel.
         """
         fwhm, ndim = given.get("fwhm"), len(spacing)
         try:
             widths = tuple(np.broadcast_to(np.asarray(fwhm, dtype=float), (ndim,)).tolist())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             widths = (math.nan,)
         if not all(math.isfinite(width) and width > 0 for width in widths):
             raise DeconvError(
@@ -61,7 +63,26 @@ class _Bell:
                 f"fwhm={fwhm!r} µm is less than a tenth of a voxel, spacing={spacing!r}: that is "
                 "a point. Check that both are in µm."
             )
+        if max(np.divide(widths, spacing)) > _WIDEST:
+            raise DeconvError(
+                f"fwhm={fwhm!r} µm is more than {_WIDEST:g} voxels, spacing={spacing!r}: that is "
+                "flat. Check that both are in µm."
+            )
         return cls(widths)
+
+
+def _warn_of_window(
+    fwhm: tuple[float, ...], shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> None:
+    """Warn of a window that is narrower than the PSF; an axis of one voxel is meant so."""
+    window = np.multiply(shape, spacing)
+    if np.any((window < fwhm) & (np.array(shape) > 1)):
+        warnings.warn(
+            f"The window of {' × '.join(f'{width:.3g}' for width in window)} µm is narrower than "
+            f"fwhm={fwhm}: make it larger, and check that both are in µm.",
+            DeconvWarning,
+            stacklevel=5,
+        )
 
 
 class Gaussian(_Bell):
@@ -86,6 +107,7 @@ class Gaussian(_Bell):
         ndarray of float32
             Of the given shape, the largest value 1.
         """
+        _warn_of_window(self.fwhm, shape, spacing)
         profiles = []
         for size, step, width in zip(shape, spacing, self.fwhm, strict=True):
             sigma = width / _FWHM
@@ -111,6 +133,7 @@ class Lorentzian(_Bell):
 
         Parameters and result as for `Gaussian`, but for the largest value.
         """
+        _warn_of_window(self.fwhm, shape, spacing)
         axes = []
         for size, step, width in zip(shape, spacing, self.fwhm, strict=True):
             points = 3 + math.ceil(2 * step / width) if integrate else 1

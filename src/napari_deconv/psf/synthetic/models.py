@@ -27,7 +27,7 @@ from napari_deconv.psf.synthetic.modalities import (
 )
 from napari_deconv.psf.synthetic.motion import Motion
 from napari_deconv.psf.synthetic.optics import BornWolf, GibsonLanni, Optics, Vectorial
-from napari_deconv.psf.synthetic.sampling import steps_of, warn_of_sampling
+from napari_deconv.psf.synthetic.sampling import check_units, steps_of, warn_of_sampling
 from napari_deconv.psf.synthetic.voxels import expand_modality, require_memory
 
 __all__ = ["Centre", "Model", "make_psf", "takes"]
@@ -212,17 +212,19 @@ def make_psf(
     voxel_bytes = _SIMPLE_BYTES_PER_VOXEL if model in _SIMPLE else _BYTES_PER_VOXEL
     require_memory(voxel_bytes * math.prod(size), size)
     if model in _SIMPLE:
-        whole = pixel_integration is None or bool(pixel_integration)
+        whole = _flag(pixel_integration, "pixel_integration", unless_given=True)
         _refuse_frame(model, modality, centre, flip_z)
         return _simple_psf(model, size, voxel, given, whole)
     microscope = make_modality(modality, model, _OPTICAL[model], given)
     check_choice(centre, _CENTRES, "centre")
+    flipped = _flag(flip_z, "flip_z", unless_given=False)
+    whole = _flag(pixel_integration, "pixel_integration", unless_given=microscope.camera)
+    check_units(microscope, voxel)
     best, paraxial = microscope.best_focus(), microscope.optics.paraxial_focus
     focus = {"best_focus": best, "paraxial": paraxial, "none": 0.0}[centre]
     planes = size[0] if len(size) == 3 else 1
     offset = (np.arange(planes, dtype=float) - planes // 2) * (voxel[0] if planes > 1 else 0.0)
-    z = np.asarray(focus - offset if flip_z else focus + offset)
-    whole = microscope.camera if pixel_integration is None else bool(pixel_integration)
+    z = np.asarray(focus - offset if flipped else focus + offset)
     warn_of_sampling(microscope, voxel, stacklevel=2)
     data = expand_modality(
         microscope, size, voxel, z,
@@ -230,7 +232,7 @@ def make_psf(
     )  # fmt: skip
     metadata = {
         "model": model, "modality": modality, **_plain(microscope), "centre": centre,
-        "flip_z": bool(flip_z), "pixel_integration": whole, "focal_shift": best - paraxial,
+        "flip_z": flipped, "pixel_integration": whole, "focal_shift": best - paraxial,
         "nyquist_step": steps_of(microscope),
     }  # fmt: skip
     return Psf.of_own(data, voxel, metadata)
@@ -274,11 +276,20 @@ def _simple_psf(
 
 def _refuse_frame(model: str, modality: str, centre: str, flip_z: bool) -> None:
     """Raise `DeconvError` where something is asked of a simple model that only optics have."""
-    if (modality, centre, bool(flip_z)) != ("widefield", "best_focus", False):
+    if (modality, centre, flip_z) != ("widefield", "best_focus", False):
         raise DeconvError(
             f"The model {model!r} knows no optics: leave out modality, centre and flip_z, or take "
             "one of 'vectorial', 'gibson_lanni', 'born_wolf'."
         )
+
+
+def _flag(value: Any, name: str, *, unless_given: bool) -> bool:
+    """Take True or False; a text such as "no" would count as True."""
+    if value is None:
+        return unless_given
+    if not isinstance(value, bool | np.bool_):
+        raise DeconvError(f"{name}={value!r}: expected True or False.")
+    return bool(value)
 
 
 def _plain(microscope: Modality) -> dict[str, Any]:

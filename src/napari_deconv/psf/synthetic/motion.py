@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +18,9 @@ __all__ = ["Motion"]
 
 # Less of the path than this inside the window is reported.
 _ENOUGH_PATH = 0.999
+
+# Voxels; a longer path is a mistake, and at last more than integers can count.
+_LONGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ class Motion:
         length = check_number(given["length"], "length", 0.0)
         if length == 0:
             raise DeconvError("length=0 is no motion: expected µm above 0.")
+        if length > _LONGEST * min(spacing):
+            raise DeconvError(
+                f"length={length:g} µm is more than {_LONGEST:g} voxels, spacing={spacing!r}: "
+                "check that both are in µm."
+            )
         angle = given.get("angle", 0.0)
-        angles = tuple(angle) if isinstance(angle, Sequence | np.ndarray) else (angle, 0.0)
+        angles = tuple(angle) if np.ndim(angle) else (angle, 0.0)
         if isinstance(angle, str) or len(angles) != 2:
             raise DeconvError(
                 f"angle={angle!r}: expected degrees in the plane, or two numbers, in the plane and "

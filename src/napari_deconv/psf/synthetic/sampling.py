@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from napari_deconv.errors import DeconvWarning
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.synthetic.modalities import Modality, ModalityName, make_modality
 from napari_deconv.psf.synthetic.optics import GibsonLanni
 
-__all__ = ["nyquist_step", "steps_of", "warn_of_sampling"]
+__all__ = ["check_units", "nyquist_step", "steps_of", "warn_of_sampling"]
+
+# Pixels that are larger or smaller than the Nyquist step by these factors are in nm, or in mm or m.
+_COARSEST, _FINEST = 200.0, 1000.0
 
 
 def nyquist_step(
@@ -55,6 +58,16 @@ def steps_of(modality: Modality) -> tuple[float, float, float]:
     """Compute the Nyquist step (z, y, x) in µm."""
     axial, lateral = (float(1 / (2 * cut_off)) for cut_off in modality.cut_offs())
     return axial, lateral, lateral
+
+
+def check_units(modality: Modality, spacing: tuple[float, ...]) -> None:
+    """Raise `DeconvError` where the pixels can only be in another unit than µm."""
+    limit = steps_of(modality)[-1]
+    if max(spacing[-2:]) > _COARSEST * limit or min(spacing[-2:]) < limit / _FINEST:
+        raise DeconvError(
+            f"spacing={spacing} is not in µm: this objective resolves details that need voxels of "
+            f"{_micrometres(steps_of(modality)[-len(spacing) :])}."
+        )
 
 
 def warn_of_sampling(modality: Modality, spacing: tuple[float, ...], stacklevel: int) -> None:

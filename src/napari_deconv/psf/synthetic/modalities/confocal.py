@@ -54,14 +54,15 @@ class Confocal(Excited):
     @classmethod
     def _checked(cls, optics: Optics, **own: Any) -> Self:
         airy = AIRY * optics.wavelength / optics.na
-        if "pinhole" in own and "pinhole_radius" in own:
+        radius = own.pop("pinhole_radius", None)
+        units = 1.0 if radius is None else _pinhole(radius, "pinhole_radius", airy) / airy
+        given = own.get("pinhole", units)
+        own["pinhole"] = _pinhole(given, "pinhole", 1.0)
+        if radius is not None and not math.isclose(own["pinhole"], units):
             raise DeconvError(
-                f"pinhole={own['pinhole']!r} (Airy units) and "
-                f"pinhole_radius={own['pinhole_radius']!r} (µm) are the same thing: give one."
+                f"pinhole={given!r} (Airy units) and pinhole_radius={radius!r} (µm) are the same "
+                "thing, and differ: give one."
             )
-        if "pinhole_radius" in own:
-            own["pinhole"] = _pinhole(own["pinhole_radius"], "pinhole_radius", airy) / airy
-        own["pinhole"] = _pinhole(own.get("pinhole", 1.0), "pinhole", 1.0)
         own["pinhole_radius"] = own["pinhole"] * airy
         return super()._checked(optics, **own)
 
@@ -162,7 +163,7 @@ class Sted(Confocal):
 
 def _pinhole(value: Any, name: str, airy: float) -> float:
     """Take a size from 0 to 100 Airy units, or infinity; `airy` is one in the unit of `value`."""
-    if value == math.inf:
+    if value in (math.inf, "inf"):
         return math.inf
     largest = LARGEST_PINHOLE * airy
     number = check_number(value, name, 0.0)
