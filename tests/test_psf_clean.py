@@ -112,7 +112,7 @@ def test_a_window_that_shows_the_top_of_a_peak_has_no_floor(size, modality, spac
 @pytest.mark.parametrize("shape", [(13, 13), (11, 11, 11), (21, 17, 17), (31, 64, 64)])
 def test_the_offset_of_small_crops_is_found(shape):
     centre = tuple(n // 2 for n in shape)
-    peak = bell((1, *shape)[-3:], ((0,) + centre)[-3:]).reshape(shape)
+    peak = bell((1, *shape)[-3:], (0, *centre)[-3:]).reshape(shape)
     values = np.random.default_rng(5).poisson(400 * peak + 200)
     _, steps = repair_quietly(values)
     assert steps[0].startswith("The PSF had an offset of 2")

@@ -169,9 +169,9 @@ def repair_psf(data: npt.ArrayLike) -> tuple[npt.NDArray[Any], list[str]]:
     NaN and infinite voxels take the value of the nearest finite one. An offset is a flat floor:
     the data, blurred by 2 pixels in x and y (less in small windows), have a median of less than 1.4
     times their 1st percentile, and nearer to it than to the brightest. Windows of fewer than 7
-    pixels have no room for one. The median is then subtracted, and what does not rise above it by five standard
-    deviations of the blurred floor is set to 0: the rectified noise of many empty voxels would
-    outweigh the peak. What a lens makes has no such floor and stays as it is.
+    pixels have no room for one. The median is then subtracted, and what does not rise above it by
+    five standard deviations of the blurred floor is set to 0: the rectified noise of many empty
+    voxels would outweigh the peak. What a lens makes has no such floor and stays as it is.
 
     Parameters
     ----------
