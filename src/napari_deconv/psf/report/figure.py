@@ -137,7 +137,7 @@ def _write(
     page.text(0, top, title, size=1.6 * size)
     top -= 1.5 * step
     for colour, line in lines:
-        page.text(0, top, line, size=size, color=colour)
+        page.text(0, top, line, size=size, color=colour, parse_math=False)
         top -= step
     for row in rows:
         top -= step
