@@ -115,6 +115,16 @@ def test_the_theory_is_of_the_microscope_that_the_layer_knows(viewer, open_widge
     assert all(f"{width:.3f}" in hand.widget.numbers.text() for width in widths)
 
 
+def test_a_synthetic_psf_has_its_own_theory(viewer, open_widget, psf_layer):
+    confocal = OPTICS | {"modality": "confocal", "excitation": 0.488}
+    viewer.add_image(np.zeros((4, 9, 9)), name="cells", metadata={KEY: {"optics": confocal}}, **UM)
+    sted = confocal | {"modality": "sted", "depletion": 0.592, "saturation": 5}
+    psf_layer.metadata[KEY] = {"role": "psf", "source": "cells", "parameters": sted}
+    optics = open_widget("PSF quality").widget.optics
+    assert optics.modality.value == "sted"
+    assert optics.numbers["depletion"].value == 0.592
+
+
 def test_a_recorded_bead_is_cleaned(viewer, open_widget, said):
     light = 3000 * blob((25, 48, 48), (12, 24, 24))
     image = np.random.default_rng(0).poisson(light + 100).astype(np.uint16)

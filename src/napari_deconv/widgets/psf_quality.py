@@ -154,9 +154,10 @@ class PsfQualityWidget(OperationWidget):
         made = psf.metadata.get(KEY, {})
         written = made.get("parameters", {})
         known = {name: written[name] for name in _OPTICS if written.get(name) is not None}
-        known |= stated_optics(psf)
-        if made.get("source") in self._viewer.layers:
-            known |= stated_optics(self._viewer.layers[made["source"]])
+        if not known:  # it is not synthetic
+            known = stated_optics(psf)
+            if made.get("source") in self._viewer.layers:
+                known |= stated_optics(self._viewer.layers[made["source"]])
         if known:
             self.optics.take(_UNLESS_STATED | known)
 

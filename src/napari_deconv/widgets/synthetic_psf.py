@@ -168,7 +168,8 @@ class SyntheticPsfWidget(OperationWidget):
         if "na" in known:
             name += f" {known['na']:g} {_medium(known['n_immersion'])}"
         if known.get("modality", "widefield") != "widefield":
-            name += f", {MODALITIES[known['modality']].lower()}"
+            microscope = MODALITIES[known["modality"]]
+            name += f", {microscope if microscope.isupper() else microscope.lower()}"
         self._show_psf(psf, name, recipe, self._source)
         shift = known.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
