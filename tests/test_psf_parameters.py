@@ -201,6 +201,10 @@ def test_the_metadata_of_a_file_make_the_same_psf_again(tmp_path, parameters):
         ({"na": 1.45, "n_immersion_design": 1.33}, "not below n_immersion_design"),
         ({"n_sample": -1.33}, "above 0"),
         ({"depth": -1.0}, "0 or more"),
+        ({"depth": np.array([0.0, 5.0])}, "0 or more"),
+        ({"zernike": np.array([0.0, 0.1])}, "OSA/ANSI indices"),
+        ({"centre": np.zeros(2)}, "best_focus"),
+        ({"engine": np.zeros(2)}, "is not known"),
         ({"fwhm": 0.2}, "has no fwhm"),
         ({"model": "born_wolf", "depth": 3.0}, "has no depth"),
         ({"model": "born_wolf", "n_sample": 1.33, "n_glass": 1.5}, "has no n_sample, n_glass"),
@@ -211,6 +215,10 @@ def test_the_metadata_of_a_file_make_the_same_psf_again(tmp_path, parameters):
         ({"model": "gaussian", "na": None, "wavelength": None, "fwhm": 1e300}, "that is flat"),
         ({"model": "gaussian", "na": None, "wavelength": None, "fwhm": 10**400}, "no width"),
         ({"model": "motion", "na": None, "wavelength": None, "length": 1e300}, "both are in µm"),
+        (
+            {"model": "motion", "na": None, "wavelength": None, "length": 1, "angle": np.zeros(3)},
+            "two numbers",
+        ),
     ],
 )
 def test_impossible_parameters(changes, message):

@@ -30,7 +30,7 @@ _LARGEST = 1e15
 
 def check_choice(value: object, choices: Sequence[object], name: str) -> None:
     """Raise `DeconvError` unless `value` is one of `choices`."""
-    if value not in choices:
+    if isinstance(value, np.ndarray) or value not in choices:
         expected = ", ".join(repr(choice) for choice in choices)
         raise DeconvError(f"{name}={value!r} is not known: choose one of {expected}.")
 

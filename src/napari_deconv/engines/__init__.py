@@ -43,15 +43,16 @@ def get_engine(spec: str | Engine = "auto") -> Engine:
     DeviceError
         If there is no such device; the message lists those there are.
     """
-    if not isinstance(spec, str) and hasattr(spec, "device"):
+    if not isinstance(spec, str) and hasattr(spec, "to_numpy"):
         return spec
+    spec = str(spec)
     if spec == "cpu":
         return _cpu()
     devices = sorted(opencl_devices(), key=lambda device: device.kind != "GPU")
     if spec == "auto":
         gpu = bool(devices) and devices[0].kind == "GPU"
         return _opencl(devices[0]) if gpu else _cpu()
-    family, _, name = str(spec).partition(":")
+    family, _, name = spec.partition(":")
     if family != "opencl":
         raise DeviceError(
             f"engine={spec!r} is not known: choose 'auto', 'cpu', 'opencl' or 'opencl:<name>'."

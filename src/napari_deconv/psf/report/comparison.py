@@ -66,7 +66,7 @@ def expected_psf(theory: Psf | Mapping[str, Any] | None, psf: Psf) -> Psf | None
     if unknown:
         raise DeconvError(
             f"theory has no {', '.join(map(str, unknown))}: expected parameters of make_psf, such "
-            "as na, wavelength, n_immersion."
+            "as na and wavelength."
         )
     high = check_number(theory.get("na", 0.0), "na") >= _HIGH_NA
     parameters: dict[str, Any] = {

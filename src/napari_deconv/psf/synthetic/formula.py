@@ -139,10 +139,14 @@ class Formula:
         y, x = np.unravel_index(int(np.argmax(bad)), shape)
         value = plane[y, x]
         where = f"x={names['x'][x]:.3g}, y={names['y'][y, 0]:.3g}, z={float(names['z']):.3g} µm"
-        kind = "negative" if value < 0 and math.isfinite(value) else "no finite number"
+        negative = value < 0 and math.isfinite(value)
+        kind = "negative" if negative else "no finite number"
+        advice = (
+            "max(…, 0) cuts off what is below" if negative else "where(…, …, …) replaces others"
+        )
         raise DeconvError(
             f"The formula “{self.formula}” gives {value:.3g} at {where}, which is {kind}: expected "
-            "numbers of at least 0 everywhere. max(…, 0) cuts off what is below."
+            f"numbers of at least 0 everywhere. {advice}."
         )
 
 

@@ -195,29 +195,31 @@ def make_psf(
     """
     given = {name: value for name, value in {
         "na": na, "wavelength": wavelength, "n_immersion": n_immersion, "n_sample": n_sample,
-        "n_glass": n_glass, "depth": depth or None, "n_immersion_design": n_immersion_design,
+        "n_glass": n_glass, "n_immersion_design": n_immersion_design,
+        "depth": None if np.ndim(depth) == 0 and depth == 0 else depth,
         "n_glass_design": n_glass_design, "glass_thickness": glass_thickness,
         "glass_thickness_design": glass_thickness_design, "working_distance": working_distance,
-        "zernike": None if zernike == {} else zernike,
+        "zernike": None if isinstance(zernike, Mapping) and not zernike else zernike,
         "excitation": excitation, "pinhole": pinhole, "pinhole_radius": pinhole_radius,
         "pinhole_distance": pinhole_distance, "illumination_na": illumination_na, "sheet": sheet,
         "depletion": depletion, "saturation": saturation, "fwhm": fwhm, "length": length,
         "angle": angle, "formula": formula, "parameters": parameters,
     }.items() if value is not None}  # fmt: skip
     check_choice(model, (*_SIMPLE, *_OPTICAL), "model")
+    check_choice(centre, _CENTRES, "centre")
+    check_choice(modality, tuple(MODALITIES), "modality")
     size = _check_shape(shape)
     voxel = check_spacing(spacing, len(size))
     if voxel is None:
         raise DeconvError("spacing is missing: give the voxel size (z, y, x) in µm.")
     voxel_bytes = _SIMPLE_BYTES_PER_VOXEL if model in _SIMPLE else _BYTES_PER_VOXEL
     require_memory(voxel_bytes * math.prod(size), size)
+    flipped = _flag(flip_z, "flip_z", unless_given=False)
     if model in _SIMPLE:
         whole = _flag(pixel_integration, "pixel_integration", unless_given=True)
-        _refuse_frame(model, modality, centre, flip_z)
+        _refuse_frame(model, modality, centre, flipped)
         return _simple_psf(model, size, voxel, given, whole)
     microscope = make_modality(modality, model, _OPTICAL[model], given)
-    check_choice(centre, _CENTRES, "centre")
-    flipped = _flag(flip_z, "flip_z", unless_given=False)
     whole = _flag(pixel_integration, "pixel_integration", unless_given=microscope.camera)
     check_units(microscope, voxel)
     best, paraxial = microscope.best_focus(), microscope.optics.paraxial_focus

@@ -163,7 +163,7 @@ class Sted(Confocal):
 
 def _pinhole(value: Any, name: str, airy: float) -> float:
     """Take a size from 0 to 100 Airy units, or infinity; `airy` is one in the unit of `value`."""
-    if value in (math.inf, "inf"):
+    if str(value) == "inf":  # JSON holds it so
         return math.inf
     largest = LARGEST_PINHOLE * airy
     number = check_number(value, name, 0.0)
