@@ -79,6 +79,7 @@ def correlation(a, b):
     ("number", "peak", "diameter", "slope", "within"),
     [
         (6, 1000, 0.0, 0.0, 0.05),
+        (20, 100, 0.1, 0.0, 0.05),
         (20, 300, 0.1, 20.0, 0.05),
         (20, 3000, 0.2, 40.0, 0.02),
         (12, 10000, 0.1, 0.0, 0.02),
@@ -90,6 +91,14 @@ def test_width_and_centre_of_simulated_fields(optics, number, peak, diameter, sl
     report = measure_psf(psf)
     np.testing.assert_allclose(report.fwhm, measure_psf(optics).fwhm, rtol=within)
     np.testing.assert_allclose(report.centre, [n // 2 for n in psf.shape], atol=0.05)
+
+
+def test_dim_beads_get_fewer_steps(optics):
+    """After 50 noise would have made the PSF too narrow."""
+    for peak, steps in ((100, 20), (3000, 50)):
+        image, _, _ = field(optics, 12, peak)
+        psf = distill_psf(image, spacing=SPACING, engine="cpu")
+        assert psf.metadata["parameters"]["iterations"] == steps
 
 
 def test_a_large_box_gives_the_halo_and_no_plateau(optics, engine):

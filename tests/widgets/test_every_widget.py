@@ -44,7 +44,7 @@ CASES = [
         {"beads · Otsu threshold": "detect_beads", "beads · beads": "detect_beads"},
         {"method": "otsu"},
     ),
-    Case("PSF distilling", {"PSF (beads)": "distill_psf"}, {"iterations": 10}, same_place=False),
+    Case("PSF distilling", {"PSF (beads)": "distill_psf"}, {"iterations": "10"}, same_place=False),
     Case("Synthetic PSF", {"PSF Gaussian": "make_psf"}, {"model": "gaussian"}, same_place=False),
     Case("Deconvolution", {"beads · RL 12": "deconvolve"}, {"settings.iterations": 12}),
 ]

@@ -116,7 +116,7 @@ def beads(
     click.option("-m", "--method", type=click.Choice(DISTILLING), default=DISTILLING[0],
                  show_default=True, help="How beads become a PSF."),
     click.option("-n", "--iterations", type=int,
-                 help="Richardson–Lucy steps. [default: 50, centroids 200]"),
+                 help="Richardson–Lucy steps. [default: 50, fewer for dim beads; centroids 200]"),
     click.option("--shape", type=Numbers("z,y,x", int), help="Voxels of the PSF."),
     click.option("-b", "--background", type=float,
                  help="Grey value, instead of one fitted with the PSF."),

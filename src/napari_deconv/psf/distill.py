@@ -21,6 +21,7 @@ from napari_deconv._checks import (
 from napari_deconv._progress import Callback
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
+from napari_deconv.beads.noise import noise_level
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.joint import Scene, fit_psf
@@ -40,6 +41,13 @@ DISTILLING = ("reverse", "average", "centroids")
 _REACH = 4.0
 
 _ITERATIONS = {"reverse": 50, "centroids": 200, "average": 1}
+
+# Noise comes into the PSF the sooner, the dimmer the beads: reverse deconvolution does so many
+# steps for each time that a bead is higher than the noise, and at least the fewest.
+_STEPS_PER_NOISE, _FEWEST_STEPS = 1.15, 20
+
+# The volume under a Gaussian is its height times, for each axis, its FWHM times this.
+_GAUSSIAN_AREA = float(np.sqrt(np.pi / (4 * np.log(2))))
 
 # Voxels (z, y, x) taken as FWHM by the classic recipe, which does not measure any.
 _CENTROID_WIDTH = (4.0, 4.0, 4.0)
@@ -80,7 +88,8 @@ def distill_psf(
         Voxels of the PSF; odd sizes have their centre in the middle. Default: 4 FWHM to each side,
         at most the size of the image.
     iterations : int, optional
-        Richardson–Lucy steps: 50 for ``"reverse"`` (accelerated), 200 for ``"centroids"``.
+        Richardson–Lucy steps: for ``"reverse"`` (accelerated) 50, and down to 20 where the beads
+        are dim, as noise comes in sooner there; for ``"centroids"`` 200.
     bead_diameter : float
         Diameter of the beads in µm; its blur is taken out by ``"reverse"``.
     background : float or array_like, optional
@@ -164,6 +173,8 @@ def distill_psf(
                 _unshadowed(array.shape, beads.positions[~used], _SHADOW * width),
                 tuple(bead_diameter / step for step in voxel), width, base, background is not None,
             )  # fmt: skip
+            if iterations is None:
+                steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
             start = _bell(box, width)
             data, scene = fit_psf(array, scene, start / start.sum(), steps, device, callback)
             found["background"] = float(scene.background.mean())
@@ -227,6 +238,18 @@ def _width(beads: Beads, used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]
     """Median FWHM of beads in voxels."""
     widths: npt.NDArray[np.float64] = np.median(beads.fwhm[used], axis=0)
     return widths if beads.spacing is None else widths / beads.spacing
+
+
+def _steps_before_noise(
+    image: npt.NDArray[Any], flux: npt.NDArray[np.float64], width: npt.NDArray[np.float64]
+) -> int:
+    """Say after how many steps noise would come into the PSF of such beads."""
+    # As if all their light were in a Gaussian peak.
+    height = float(np.median(flux)) / float(np.prod(_GAUSSIAN_AREA * width))
+    noise = noise_level(image)
+    if noise == 0:
+        return _ITERATIONS["reverse"]
+    return max(round(_STEPS_PER_NOISE * height / noise), _FEWEST_STEPS)
 
 
 def _bell(shape: tuple[int, ...], width: npt.NDArray[np.float64]) -> Float:
