@@ -74,12 +74,12 @@ class _Bell:
 def _warn_of_window(
     fwhm: tuple[float, ...], shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> None:
-    """Warn of a window that is narrower than the PSF; an axis of one voxel is meant so."""
+    """Warn of a window that shows just the top; an axis of one voxel is meant so."""
     window = np.multiply(shape, spacing)
-    if np.any((window < fwhm) & (np.array(shape) > 1)):
+    if np.any((2 * window < fwhm) & (np.array(shape) > 1)):
         warnings.warn(
-            f"The window of {' × '.join(f'{width:.3g}' for width in window)} µm is narrower than "
-            f"fwhm={fwhm}: make it larger, and check that both are in µm.",
+            f"The window of {' × '.join(f'{width:.3g}' for width in window)} µm is less than half "
+            f"of fwhm={fwhm}: make it larger, and check that both are in µm.",
             DeconvWarning,
             stacklevel=5,
         )
