@@ -274,3 +274,19 @@ def test_deconvolving_with_a_large_distilled_psf_is_nearly_as_good_as_with_the_t
     best = quality(optics)
     assert quality(fitted) > best - 0.05
     assert quality(low) < best - 0.1
+
+
+def test_a_field_without_a_bead_that_lies_alone_is_pointed_out(optics):
+    image, _, _ = field(optics, 20, 3000)
+    far = Rejection(neighbour_distance=8.0)
+    with pytest.warns(DeconvWarning, match="No bead left"):
+        beads = detect_beads(image, spacing=SPACING, reject=far, engine="cpu")
+    assert beads.summary.startswith("0 accepted, ")
+    with pytest.warns(DeconvWarning, match="No bead lies alone"):
+        distill_psf(image, beads, spacing=SPACING, iterations=2, engine="cpu")
+
+
+def test_a_specimen_is_not_taken_for_beads():
+    sample = cells_widefield((24, 128, 128), engine="cpu")
+    with pytest.warns(DeconvWarning, match="is this an image of beads"):
+        distill_psf(sample.image, spacing=sample.spacing, iterations=20, engine="cpu")

@@ -222,8 +222,8 @@ def _check_match(beads: Beads, image: Doubles, psf: Psf) -> None:
         )
     if not _measured(beads).any():
         raise DeconvError(
-            f"None of {len(beads)} beads is accepted ({beads.counts}): there is nothing to compare "
-            "the PSF with. Switch off the rule that rejects them."
+            f"None of {len(beads)} beads is accepted ({beads.summary}): there is nothing to "
+            "compare the PSF with. Switch off the rule that rejects them."
         )
 
 

@@ -133,6 +133,11 @@ class Beads:
         found = Counter(self.status.tolist())
         return {ACCEPTED: found.pop(ACCEPTED, 0), **dict(found.most_common())}
 
+    @property
+    def summary(self) -> str:
+        """The counts in words, as ``5 accepted, 2 edge``."""
+        return ", ".join(f"{count} {status}" for status, count in self.counts.items())
+
     def to_dataframe(self) -> pandas.DataFrame:
         """Put everything in a table, one row a bead.
 

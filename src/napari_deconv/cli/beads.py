@@ -195,8 +195,7 @@ def _rules(keep: tuple[str, ...], parameters: dict[str, Any]) -> Rejection:
 
 def _report_beads(found: Beads) -> None:
     """Say how many beads there are, and how wide the accepted ones are."""
-    counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
-    report(f"{len(found)} beads: {counts}.")
+    report(f"{len(found)} beads: {found.summary}.")
     if found.accepted.any():
         width = micrometres(np.median(found.fwhm[found.accepted], axis=0), 3)
         report(f"Median FWHM of the accepted: {width}.")

@@ -25,7 +25,7 @@ from napari_deconv.beads.noise import noise_level
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.joint import Scene, fit_psf
-from napari_deconv.psf.plausible import check_alike, check_widths
+from napari_deconv.psf.plausible import check_alike, check_explained, check_widths
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.reverse import Steps, solve_psf
 from napari_deconv.psf.symmetry import symmetrise
@@ -125,9 +125,9 @@ def distill_psf(
     Warns
     -----
     DeconvWarning
-        If most spots are not like the accepted beads, if the beads' widths make one doubt the voxel
-        size or the sampling, if the PSF comes from a single bead, or if it is too asymmetric to be
-        made symmetric.
+        If most spots are not like the accepted beads, if the image shows more than beads, if the
+        beads' widths make one doubt the voxel size or the sampling, if the PSF comes from a single
+        bead, or if it is too asymmetric to be made symmetric.
     """
     check_choice(method, DISTILLING, "method")
     array = check_image(image, "bead image")
@@ -176,7 +176,10 @@ def distill_psf(
             if iterations is None:
                 steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
             start = _bell(box, width)
-            data, scene = fit_psf(array, scene, start / start.sum(), steps, device, callback)
+            start /= start.sum()
+            data, scene, light = fit_psf(array, scene, start, steps, device, callback)
+            if steps >= _FEWEST_STEPS:
+                check_explained(array, light + scene.background, scene.mask)
             found["background"] = float(scene.background.mean())
     parameters = {
         "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
@@ -212,7 +215,7 @@ def _usable(beads: Beads, method: str) -> npt.NDArray[np.bool_]:
     usable &= np.all(beads.fwhm > 0, axis=1)
     if not usable.any():
         raise DeconvError(
-            f"None of {len(beads)} beads is accepted ({beads.counts}): nothing to distil a PSF "
+            f"None of {len(beads)} beads is accepted ({beads.summary}): nothing to distil a PSF "
             "from. Switch off the rule that rejects them, or take an image of more beads."
         )
     return usable

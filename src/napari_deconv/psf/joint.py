@@ -67,7 +67,7 @@ def fit_psf(
     iterations: int,
     engine: Engine,
     callback: Callback | None,
-) -> tuple[Float, Scene]:
+) -> tuple[Float, Scene, Float]:
     """Find the PSF, the beads' flux, and the background that explain an image.
 
     All maximise one likelihood, that of photon noise, in turns: five accelerated Richardson–Lucy
@@ -95,6 +95,8 @@ def fit_psf(
         Of the shape of `start`, not normalised.
     scene : Scene
         As fitted.
+    light : ndarray of float32
+        Of the image's shape: what the beads make in the image, without background.
     """
     data = np.maximum(image, 0).astype(np.float32)
     psf = start
@@ -114,10 +116,10 @@ def fit_psf(
             callback=callback,
         )
         psf = solution.psf.reshape(start.shape)
+        light = solution.light.reshape(data.shape)
         if done + steps.number < iterations:
-            light = solution.light.reshape(data.shape)
             scene = _refined(data, light, spline_values(psf), scene)
-    return spline_values(psf), scene
+    return spline_values(psf), scene, light
 
 
 def _refined(data: Float, light: Float, psf: Float, scene: Scene) -> Scene:
