@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_deconv import convolve, detect_beads, distill_psf, make_psf
 from napari_deconv.beads.statistics import bead_statistics
-from napari_deconv.psf.report.report import make_report
+from napari_deconv.psf.report import make_report
 from napari_deconv.psf.report.figure import draw_page
 
 SPACING, SHAPE = (0.15, 0.08, 0.08), (48, 288, 288)
