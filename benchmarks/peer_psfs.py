@@ -83,6 +83,8 @@ def _section(axes: Axes, psf: Psf, normal: int, reach: npt.NDArray[np.float64], 
     axes.set(title=title, xlabel="µm", xlim=(-columns, columns), ylim=(rows, -rows))
     axes.title.set_fontsize(9)
     axes.locator_params(nbins=4)
+    if columns < rows / 2:  # no room for more
+        axes.set_xticks([0])
 
 
 @click.command()
