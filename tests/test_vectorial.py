@@ -115,7 +115,7 @@ def test_any_optics_against_adaptive_quadrature(
     optics = model.from_parameters(
         {
             "na": na, "wavelength": 0.52, "n_immersion": n_immersion, "n_sample": n_sample,
-            "n_glass": n_glass * na, "depth": depth, "glass_thickness": 170 + thicker,
+            "n_glass": max(n_glass * na, 1.0), "depth": depth, "glass_thickness": 170 + thicker,
             "glass_thickness_design": 170,
         }
     )  # fmt: skip
