@@ -250,7 +250,7 @@ def decorrelation(x, truth):
 def compare_with_best(
     image, background, psf, truth, spacing, kind, periodic=False, unlikeness=squared_error
 ):
-    """λ of cross-validation over the one that comes nearest to the truth; the same of the errors."""
+    """λ of cross-validation over the one that comes nearest to the truth; and of their errors."""
     kernel = (psf / psf.sum(dtype=np.float64)).astype(np.float32)
     grid = image.shape
     if not periodic:
