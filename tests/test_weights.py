@@ -270,14 +270,10 @@ def compare_with_best(
     return automatic / tried[np.argmin(errors)], error(automatic) / min(errors)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", PENALTIES)
-@pytest.mark.parametrize("part", [1.0, 0.1])
-@pytest.mark.parametrize("name", ["cells_widefield", "bars_confocal"])
-def test_simulated_specimens_get_a_weight_within_a_factor_3_of_the_best(name, part, kind):
+def compare_on_sample(name, part, kind):
     sample = getattr(sample_data, name)((24, 128, 128), engine="cpu")
     photons = np.random.default_rng(1).binomial(sample.image.astype(np.int64), part)
-    ratio, errors = compare_with_best(
+    return compare_with_best(
         photons,
         part * sample.background,
         sample.psf.data,
@@ -285,9 +281,25 @@ def test_simulated_specimens_get_a_weight_within_a_factor_3_of_the_best(name, pa
         sample.spacing,
         kind,
     )
-    # On the cells Tikhonov's error has two shallow minima, at 0.001 and 0.3: what counts is the
-    # distance from the truth, which is then hardly above the best one's.
-    assert 1 / 3 < ratio < 3 or np.sqrt(errors) < 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [1.0, 0.1])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("cells_widefield", "wiener"), ("bars_confocal", "wiener"), ("bars_confocal", "tikhonov")],
+)
+def test_simulated_specimens_get_a_weight_within_a_factor_3_of_the_best(name, part, kind):
+    ratio, _ = compare_on_sample(name, part, kind)
+    assert 1 / 3 < ratio < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [1.0, 0.1])
+def test_tikhonov_comes_near_the_best_on_cells(part):
+    """The error has two shallow minima there, at 0.001 and 0.3, so that λ itself says little."""
+    _, errors = compare_on_sample("cells_widefield", part, "tikhonov")
+    assert 1 <= np.sqrt(errors) < 1.08
 
 
 @pytest.mark.parametrize("kind", PENALTIES)
