@@ -130,15 +130,7 @@ def distill_psf(
         bead, or if it is too asymmetric to be made symmetric.
     """
     check_choice(method, DISTILLING, "method")
-    array = check_image(image, "bead image")
-    if array.ndim > 3:
-        raise DeconvError(
-            f"The bead image has shape {array.shape}: expected (z, y, x) or (y, x). Choose one "
-            "channel and one time point."
-        )
-    voxel = check_spacing(spacing, array.ndim)
-    if voxel is None:
-        raise DeconvError("Distilling needs the voxel size: pass spacing=(z, y, x) in µm.")
+    array, voxel = _check_bead_image(image, spacing)
     check_number(bead_diameter, "bead_diameter", 0.0)
     steps = check_whole(_ITERATIONS[method] if iterations is None else iterations, "iterations")
     if background is not None:
@@ -176,7 +168,6 @@ def distill_psf(
             if iterations is None:
                 steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
             start = _bell(box, width)
-            start /= start.sum()
             data, scene, light = fit_psf(array, scene, start, steps, device, callback)
             if steps >= _FEWEST_STEPS:
                 check_explained(array, light + scene.background, scene.mask)
@@ -187,6 +178,22 @@ def distill_psf(
     }  # fmt: skip
     psf = Psf(data, voxel, describe("distill_psf", parameters, device) | found)
     return symmetrise(psf) if symmetric else psf
+
+
+def _check_bead_image(
+    image: npt.ArrayLike, spacing: float | Sequence[float]
+) -> tuple[npt.NDArray[Any], tuple[float, ...]]:
+    """Check that it is one stack or plane with a voxel size, and give both."""
+    array = check_image(image, "bead image")
+    if array.ndim > 3:
+        raise DeconvError(
+            f"The bead image has shape {array.shape}: expected (z, y, x) or (y, x). Choose one "
+            "channel and one time point."
+        )
+    voxel = check_spacing(spacing, array.ndim)
+    if voxel is None:
+        raise DeconvError("Distilling needs the voxel size: pass spacing=(z, y, x) in µm.")
+    return array, voxel
 
 
 def _check_beads(beads: Beads, image: npt.NDArray[Any], spacing: tuple[float, ...]) -> None:
@@ -256,10 +263,11 @@ def _steps_before_noise(
 
 
 def _bell(shape: tuple[int, ...], width: npt.NDArray[np.float64]) -> Float:
-    """Make a Gaussian of the beads' FWHM (in voxels) in a halo that falls off with distance²."""
+    """Make a Gaussian of FWHM `width` (voxels) in a halo that falls off with distance², sum 1."""
     grid = np.ogrid[tuple(slice(-(n // 2), n - n // 2) for n in shape)]
     squares = sum((x / w) ** 2 for x, w in zip(grid, width, strict=True))
-    return np.asarray(np.exp(-4 * np.log(2) * squares) + _HALO / (1 + squares), np.float32)
+    bell = np.exp(-4 * np.log(2) * squares) + _HALO / (1 + squares)
+    return np.asarray(bell / bell.sum(), np.float32)
 
 
 def _unshadowed(
