@@ -10,7 +10,10 @@ PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
 # A plugin that touches Qt outside the main thread is an error in the tests.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
 
-.PHONY: demo test test-all bench lint clean debian-packages-for-tests debian-packages-for-bench
+# No advertisement of other programs.
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: demo test test-all bench docs lint clean debian-packages-for-tests debian-packages-for-bench
 .NOTPARALLEL:
 
 demo: $(VENV)/installed
@@ -26,13 +29,17 @@ test-all: debian-packages-for-tests $(VENV)/installed-for-tests
 bench: debian-packages-for-bench $(VENV)/installed-for-bench
 	$(BIN)/python -m benchmarks
 
+# Pages in site/; a warning is an error.
+docs: $(VENV)/installed-for-docs
+	$(BIN)/python -m mkdocs build
+
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist demo site .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find src tests docs benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 debian-packages-for-tests:
@@ -60,3 +67,9 @@ $(VENV)/installed-for-bench: pyproject.toml | $(BIN)/pip
 	$(PIP) install --quiet "pip>=25.1"
 	$(PIP) install --quiet --editable . --group bench
 	touch $@ $(VENV)/installed
+
+# The API's pages are read from the source: nothing else is installed.
+$(VENV)/installed-for-docs: pyproject.toml | $(BIN)/pip
+	$(PIP) install --quiet "pip>=25.1"
+	$(PIP) install --quiet --group docs
+	touch $@
