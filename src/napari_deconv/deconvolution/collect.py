@@ -33,9 +33,16 @@ def collect(job: Job, runs: Sequence[Run]) -> Deconvolution:
         runs[0].weights,
         _numbers([run.background for run in runs], leading),
         _psf(job, runs),
-        describe("deconvolve", job.parameters, job.options.engine),
+        describe("deconvolve", _parameters(job, runs), job.options.engine),
         [run.checkpoint for run in runs],
     )
+
+
+def _parameters(job: Job, runs: Sequence[Run]) -> dict[str, Any]:
+    """Take what was given; stopped by hand, the iterations that were done give the same again."""
+    if any(run.enough for run in runs):
+        return job.parameters | {"iterations": max(run.steps for run in runs)}
+    return job.parameters
 
 
 def _psf(job: Job, runs: Sequence[Run]) -> Psf | Float:

@@ -10,6 +10,7 @@ import scipy.fft
 
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE, Problem, extend, make_model
+from napari_deconv.engines.limits import threads
 from napari_deconv.forward import Convolution, centred_at_origin
 from napari_deconv.solvers.linear import inverse, penalized_inverse
 from napari_deconv.solvers.weights import (
@@ -74,6 +75,6 @@ def _on_grid(problem: Problem, model: Convolution) -> Volume3:
 
 def _weights(problem: Problem, light: Volume3, penalty: Float) -> AutomaticWeights:
     grid = light.shape
-    spectrum = scipy.fft.rfftn(light, workers=-1)
-    otf = scipy.fft.rfftn(centred_at_origin(problem.psfs[0], grid), workers=-1)
+    spectrum = scipy.fft.rfftn(light, workers=threads())
+    otf = scipy.fft.rfftn(centred_at_origin(problem.psfs[0], grid), workers=threads())
     return automatic_weights(spectrum, otf, penalty, grid, problem.image.shape)

@@ -130,7 +130,9 @@ def deconvolve(
     engine : str or Engine
         ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
     callback : callable, optional
-        Called with a `State` after every step; what it raises ends the run.
+        Called with a `State` after every step. What it raises ends the run, but ``StopIteration``
+        keeps what has been reached: the volume at hand ends after this step, or, on a coarse
+        level, after the first one on the image's own voxels.
 
     Returns
     -------
@@ -170,7 +172,10 @@ def deconvolve(
             if callback is not None:
                 done_in_all = number * state.iterations + state.iteration
                 in_all = state.iterations * len(job.frames)
-                callback(replace(state, iteration=done_in_all, iterations=in_all))
+                try:
+                    callback(replace(state, iteration=done_in_all, iterations=in_all))
+                except StopIteration:
+                    run.enough = True
         runs.append(run)
     return collect(job, runs)
 

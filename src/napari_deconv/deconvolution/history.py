@@ -54,6 +54,11 @@ class History:
         ))  # fmt: skip
         return True
 
+    @property
+    def newest(self) -> dict[str, float]:
+        """The last row by its columns' names; empty if there is none."""
+        return dict(zip(COLUMNS, self.rows[-1], strict=True)) if self.rows else {}
+
     def gain(self) -> float:
         """Part of the divergence that the last five steps have gained."""
         if len(self.rows) < 3:

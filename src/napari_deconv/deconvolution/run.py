@@ -56,10 +56,13 @@ class State(Progress):
         computed: every fifth iteration. NaN for direct methods.
     level : int
         1 on the image's own voxels, 2 on voxels binned once, and so on.
+    measured : dict of float
+        The newest row of `Deconvolution.history`; empty on coarse levels and for direct methods.
     """
 
     divergence: float
     level: int
+    measured: dict[str, float]
     _read: Callable[[], Float] = field(repr=False)
 
     @property
@@ -70,6 +73,8 @@ class State(Progress):
 
 class Run:
     """One volume (z, y, x) or plane (y, x) on its way.
+
+    Setting `enough` while it runs ends it after the step at hand, on the image's own voxels.
 
     Parameters
     ----------
@@ -104,6 +109,8 @@ class Run:
         self.image: Float = np.zeros(image.shape, np.float32)
         self.intermediate: dict[int, Float] = {}
         self.iterations = 1
+        self.steps = 1
+        self.enough = False
         self.stop_reason = f"{options.kind.title} needs one step"
         self.gain = nan
         self.weights: dict[str, float] = {}
@@ -129,7 +136,7 @@ class Run:
             estimate, weights = filter_directly(self._problem, self._options)
             self.weights = {} if weights is None else asdict(weights)
             self.image = estimate.reshape(self._shape)
-            yield State(1, 1, nan, 1, lambda: self.image)
+            yield State(1, 1, nan, 1, {}, lambda: self.image)
         else:
             yield from self._iterate()
 
@@ -151,9 +158,11 @@ class Run:
         ending = Ending(camera.stopping, engine, finest.scale)
         for _ in self._solve(finest, position, options.iterations, camera.monitor(finest)):
             self._keep(finest, position)
-            yield self._state(pyramid, position, planned)
-            if ending.reached(position):
+            ended = ending.reached(position)
+            yield self._state(pyramid, position, planned, ending.history.newest)
+            if ended or self.enough:
                 break
+        self.steps = position.iteration - (planned - options.iterations)
         self._finish(finest, position, planned, ending)
 
     def _finish(self, volume: Volume, position: Position, planned: int, ending: Ending) -> None:
@@ -165,7 +174,11 @@ class Run:
         self.history = ending.history
         whole = position.iteration == planned
         self.stop_reason = ending.reason or (
-            f"{planned} iterations done" if whole else self._options.kind.ends
+            f"{planned} iterations done"
+            if whole
+            else f"stopped by hand after {position.iteration} iterations"
+            if self.enough
+            else self._options.kind.ends
         )
         if ending.iteration is None:
             self.iterations = position.iteration
@@ -193,7 +206,7 @@ class Run:
             monitor = Monitor(volume.model, volume.observation)
             for _ in self._solve(volume, position, planned, monitor):
                 history.note(position)
-                yield self._state(pyramid, position, planned)
+                yield self._state(pyramid, position, planned, {})
                 if history.gain() < _GAINING:
                     break
             position = pyramid.carry_up(position)
@@ -206,12 +219,15 @@ class Run:
         solver = make_solver(self._options, volume, self.gain)
         return solver(volume.model, volume.observation, position, iterations, monitor)
 
-    def _state(self, pyramid: Pyramid, position: Position, planned: int) -> State:
+    def _state(
+        self, pyramid: Pyramid, position: Position, planned: int, measured: dict[str, float]
+    ) -> State:
         def read() -> Float:
             return pyramid.read(position.estimate).reshape(self._shape)
 
         divergence = position.divergence * pyramid.volumes[0].scale
-        return State(position.iteration, planned, divergence, len(pyramid.volumes), read)
+        level = len(pyramid.volumes)
+        return State(position.iteration, planned, divergence, level, measured, read)
 
     def _volume(self, problem: Problem) -> Volume:
         return Volume(problem, make_model(problem, self._options.engine, self._options.arrays))

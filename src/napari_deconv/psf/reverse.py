@@ -121,7 +121,7 @@ def solve_psf(
         if callback is not None:
             done = steps.before + position.iteration
             divergence = position.divergence * volume.scale
-            callback(State(done, steps.planned, divergence, 1, read))
+            callback(State(done, steps.planned, divergence, 1, {}, read))
     light = engine.full(model.shape, 0.0)
     model.apply(position.estimate, light)
     return Solution(read(), engine.to_numpy(light) * np.float32(volume.scale))
