@@ -1,0 +1,132 @@
+"""The small plot: what it shows, when it draws, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QApplication
+
+from napari_deconv.widgets.plot import Curve, Plot
+
+X = np.arange(5, 100, 5)
+LABELS = {"x_label": "iteration", "y_label": "divergence (grey)", "right_label": "quality"}
+CURVES = [
+    Curve("divergence", X, np.exp(-X / 20.0) + 1, mark=60),
+    Curve("quality", X, X / 30, right=True),
+]
+
+
+@pytest.fixture
+def plot(qtbot):
+    shown = Plot()
+    qtbot.addWidget(shown)
+    shown.resize(320, 140)
+    return shown
+
+
+@pytest.fixture
+def drawn(plot, monkeypatch):
+    """How often it was drawn."""
+    times = []
+    draw = Plot._draw
+    monkeypatch.setattr(Plot, "_draw", lambda *given: times.append(1) or draw(*given))
+    return times
+
+
+def pixels(plot):
+    picture = plot.grab().toImage()
+    return np.array(
+        [
+            [picture.pixelColor(x, y).getRgb()[:3] for x in range(picture.width())]
+            for y in range(picture.height())
+        ]
+    )
+
+
+def coloured(picture, colour):
+    """Rows and columns of the pixels that are nearly of a colour."""
+    return np.nonzero(np.abs(picture - QColor(colour).getRgb()[:3]).max(-1) < 40)
+
+
+def test_hidden_it_draws_nothing_and_shown_once(qtbot, plot, drawn):
+    for _ in range(5):
+        plot.show_curves(CURVES, **LABELS)
+        QApplication.processEvents()
+    assert not drawn
+    with qtbot.waitExposed(plot):
+        plot.show()
+    QApplication.processEvents()
+    drawn.clear()
+    for _ in range(5):
+        plot.show_curves(CURVES, **LABELS)
+    QApplication.processEvents()
+    assert len(drawn) == 1
+    plot.update()
+    QApplication.processEvents()
+    assert len(drawn) == 1
+
+
+def test_a_nan_is_a_gap_and_the_mark_lies_on_the_line(plot):
+    x, y = np.arange(101.0), np.arange(101.0)
+    y[40:60] = np.nan
+    plot.show_curves([Curve("", x, y, mark=80)], x_label="x", y_label="y")
+    _, columns = coloured(pixels(plot), "#e69f00")
+    line = np.unique(columns)
+    left, right = line.min(), line.max()
+    at = left + (right - left) * np.array([0.41, 0.57])
+    assert not np.any((line > at[0]) & (line < at[1]))
+    counts = np.bincount(columns, minlength=right + 1)
+    assert abs(np.argmax(counts) - (left + 0.8 * (right - left))) <= 3
+
+
+def test_text_has_the_colour_of_the_palette(plot):
+    plot.show_curves(CURVES, **LABELS)
+    for ink, paper in (("#ff0000", "#000000"), ("#0000ff", "#ffffff")):
+        palette = QPalette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(ink))
+        palette.setColor(QPalette.ColorRole.Window, QColor(paper))
+        plot.setPalette(palette)
+        assert coloured(pixels(plot), ink)[0].size > 200
+
+
+def test_the_scale_on_the_right_is_its_own(plot):
+    small, large = Curve("", X, X / 1e6, right=True), Curve("", X, X * 1e6)
+    plot.show_curves([large, small], **LABELS)
+    picture = pixels(plot)
+    for colour in ("#e69f00", "#4a9fe0"):  # both fill their scale
+        rows, _ = coloured(picture, colour)
+        if rows.size:  # the one below may be hidden by the one above
+            assert np.ptp(rows) > 60
+    assert coloured(picture, "#4a9fe0")[0].size
+
+
+def test_nothing_and_no_numbers_at_all_can_be_shown(plot):
+    pixels(plot)
+    plot.show_curves([Curve("empty", [], [])], x_label="x", y_label="y")
+    pixels(plot)
+    plot.show_curves([Curve("zero", X, 0.0 * X)], x_label="x", y_label="y", log_y=True)
+    pixels(plot)
+    plot.show_curves([Curve("nan", X, np.nan * X, mark=20)], x_label="x", y_label="y")
+    assert not coloured(pixels(plot), "#e69f00")[0].size
+
+
+def test_the_numbers_are_copied(plot):
+    plot.show_curves([Curve("a", [1, 2], [0.5, np.nan]), Curve("b", [1], [3])], **LABELS)
+    plot.copy()
+    text = QApplication.clipboard().text()
+    assert text == "iteration\ta\titeration\tb\n1\t0.5\t1\t3\n2\tnan\t\t"
+
+
+def test_drawing_again_takes_less_than_20_ms(plot):
+    plot.show_curves(CURVES, **LABELS)
+    plot.grab()
+    took = []
+    for _ in range(10):
+        plot.show_curves(CURVES, **LABELS)
+        start = time.perf_counter()
+        plot.grab()
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.02
