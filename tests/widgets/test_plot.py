@@ -109,7 +109,7 @@ def test_nothing_and_no_numbers_at_all_can_be_shown(plot):
     pixels(plot)
     plot.show_curves([Curve("zero", X, 0.0 * X)], x_label="x", y_label="y", log_y=True)
     pixels(plot)
-    plot.show_curves([Curve("nan", X, np.nan * X, mark=20)], x_label="x", y_label="y")
+    plot.show_curves([Curve("", X, np.nan * X, mark=20)], x_label="x", y_label="y")
     assert not coloured(pixels(plot), "#e69f00")[0].size
 
 
