@@ -1,9 +1,36 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# Keeps napari and this plugin off the user's own settings. napari asks once, at import.
+SETTINGS = Path(tempfile.mkdtemp(prefix="napari-settings-"))
+os.environ["NAPARI_CONFIG"] = str(SETTINGS / "settings.yaml")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(SETTINGS, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """No test starts with the values that a widget had in another one."""
+    yield
+    for file in SETTINGS.glob("*-last-used.json"):
+        file.unlink()
+
+
+@pytest.fixture
+def no_limits():
+    """For tests that limit threads or memory: there are no limits afterwards."""
+    from napari_deconv import set_limits
+
+    yield
+    set_limits()
 
 
 @pytest.fixture(params=["cpu", "opencl"])

@@ -25,7 +25,7 @@ from napari_deconv.deconvolution import (
     iterate,
     memory_needed,
 )
-from napari_deconv.engines import get_engine, list_devices
+from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
 from napari_deconv.gain import estimate_gain
 from napari_deconv.psf import (
@@ -78,6 +78,7 @@ __all__ = [
     "nyquist_step",
     "objectives",
     "optics_from_file",
+    "set_limits",
     "subtract_background",
     "threshold_beads",
 ]

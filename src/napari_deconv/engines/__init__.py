@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from napari_deconv.engines.cpu import CpuEngine
+from napari_deconv.engines.limits import set_limits
 from napari_deconv.engines.opencl import OpenclEngine, opencl_devices
 from napari_deconv.engines.protocol import Array, Device, Engine, Fft
 from napari_deconv.errors import DeviceError
 
-__all__ = ["Array", "Device", "Engine", "Fft", "get_engine", "list_devices"]
+__all__ = ["Array", "Device", "Engine", "Fft", "get_engine", "list_devices", "set_limits"]
 
 
 def list_devices() -> list[Device]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from napari_deconv.engines.limits import threads
 from napari_deconv.forward import ForwardModel, Observation
 from napari_deconv.solvers.acceleration import HeavyBall
 from napari_deconv.solvers.likelihood import Likelihood
@@ -128,7 +129,7 @@ def wiener_butterworth_kernel(kernel: Float) -> Float:
     ndarray of float32
         On the grid, its origin at voxel 0; negative in places.
     """
-    otf = scipy.fft.rfftn(kernel, workers=-1)
+    otf = scipy.fft.rfftn(kernel, workers=threads())
     strength = np.abs(otf)
     frequencies = [np.fft.fftfreq(n) for n in kernel.shape[:-1]] + [
         np.fft.rfftfreq(kernel.shape[-1])
@@ -143,7 +144,7 @@ def wiener_butterworth_kernel(kernel: Float) -> Float:
     np.minimum(squared, 100, out=squared)
     steepness = (beta**2 + _ALPHA) ** -2 - 1
     otf /= (strength**2 + _ALPHA) * np.sqrt(1 + np.float32(steepness) * squared**_ORDER)
-    sharp: Float = scipy.fft.irfftn(otf, kernel.shape, workers=-1)
+    sharp: Float = scipy.fft.irfftn(otf, kernel.shape, workers=threads())
     return sharp
 
 

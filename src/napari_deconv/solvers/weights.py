@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from napari_deconv.engines.limits import threads
+
 __all__ = [
     "AutomaticWeights",
     "automatic_weights",
@@ -167,7 +169,7 @@ def automatic_weights(
 
     def solve(weight: float) -> Real:
         estimate = spectrum * otf.conj() / (np.square(np.abs(otf)) + weight * penalty)
-        image = fft.irfftn(estimate, grid, overwrite_x=True, workers=-1)
+        image = fft.irfftn(estimate, grid, overwrite_x=True, workers=threads())
         return np.asarray(image[tuple(slice(n) for n in shape)])
 
     return AutomaticWeights(

@@ -15,6 +15,7 @@ from napari_deconv.engines.cpu.regularizers import Regularizers
 from napari_deconv.engines.cpu.slabs import Real
 from napari_deconv.engines.cpu.steps import Steps
 from napari_deconv.engines.cpu.wavelets import Wavelets
+from napari_deconv.engines.limits import cores, require_within_limit
 from napari_deconv.engines.protocol import Device, Shape, format_bytes
 from napari_deconv.errors import DeviceError
 
@@ -27,7 +28,7 @@ class CpuEngine(Steps, Regularizers, Descent, Wavelets, Filters):
     def __init__(self) -> None:
         super().__init__()
         memory = psutil.virtual_memory().total
-        self.device = Device("cpu", f"{self.workers} CPU cores", "CPU", memory, memory)
+        self.device = Device("cpu", f"{cores()} CPU cores", "CPU", memory, memory)
 
     def asarray(self, array: npt.NDArray[Any], shape: Shape | None = None) -> Real:
         out = np.zeros(shape or array.shape, np.float32)
@@ -45,6 +46,7 @@ class CpuEngine(Steps, Regularizers, Descent, Wavelets, Filters):
         return array.copy()
 
     def require(self, nbytes: int, largest: int, purpose: str) -> None:
+        require_within_limit(nbytes, purpose)
         available = psutil.virtual_memory().available
         if nbytes > available:
             raise DeviceError(

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 
 from napari_deconv.engines.cpu.slabs import Real, Slabs, Spectrum
+from napari_deconv.engines.limits import threads
 from napari_deconv.engines.protocol import Shape
 
 __all__ = ["CpuFft"]
@@ -31,7 +32,7 @@ class CpuFft:
         self._slabs = slabs
         self._spectrum = self._empty()
         # A single plane leaves nothing to share out among the threads but its lines.
-        self._workers = slabs.workers if grid[0] == 1 else 1
+        self._workers = threads() if grid[0] == 1 else 1
 
     def _empty(self) -> Spectrum:
         return np.zeros((*self.grid[:-1], self.grid[-1] // 2 + 1), np.complex64)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.engines.limits import threads
 from napari_deconv.engines.protocol import Shape
 
 __all__ = ["SLAB_VOXELS", "Real", "Slab", "Slabs", "Spectrum", "part"]
@@ -39,27 +40,24 @@ def _slabs(shape: Shape) -> list[Slab]:
     return [(*sizes[:axis], cut, *sizes[axis + 1 :]) for cut in cuts]
 
 
-class Slabs:
-    """A pool of threads, one for each core this process may use."""
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="napari-deconv")
 
-    def __init__(self) -> None:
-        self.workers = (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="napari-deconv")
+
+class Slabs:
+    """Work shared out among as many threads as the limits allow."""
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """Call the function with every item; results in order."""
-        waiting = list(items)
+        waiting, workers = list(items), threads()
         # A task costs some 30 µs to hand over: a few for each thread even out their loads.
-        share = -(-len(waiting) // (_TASKS_PER_THREAD * self.workers)) or 1
+        share = -(-len(waiting) // (_TASKS_PER_THREAD * workers)) or 1
 
         def work(start: int) -> list[Any]:
             return [function(item) for item in waiting[start : start + share]]
 
-        done = self._pool.map(work, range(0, len(waiting), share))
+        done = _pool(workers).map(work, range(0, len(waiting), share))
         return [result for results in done for result in results]
 
     def each(self, function: Callable[[Slab], Any], shape: Shape) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.engines.limits import require_within_limit
 from napari_deconv.engines.opencl.descent import Descent
 from napari_deconv.engines.opencl.device import device_work, opencl_devices
 from napari_deconv.engines.opencl.fft import LibraryFft, PlannedFft
@@ -47,6 +48,7 @@ class OpenclEngine(Steps, Regularizers, Descent, Wavelets, Filters):
         return out
 
     def require(self, nbytes: int, largest: int, purpose: str) -> None:
+        require_within_limit(nbytes, purpose)
         way_out = "crop the image or the PSF, or use engine='cpu'."
         memory, limit = self.device.memory, min(self.device.buffer_limit, 4 * (2**31 - 1))
         if nbytes > memory:
