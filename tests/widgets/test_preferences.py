@@ -1,0 +1,108 @@
+"""Preferences and last-used values; the settings are those of tests/conftest.py, not the user's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from napari.settings import get_plugin_settings
+
+from napari_deconv.widgets import preferences as module
+from napari_deconv.widgets.preferences import Preferences, preferences, recall, remember
+
+FOLDER = Path(os.environ["NAPARI_CONFIG"]).parent
+
+
+@pytest.fixture
+def settings():
+    found = get_plugin_settings("napari-deconv")
+    yield found
+    found.reset()
+
+
+def test_the_settings_are_not_the_users(settings):
+    assert settings.config_path == FOLDER / "napari-deconv.yaml"
+
+
+def test_what_is_set_is_what_is_read(settings):
+    assert preferences() == Preferences("auto", None, None, "µm")
+    settings.compute.device = " opencl "
+    settings.compute.memory = 2.5
+    settings.compute.threads = 3
+    settings.layers.unit = "nm"
+    assert preferences() == Preferences("opencl", 2.5e9, 3, "nm")
+    settings.compute.device = ""
+    assert preferences().device == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("memory", -1), ("threads", -1), ("threads", 1.5), ("device", 3)]
+)
+def test_napari_refuses_what_is_none(settings, name, value):
+    with pytest.raises(ValueError, match=name):
+        setattr(settings.compute, name, value)
+    with pytest.raises(ValueError, match="parsec"):
+        settings.layers.unit = "parsec"
+
+
+def test_bad_values_in_the_file_are_defaults(tmp_path):
+    (tmp_path / "napari-deconv.yaml").write_text("compute: {threads: many}\nlayers: {unit: 7}\n")
+    code = "from napari_deconv.widgets.preferences import *; print(preferences() == Preferences())"
+    assert in_napari(tmp_path / "settings.yaml", code) == "True"
+
+
+def test_no_settings_of_a_plugin_that_is_disabled(monkeypatch):
+    def none(name):
+        raise KeyError(name)
+
+    monkeypatch.setattr(module, "get_plugin_settings", none)
+    assert preferences() == Preferences()
+    remember("Deconvolution", {"iterations": 3})
+    assert recall("Deconvolution") == {}
+
+
+def test_what_was_last_used_is_recalled():
+    values = {"iterations": 12, "method": "méthode", "stop": None, "on": True, "sizes": [1, 2.5]}
+    assert recall("Deconvolution") == {}
+    remember("Deconvolution", values)
+    remember("Convolve", {"boundary": "zero"})
+    assert recall("Deconvolution") == values
+    remember("Deconvolution", {"iterations": 5})
+    assert recall("Deconvolution") == {"iterations": 5}
+    assert recall("Convolve") == {"boundary": "zero"}
+    assert [file.name for file in FOLDER.glob("*last*")] == ["napari-deconv-last-used.json"]
+
+
+def test_nothing_is_left_of_the_test_before():
+    assert recall("Deconvolution") == recall("Convolve") == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"Deconvolution": 3}', "\x00"])
+def test_a_broken_file_is_no_trouble(text):
+    (FOLDER / "napari-deconv-last-used.json").write_text(text)
+    assert recall("Deconvolution") == {}
+    remember("Deconvolution", {"iterations": 5})
+    assert recall("Deconvolution") == {"iterations": 5}
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_trouble(tmp_path):
+    (tmp_path / "file").touch()
+    code = (
+        "from napari_deconv.widgets.preferences import *;"
+        "remember('Convolve', {'boundary': 'zero'}); print(recall('Convolve'))"
+    )
+    assert in_napari(tmp_path / "file" / "settings.yaml", code) == "{}"
+    assert in_napari("", code) == "{}"
+    assert in_napari(tmp_path / "new" / "settings.yaml", code) == "{'boundary': 'zero'}"
+
+
+def in_napari(config, code):
+    """Run code in another process with its own settings; "" is none at all."""
+    environment = os.environ | {"NAPARI_CONFIG": str(config), "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
