@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from napari_deconv.acquisition import simulate_acquisition
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import (
     Beads,
@@ -79,6 +80,7 @@ __all__ = [
     "objectives",
     "optics_from_file",
     "set_limits",
+    "simulate_acquisition",
     "subtract_background",
     "threshold_beads",
 ]

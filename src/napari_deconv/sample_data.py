@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_deconv import _specimens
 from napari_deconv._phantoms import cubic_taps, deposit, linear_taps
+from napari_deconv.acquisition import camera_counts
 from napari_deconv.deconvolution import convolve
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvWarning
@@ -30,8 +31,7 @@ _WIDEFIELD = {"modality": "widefield", "na": 1.4, "wavelength": 0.52, "n_immersi
 _PSF_SHAPE = (41, 129, 129)
 _MARGIN = (16, 32, 32)
 _CONFOCAL_MARGIN = (8, 16, 16)
-# Top code of a 12-bit camera: what is brighter is saturated.
-_TOP_CODE = 4095
+_BITS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,7 @@ def simulate(
     """
     blurred = _crop(convolve(truth, psf.data, boundary="circular", engine=engine), margin)
     expected = np.maximum(photons * blurred, 0) + background
-    image: npt.NDArray[np.int64] = np.random.default_rng(seed).poisson(expected)
-    return image.clip(max=_TOP_CODE).astype(np.uint16)
+    return camera_counts(expected, bits=_BITS, seed=seed)
 
 
 def beads_widefield(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import as_volume, check_choice, check_image
-from napari_deconv._progress import Callback
+from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution.collect import collect
 from napari_deconv.deconvolution.job import Job, prepare
 from napari_deconv.deconvolution.result import Deconvolution
@@ -248,8 +248,10 @@ def convolve(
     image: npt.ArrayLike,
     psf: Psf | npt.ArrayLike,
     *,
+    spacing: float | Sequence[float] | None = None,
     boundary: Literal["reflect", "circular", "zero"] = "reflect",
     engine: str | Engine = "auto",
+    callback: Callback | None = None,
 ) -> Float:
     """Blur an image with a PSF.
 
@@ -258,11 +260,17 @@ def convolve(
     image : array_like
         (z, y, x) or (y, x), as many axes as the PSF; axes in front are looped over.
     psf : Psf or array_like
-        The point at voxel n // 2; it is made of sum 1. Taken in the image's voxels.
+        The point at voxel n // 2; it is made of sum 1. A plain array is taken in the image's
+        voxels.
+    spacing : float or sequence of float, optional
+        The image's voxel size in µm for the space axes. A `Psf` of another one is resampled.
+        Without it the PSF's voxels are taken to be the image's.
     boundary : {"reflect", "circular", "zero"}
         What lies outside the image.
     engine : str or Engine
         ``"auto"``, ``"cpu"``, ``"opencl"`` or ``"opencl:<device name>"``.
+    callback : callable, optional
+        Called with a `Progress` after every volume; what it raises ends the run.
 
     Returns
     -------
@@ -273,20 +281,30 @@ def convolve(
     ------
     DeconvError
         For input that cannot be convolved.
+    DeviceError
+        If the device is missing, too small, or fails.
+
+    Warns
+    -----
+    DeconvWarning
+        If the PSF was resampled, or negative values of it were taken as 0.
     """
     check_choice(boundary, ("reflect", "circular", "zero"), "boundary")
     array = check_image(image)
     device = get_engine(engine)
-    data, _ = prepare_psf(psf, array.ndim, None, centre=False)
+    data, _ = prepare_psf(psf, array.ndim, spacing, centre=False)
     first = as_volume(array[(0,) * (array.ndim - data.ndim)])
     none = np.zeros((1, 1, 1))
     problem = Problem(first, none, None, (as_volume(data),), (0.0,), (1.0, 1.0, 1.0), boundary)
     model = make_model(problem, device)
     light = device.full(model.grid, 0.0)
     result = np.empty(array.shape, np.float32)
-    for frame in np.ndindex(array.shape[: -data.ndim]):
+    frames = list(np.ndindex(array.shape[: -data.ndim]))
+    for done, frame in enumerate(frames, 1):
         volume = as_volume(array[frame])
         extended = volume if boundary == "circular" else extend(volume, model.grid, boundary)
         model.apply(device.asarray(extended), light)
         result[frame] = device.to_numpy(light, first.shape).reshape(array.shape[-data.ndim :])
+        if callback is not None:
+            callback(Progress(done, len(frames)))
     return result
