@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import unicodedata
 from dataclasses import fields
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 import napari_deconv
 from napari_deconv import background, beads, deconvolution, demo, sample_data
 from napari_deconv.cli import main
-from napari_deconv.files import read_image
+from napari_deconv.files import read_image, write_image
 from napari_deconv.psf import distill
 from napari_deconv.psf.synthetic import models
 
@@ -28,8 +30,8 @@ OTHERS = {"cd", "make", "napari", "pip"}
 
 
 def blocks(page: str, language: str) -> list[str]:
-    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return fence.findall(PAGES[page])
+    fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+    return [dedent(block) for _, block in fence.findall(PAGES[page])]
 
 
 def pages_with(language: str) -> list[str]:
@@ -42,8 +44,11 @@ def correlation(image, truth) -> float:
 
 @pytest.fixture
 def small_world(monkeypatch, tmp_path):
-    """Small samples, and an empty folder to work in."""
+    """Small samples, and a folder to work in with an image in the folder ``images``."""
     monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    cells = np.random.default_rng(0).poisson(50, (9, 40, 50)).astype(np.uint16)
+    write_image("images/cells.tif", cells, (0.2, 0.08, 0.08))
     shape = (24, 128, 128)
     small = partial(demo.run_demo, shape=shape, psf_shape=(17, 41, 41), iterations=5)
     monkeypatch.setattr(demo, "run_demo", small)
@@ -58,6 +63,8 @@ def test_python_blocks_run(page, small_world):
         exec(compile(block, page, "exec"), names)
     if isinstance(names.get("report"), napari_deconv.Report):
         assert names["report"].findings == ()
+    if Path("results").exists():
+        assert read_image("results/cells.ome.tif").data.shape == (9, 40, 50)
     if "result" in names:
         assert np.all(np.isfinite(names["result"].image))
     if "specimen" in names:
@@ -81,16 +88,49 @@ def test_shell_blocks_run(page, small_world, monkeypatch):
             assert written.endswith(".csv") or read_image(written).spacing == (0.2, 0.08, 0.08)
 
 
+def anchors(page: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)
+    return {slugify(heading) for heading in headings}
+
+
+def slugify(heading: str) -> str:
+    """Name a heading as mkdocs does."""
+    letters = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", letters).strip().lower())
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     folder = ROOT if page == "README.md" else ROOT / "docs"
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
-        assert target.startswith("https://") or (folder / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", PAGES[page]):
+        if target.startswith("https://") or target.endswith(".png"):
+            assert target.startswith("https://") or (folder / target).exists(), target
+        elif anchor:
+            assert anchor in anchors(Path(target).name or page), f"{target}#{anchor}"
+        else:
+            assert (folder / target).exists(), target
+
+
+def test_every_picture_is_shown():
+    shown = {
+        Path(name).name for page in PAGES.values() for name in re.findall(r"[\w/-]+\.png", page)
+    }
+    assert {path.name for path in ROOT.glob("docs/images/*.png")} <= shown
+
+
+def test_pictures_are_small():
+    sizes = {path.name: path.stat().st_size for path in ROOT.glob("docs/images/*")}
+    assert {name: size for name, size in sizes.items() if size > 200_000} == {}
+
+
+def test_every_page_is_in_the_navigation():
+    nav = (ROOT / "mkdocs.yml").read_text()
+    assert [page for page in PAGES if page != "README.md" and f"- {page}" not in nav] == []
 
 
 def test_api_page_has_every_public_name():
-    names = set(re.findall(r"^::: napari_deconv\.(\w+)$", PAGES["api.md"], re.MULTILINE))
-    assert names == {name for name in napari_deconv.__all__ if not name.startswith("_")}
+    names = re.findall(r"^::: napari_deconv\.(\w+)$", PAGES["api.md"], re.MULTILINE)
+    assert [name for name in napari_deconv.__all__ if name not in [*names, "__version__"]] == []
 
 
 @pytest.mark.parametrize(
