@@ -28,6 +28,7 @@ from napari_deconv.deconvolution import (
 )
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
+from napari_deconv.files import read_image, write_image
 from napari_deconv.gain import estimate_gain
 from napari_deconv.psf import (
     Psf,
@@ -44,6 +45,7 @@ from napari_deconv.psf import (
     objectives,
     optics_from_file,
 )
+from napari_deconv.recipe.recipe import Recipe
 
 __version__ = version("napari-deconv")
 
@@ -56,6 +58,7 @@ __all__ = [
     "DeviceError",
     "Psf",
     "PsfReport",
+    "Recipe",
     "Rejection",
     "Report",
     "State",
@@ -79,8 +82,10 @@ __all__ = [
     "nyquist_step",
     "objectives",
     "optics_from_file",
+    "read_image",
     "set_limits",
     "simulate_acquisition",
     "subtract_background",
     "threshold_beads",
+    "write_image",
 ]

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,9 @@ class Image:
 
 
 def read_image(
-    path: str | os.PathLike[str], spacing: float | Sequence[float] | None = None
+    path: str | os.PathLike[str],
+    spacing: float | Sequence[float] | None = None,
+    channel: int | None = None,
 ) -> Image:
     """Read a TIFF, OME-TIFF or ImageJ TIFF.
 
@@ -78,6 +80,8 @@ def read_image(
         The file.
     spacing : float or sequence of float, optional
         Voxel size (z, y, x) or (y, x) in µm, instead of the file's.
+    channel : int, optional
+        Take only this channel, counted from 0.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def read_image(
     Raises
     ------
     DeconvError
-        If the file is missing, damaged, not a TIFF, in colour, or `spacing` is not a voxel size.
+        If the file is missing, damaged, not a TIFF, in colour, or has no such channel, or `spacing`
+        is not a voxel size.
 
     Warns
     -----
@@ -111,7 +116,7 @@ def read_image(
         ) from error
     space = axes[-3:] if "Z" in axes else axes[-2:]
     given = check_spacing(spacing, len(space))
-    return Image(
+    image = Image(
         data=data,
         spacing=given or _file_spacing(header.sizes, space, path),
         axes=axes,
@@ -120,6 +125,7 @@ def read_image(
         time_interval=header.time_interval,
         acquired=header.acquired,
     )
+    return image if channel is None else _take(image, path, channel)
 
 
 def write_image(
@@ -243,6 +249,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _take(image: Image, path: Path, channel: int) -> Image:
+    """Take one channel of the image that was read from `path`."""
+    axis = image.axes.find("C")
+    if axis < 0 or not 0 <= channel < image.data.shape[axis]:
+        count = 1 if axis < 0 else image.data.shape[axis]
+        raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
+    return replace(
+        image,
+        data=image.data.take(channel, axis),
+        axes=image.axes.replace("C", ""),
+        channels=image.channels[channel : channel + 1],
+    )
 
 
 # -- voxels ------------------------------------------------------------------------------------

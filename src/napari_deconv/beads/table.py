@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv._checks import check_spacing
+from napari_deconv.errors import DeconvError
 from napari_deconv.files import replacing
 
 if TYPE_CHECKING:
@@ -177,3 +180,45 @@ class Beads:
         """
         with replacing(path) as temporary:
             self.to_dataframe().to_csv(temporary, index=False)
+
+    @classmethod
+    def from_csv(
+        cls, path: str | os.PathLike[str], spacing: float | Sequence[float] | None = None
+    ) -> Beads:
+        """Read what `to_csv` has written.
+
+        Parameters
+        ----------
+        path : path-like
+            The table.
+        spacing : float or sequence of float, optional
+            Voxel size (z, y, x) or (y, x) in µm, which the table does not state.
+
+        Raises
+        ------
+        DeconvError
+            If it cannot be read, is no such table, or its widths are in another unit.
+        """
+        import pandas
+
+        try:
+            table = pandas.read_csv(path, float_precision="round_trip")
+        except (OSError, ValueError) as error:
+            raise DeconvError(f"{path} cannot be read as a table: {error}.") from error
+        axes = [axis for axis in "zyx" if axis in table]
+        unit = "um" if "x_um" in table else "voxels"
+        if (spacing is None) != (unit == "voxels"):
+            raise DeconvError(f"The widths in {path} are in {unit}: spacing={spacing!r}.")
+        try:
+            return cls(
+                positions=table[axes].to_numpy(float),
+                flux=table["flux"].to_numpy(float),
+                height=table["height"].to_numpy(float),
+                background=table["background"].to_numpy(float),
+                fwhm=table[[f"fwhm_{axis}_{unit}" for axis in axes]].to_numpy(float),
+                r_squared=table[[f"r_squared_{axis}" for axis in axes]].to_numpy(float),
+                status=table["status"].to_numpy(str),
+                spacing=check_spacing(spacing, len(axes)),
+            )
+        except (KeyError, ValueError) as error:
+            raise DeconvError(f"{path} is no table of beads: {error}.") from error

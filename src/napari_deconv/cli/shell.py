@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -338,32 +337,18 @@ def check_output(output: Path, inputs: Sequence[Path], suffixes: Sequence[str]) 
 
 def read_input(path: Path, spacing: tuple[float, ...] | None, channel: int | None = None) -> Image:
     """Read an image, or one of its channels, counted from 0."""
-    image = read_image(path, spacing)
+    image = read_image(path, spacing, channel)
     size = "unknown" if image.spacing is None else micrometres(image.spacing)
     detail(f"{path}: {image.axes} {image.data.shape} {image.data.dtype}, voxel size {size}")
-    return image if channel is None else _take(image, path, channel)
+    return image
 
 
 def read_beside(path: Path, channel: int | None) -> npt.NDArray[Any]:
     """Read what belongs to an image; its channel if it has channels, too."""
     image = read_image(path)
     if channel is not None and "C" in image.axes:
-        image = _take(image, path, channel)
+        image = read_image(path, channel=channel)
     return image.data
-
-
-def _take(image: Image, path: Path, channel: int) -> Image:
-    """Take one channel of the image that was read from `path`."""
-    axis = image.axes.find("C")
-    if axis < 0 or not 0 <= channel < image.data.shape[axis]:
-        count = 1 if axis < 0 else image.data.shape[axis]
-        raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
-    return replace(
-        image,
-        data=image.data.take(channel, axis),
-        axes=image.axes.replace("C", ""),
-        channels=image.channels[channel : channel + 1],
-    )
 
 
 def write_result(

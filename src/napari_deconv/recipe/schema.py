@@ -1,0 +1,147 @@
+"""What a recipe may say: its sections, and what each may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from napari_deconv.recipe.options import (
+    Acquisition,
+    Background,
+    BackgroundEstimate,
+    Beads,
+    Convolution,
+    Deconvolution,
+    Distilling,
+    Keys,
+    Optics,
+    Spacing,
+)
+
+__all__ = ["LAST", "BeadImage", "Detection", "Output", "PsfSource", "Source", "Steps"]
+
+LAST = ("background_estimate", "beads", "convolution", "acquisition", "deconvolution")
+"""Sections of which a recipe has one at most: what is done to the input ends with it."""
+
+Sample = Literal["beads_widefield", "cells_widefield", "bars_confocal"]
+_Path = Annotated[str, Field(min_length=1)]
+
+
+def _as_path(value: Any) -> Any:
+    """Take a text alone as the path of a file."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+class _Origin(Keys):
+    """Where an array comes from: one of a file, a layer, a sample, or what a recipe makes."""
+
+    path: _Path | None = None
+    channel: Annotated[int, Field(ge=0)] | None = None
+    sample: Sample | None = None
+    part: Literal["image", "truth"] = "image"
+    layer: str | None = None
+    recipe: Steps | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        origins = ("path", "sample", "layer", "recipe")
+        given = [name for name in origins if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        if self.channel is not None and self.path is None:
+            raise ValueError("a channel belongs to a path")
+        return self
+
+
+class Source(_Origin):
+    """An image and its voxel size."""
+
+    spacing: Literal["file"] | Spacing = "file"
+
+
+class Detection(Beads):
+    """How the beads of a PSF are found, or what holds or makes them."""
+
+    path: _Path | None = None
+    layer: str | None = None
+    recipe: Steps | None = None
+
+
+class BeadImage(Distilling, _Origin):
+    """An image of beads, and how it becomes a PSF."""
+
+    spacing: Literal["file"] | Spacing = "file"
+    detection: Detection | None = None
+
+
+class PsfSource(Keys):
+    """Where the PSF comes from: one of a file, optics, beads, a sample, a layer, or a recipe."""
+
+    file: _Path | None = None
+    optics: Optics | None = None
+    beads: BeadImage | None = None
+    sample: Sample | None = None
+    layer: str | None = None
+    recipe: Steps | None = None
+    spacing: Literal["file", "image"] | float | list[float] = "file"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        given = [name for name, value in self if name != "spacing" and value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"{' and '.join(given) or 'nothing'} is given: expected one of file, optics, "
+                "beads, sample, recipe"
+            )
+        return self
+
+
+_Source = Annotated[Source, BeforeValidator(_as_path)]
+
+
+class Steps(Keys):
+    """What is done: to an input its background, then one last step; or a PSF alone is made."""
+
+    input: _Source | None = None
+    background: Background | None = None
+    background_estimate: BackgroundEstimate | None = None
+    beads: Beads | None = None
+    psf: PsfSource | None = None
+    convolution: Convolution | None = None
+    acquisition: Acquisition | None = None
+    deconvolution: Deconvolution | None = None
+    mask: _Source | None = None
+    initial: _Source | None = None
+    engine: str | None = None
+
+    @property
+    def last(self) -> str | None:
+        """The section it ends with; None where only a background is subtracted or a PSF made."""
+        return next((name for name in LAST if getattr(self, name) is not None), None)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        given = [name for name in LAST if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} are two last steps: write the recipe of the first one as "
+                "the input of the second, input: {recipe: {…}}"
+            )
+        if not given and self.psf is None and self.background is None:
+            raise ValueError(f"nothing is to be done: expected psf, background, {', '.join(LAST)}")
+        if self.deconvolution is None and (self.mask or self.initial):
+            raise ValueError("mask and initial belong to a deconvolution, which is missing")
+        return self
+
+
+class Output(Keys):
+    """What is written, and how."""
+
+    path: _Path | None = None
+    format: Literal["ome-tiff", "ome-zarr", "csv"] | None = None
+    dtype: Literal["float32", "float64", "uint16", "uint8"] | None = None
+
+
+for _model in (_Origin, Source, Detection, BeadImage, PsfSource):
+    _model.model_rebuild()
