@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.psf.synthetic.channels import emission_of
 from napari_deconv.psf.synthetic.models import takes
 from napari_deconv.psf.synthetic.ome_optics import optics_from_file
 from napari_deconv.psf.synthetic.presets import fluorophores, objectives
@@ -85,6 +86,8 @@ class OpticsFields:
         Field of each number that `make_psf` takes, by its name.
     nyquist : Label
         Says how large voxels may be.
+    origin : Label
+        Says that the wavelengths were read from the image's name; empty else.
     main, more : list of ValueWidget
         The fields that matter, and those that are right for most images, in the order they are
         shown in.
@@ -128,8 +131,13 @@ class OpticsFields:
         self.flip_z: CheckBox = check(
             "Turn z around", False, "For stacks whose last planes are next to the cover slip."
         )
-        self.nyquist = note()
-        self.main: list[ValueWidget] = [self.modality, self.objective, self.fluorophore]
+        self.nyquist, self.origin = note(), note()
+        self.main: list[ValueWidget] = [
+            self.modality,
+            self.objective,
+            self.fluorophore,
+            self.origin,
+        ]
         self.main += [*(self.numbers[name] for name in _MAIN), self.sheet]
         self.more: list[ValueWidget] = [self.numbers[name] for name in _MORE]
         self.more += [self.zernike, self.centre, self.flip_z]
@@ -140,6 +148,7 @@ class OpticsFields:
         self.fluorophore.changed.connect(self._set_fluorophore)
         for field in self.numbers.values():
             field.changed.connect(self._drop_presets)
+        self.numbers["wavelength"].changed.connect(lambda: setattr(self.origin, "value", ""))
 
     @property
     def fields(self) -> dict[str, ValueWidget]:
@@ -155,7 +164,10 @@ class OpticsFields:
             known = tuple(name for name in known if name != "wavelength")
         shown = {field: name in known for name, field in self.fields.items()}
         always = (self.modality, self.objective, self.fluorophore, self.centre, self.flip_z)
-        return shown | dict.fromkeys(always, optical) | {self.nyquist: bool(self.nyquist.value)}
+        shown |= dict.fromkeys(always, optical)
+        shown[self.nyquist] = bool(self.nyquist.value)
+        shown[self.origin] = bool(self.origin.value) and shown[self.numbers["wavelength"]]
+        return shown
 
     def parameters(self, model: str) -> dict[str, Any]:
         """Read what `make_psf` takes; an optical model is given.
@@ -182,8 +194,17 @@ class OpticsFields:
         return name in self.numbers and not self.numbers[name].native.specialValueText()
 
     def read(self, image: Image | None) -> None:
-        """Take over what an image, or the file it comes from, says of the optics."""
-        self.take({} if image is None else stated_optics(image))
+        """Take over what an image, the file it comes from, or else its name says of the optics."""
+        stated = {} if image is None else stated_optics(image)
+        named = {} if image is None or "wavelength" in stated else emission_of(image.name)
+        if stated.get("modality", self.modality.value) == "two_photon":
+            named.pop("excitation", None)  # it is that of one photon
+        if preset := named.pop("fluorophore", None):
+            self.fluorophore.value = preset
+        self.take(named | stated)
+        self.origin.value = (
+            f"Emission taken from the layer's name, “{image.name}”: check it." if named else ""
+        )
 
     def take(self, optics: Mapping[str, Any]) -> None:
         """Show what is known of the optics, by the names of `make_psf`."""
