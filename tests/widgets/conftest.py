@@ -68,6 +68,9 @@ def viewer(make_napari_viewer_proxy):
 def open_widget(qtbot, viewer):
     def open_it(title):
         dock, widget = viewer.window.add_plugin_dock_widget("napari-deconv", title)
+        preview = getattr(widget, "preview", None)
+        if preview is not None:  # has tests of its own
+            preview.box.value = False
         return Hand(qtbot, dock, widget)
 
     return open_it

@@ -98,13 +98,20 @@ def test_a_stop_rule_ends_it_and_going_on_does_not_heed_it(
     assert layer.name == f"cells · RL {expected.iterations + 10}"
 
 
-def test_what_consensus_stops_is_final(viewer, deconvolution):
+def test_from_what_consensus_stops_one_can_go_on(viewer, deconvolution, bead_image, psf_array):
     widget = deconvolution.widget
     widget.settings.stop.value = "consensus"
     widget.settings.gain.value = "1"
     deconvolution.run()
     assert "gain 1 grey values a photon" in widget.result_line.text()
-    assert not widget.go_on_button.isVisibleTo(widget)
+    options = {"spacing": SPACING, "levels": "auto", "gain": 1.0}
+    psf = Psf(psf_array, SPACING)
+    stopped = deconvolve(bead_image, psf, iterations=8, stop="consensus", **options)
+    np.testing.assert_array_equal(viewer.layers[-1].data, stopped.image)
+    widget.go_on_button.click()
+    deconvolution.wait()
+    more = deconvolve(bead_image, psf, iterations=10, initial=stopped, **options)
+    np.testing.assert_array_equal(viewer.layers[-1].data, more.image)
 
 
 def test_blind_shows_the_psf_it_found(viewer, deconvolution, bead_image, psf_array):
@@ -226,7 +233,7 @@ def test_notes_are_not_cut_off(viewer, deconvolution, bead_image, psf_array):
     widget = deconvolution.widget
     deconvolution.qtbot.wait(100)
     for note in (widget.psf_note.native, widget.voxel_size.note.native):
-        assert note.width() == widget.more_button.width()
+        assert note.width() == widget._form.widget().contentsRect().width() - 4
         assert note.height() >= note.heightForWidth(note.width())
 
 

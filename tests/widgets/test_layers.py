@@ -12,15 +12,16 @@ from napari_deconv.widgets.fields import VoxelSize, read_numbers
 from napari_deconv.widgets.layers import (
     KEY,
     centred,
-    layer_array,
     on_source,
+    origin,
+    provenance,
     psf_options,
     role,
-    single_array,
     space_axes,
     spacing,
     spacing_is_certain,
 )
+from napari_deconv.widgets.parts import whole
 
 VOLUME = np.zeros((3, 4, 5))
 
@@ -70,29 +71,6 @@ def test_space_axes(ndim, options, axes):
     assert spacing(layer) == (2, 3, 4, 5)[-axes:]
 
 
-def test_multiscale_gives_its_full_resolution_and_says_so(said):
-    full = np.arange(64.0).reshape(8, 8)
-    layer = Image([full, full[::2, ::2]], multiscale=True, name="pyramid")
-    np.testing.assert_array_equal(layer_array(layer, "image"), full)
-    assert said() == ["“pyramid” has several resolutions: the full one is used."]
-
-
-def test_a_series_is_no_single_stack():
-    stack, series = np.zeros((3, 4, 5)), np.zeros((2, 3, 4, 5))
-    assert single_array(Image(stack), "image").shape == (3, 4, 5)
-    with pytest.raises(DeconvError, match=r"“beads” has 4 axes.*Split Stack"):
-        single_array(Image(series, name="beads"), "image")
-    with pytest.raises(DeconvError, match="has 3 axes"):
-        single_array(Image(stack, axis_labels=("t", "y", "x")), "image")
-
-
-def test_rgb_and_nothing_are_refused():
-    with pytest.raises(DeconvError, match="RGB"):
-        layer_array(Image(np.zeros((8, 8, 3), np.uint8), rgb=True), "image")
-    with pytest.raises(DeconvError, match="No PSF is chosen"):
-        layer_array(None, "PSF")
-
-
 def test_a_result_lies_exactly_on_its_source():
     affine = np.eye(4)
     affine[0, 3], affine[1, 2] = 7, 0.1
@@ -110,8 +88,8 @@ def test_a_result_lies_exactly_on_its_source():
         blending="additive",
         name="cells",
     )
-    recipe = {"operation": "deconvolve"}
-    result = Image(source.data + 1, **on_source(source, "RL 40", recipe, "result"))
+    metadata = provenance({"operation": "deconvolve"}, "result", source)
+    result = Image(source.data + 1, **on_source(whole(source, "image"), "RL 40", metadata))
     points = np.random.default_rng(0).uniform(0, 40, (20, 3))
     for point in points:
         np.testing.assert_allclose(result.data_to_world(point), source.data_to_world(point))
@@ -125,6 +103,16 @@ def test_a_result_lies_exactly_on_its_source():
         KEY: {"operation": "deconvolve", "source": "cells", "role": "result"}
     }
     assert KEY not in source.metadata
+
+
+def test_origins():
+    image = Image(VOLUME, name="cells")
+    assert origin(image) == {"layer": "cells"}
+    image.metadata.update(provenance({"sample": "cells_widefield", "part": "image"}, "image"))
+    assert origin(image) == {"sample": "cells_widefield", "part": "image"}
+    call = {"operation": "deconvolve", "inputs": {"image": {"layer": "cells"}}}
+    result = Image(VOLUME, metadata=provenance(call, "result", image))
+    assert origin(result) == call | {"source": "cells", "role": "result"}
 
 
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():

@@ -15,6 +15,7 @@ from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import make_report
 from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.parts import whole
 from napari_deconv.widgets.points import read_beads
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
@@ -88,7 +89,7 @@ def test_optics_and_beads_come_from_the_layers(viewer, open_widget, bead_image):
     hand.run()
     layer = viewer.layers["PSF (beads)"]
     psf = Psf(layer.data, SPACING, layer.metadata[KEY])
-    found = read_beads(widget.beads.value, beads, SPACING)
+    found = read_beads(widget.beads.value, whole(beads, "image"), SPACING)
     statistics = bead_statistics(found, bead_image, psf, bead_diameter=0.1)
     expected = make_report(psf, statistics=statistics, theory=OPTICS)
     text = widget.numbers.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import choice, entry, layer_choice, number, read_number
-from napari_deconv.widgets.layers import layer_array, on_source, set_contrast, space_axes
+from napari_deconv.widgets.layers import aside, on_source, set_contrast, space_axes
+from napari_deconv.widgets.parts import Part, seen, surroundings
+from napari_deconv.widgets.preview import LayerData, Preview
+from napari_deconv.widgets.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
+
+    from napari_deconv._progress import Callback
 
 __all__ = ["BackgroundWidget"]
 
@@ -30,6 +36,14 @@ _METHODS = [
 ]
 
 
+# What follows the image; the other methods take one level.
+_SURFACES = ("rolling_ball", "top_hat", "gaussian")
+
+# Voxels of a preview, and those that its levels are measured on: some tenths of a second.
+_MOST_SEEN = 1_000_000
+_MOST_AROUND = 2_000_000
+
+
 class BackgroundWidget(OperationWidget):
     """Subtract the background of an image, or show it."""
 
@@ -37,7 +51,7 @@ class BackgroundWidget(OperationWidget):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.image = layer_choice("Image", "What the background is subtracted from.")
+        self.image = layer_choice(napari_viewer, "Image", "What the background is subtracted from.")
         self.method = choice(
             "Method",
             _METHODS,
@@ -69,6 +83,7 @@ class BackgroundWidget(OperationWidget):
             "Show the background itself to see whether it follows the specimen: then the radius "
             "is too small.",
         )
+        self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.method, self.voxel_size.field, self.voxel_size.note]
         main += [self.percentile, self.value, self.radius, self.factor, self.floor]
         self._build(main, [self.output])
@@ -78,7 +93,7 @@ class BackgroundWidget(OperationWidget):
 
     def _applies(self) -> dict[ValueWidget, bool]:
         method = self.method.value
-        flattens = method in ("rolling_ball", "top_hat", "gaussian")
+        flattens = method in _SURFACES
         return {
             self.voxel_size.field: flattens,
             self.voxel_size.note: flattens,
@@ -90,53 +105,92 @@ class BackgroundWidget(OperationWidget):
         }
 
     def _prepare(self) -> Callable[..., Any]:
-        self._source = self.image.value
-        image = layer_array(self._source, "image")
-        self._shape = image.shape
-        axes = space_axes(self._source)
-        series = axes == 2 and image.ndim > 2
-        if series:
-            image = image[..., np.newaxis, :, :]  # each plane has its own background
+        self._source = self._part("image")
+        return partial(_subtract, self.output.value, self._source, **self._given(self._source))
+
+    def _given(self, part: Part) -> dict[str, Any]:
+        """Read what the function is called with."""
         applies = self._applies()
         fields = ("radius", "percentile", "value", "factor", "floor")
-        parameters = {
-            name: getattr(self, name).value for name in fields if applies[getattr(self, name)]
-        }
-        if "value" in parameters:
-            parameters["value"] = read_number(parameters["value"])
+        given = {name: getattr(self, name).value for name in fields if applies[getattr(self, name)]}
+        if "value" in given:
+            given["value"] = read_number(given["value"])
         if applies[self.voxel_size.field]:
-            spacing = self.voxel_size.value(axes)
-            parameters["spacing"] = (spacing[0], *spacing) if series else spacing
-        return partial(
-            _subtract,
-            self.output.value,
-            image,
-            method=self.method.value,
-            device=self.device.value,
-            **parameters,
-        )
+            given["spacing"] = self._voxel(part)
+        return given | {"method": self.method.value, "device": self.device.value}
+
+    def _prepare_preview(self) -> Callable[..., Any] | None:
+        if self.image.value is None:
+            return None
+        whole = self._part("image")
+        given = self._given(whole)
+        axes = space_axes(whole.layer)
+        reach = [0] * axes
+        if given["method"] in _SURFACES:
+            reach = [math.ceil(given["radius"] / step) for step in given["spacing"]]
+            if axes == 2:
+                given["spacing"] = (*([1.0] * (whole.ndim - 2)), *given["spacing"])[-3:]
+        part = seen(self._viewer, whole, 1, _MOST_SEEN)
+        return partial(_preview, self.output.value, part, reach=reach, **given)
+
+    def _present(self, result: tuple[Part, Any]) -> list[LayerData]:
+        part, data = result
+        return [aside(part, data, "background", 0.1)]
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        data, recipe, level = result
-        estimate = recipe["operation"] == "estimate_background"
-        if np.size(data) < np.prod(self._shape):
+        data, call, level = result
+        metadata = self._metadata(call, "result")
+        estimate = call["operation"] == "estimate_background"
+        if np.size(data) < np.prod(self._source.shape):
             levels = ", ".join(f"{level:.4g}" for level in np.ravel(data))
-            return f"The background is {levels}.", recipe
-        options = on_source(
-            self._source, "background estimate" if estimate else "background", recipe, "result"
-        )
-        set_contrast(self._viewer.add_image(data.reshape(self._shape), **options), 0.1)
+            return f"The background is {levels}.", call
+        short = "background estimate" if estimate else "background"
+        options = on_source(self._source, short, metadata)
+        set_contrast(self._viewer.add_image(data, **options), 0.1)
         what = "shown" if estimate else "taken away"
-        return f"Background {what}: {level:.4g} on average.", recipe
+        return f"Background {what}: {level:.4g} on average.", call
+
+
+def _preview(
+    function: Callable[..., Any],
+    part: Part,
+    *,
+    method: str,
+    reach: Sequence[int],
+    callback: Callback,
+    device: str,
+    **parameters: Any,
+) -> tuple[Part, Any]:
+    """Do it to what is in view: levels are those of its surroundings, surfaces begin outside."""
+    if method in _SURFACES:
+        around = part.grown(reach)
+        data = function(np.asarray(around), method, **parameters, engine=device)
+        return part, data[part.within(around)]
+    floor = parameters.pop("floor", None)
+    around = np.asarray(surroundings(part, _MOST_AROUND))
+    level = np.ravel(estimate_background(around, method, **parameters, engine=device))[0]
+    if function is estimate_background:
+        return part, np.full(part.shape, level, np.float32)
+    data = np.asarray(part, np.float32) - np.float32(level)
+    if floor is not None:
+        data[data <= 0] = floor
+    return part, data
 
 
 def _subtract(
-    function: Callable[..., Any], image: Any, *, method: str, **parameters: Any
+    function: Callable[..., Any], part: Part, *, method: str, **parameters: Any
 ) -> tuple[Any, Any, float]:
     """Subtract or estimate the background, and say how bright it is on average."""
-    data, recipe = recorded(function, image, method=method, **parameters)
+    image = np.asarray(part)
+    if space_axes(part.layer) == 2 and image.ndim > 2:
+        image = image[..., np.newaxis, :, :]  # each plane has its own background
+        if "spacing" in parameters:
+            parameters["spacing"] = (parameters["spacing"][0], *parameters["spacing"])
+    data, call = recorded(function, image, method=method, **parameters)
+    if np.size(data) == image.size:
+        data = data.reshape(part.shape)
     level = float(np.mean(data, dtype=float))
     if function is subtract_background:
         mean = float(np.mean(image, dtype=float))
         level = parameters["factor"] * mean if method == "mean" else mean - level
-    return data, recipe, level
+    return data, call, level

@@ -1,4 +1,4 @@
-"""The same hand for every widget: inputs, More, Run and Cancel, progress, result line."""
+"""The same hand for every widget: inputs, More, preview, Run and Cancel, progress, result line."""
 
 from __future__ import annotations
 
@@ -6,63 +6,49 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Label, Widget
+import numpy as np
+from magicgui.widgets import ComboBox, Widget
+from napari.layers import Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import (
-    QFormLayout,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_deconv.engines import get_engine, list_devices
+from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.recipe import describe
+from napari_deconv.recipe import made, record
 from napari_deconv.widgets.fields import VoxelSize, choice
-from napari_deconv.widgets.layers import in_sight, provenance, psf_options, role
+from napari_deconv.widgets.form import Form
+from napari_deconv.widgets.history import History, Settings
+from napari_deconv.widgets.kept import Kept
+from napari_deconv.widgets.layers import (
+    KEY,
+    in_sight,
+    origin,
+    psf_options,
+    role,
+    space_axes,
+)
+from napari_deconv.widgets.outcome import Outcome
+from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.preferences import preferences
+from napari_deconv.widgets.progress import ProgressBar
 from napari_deconv.widgets.words import in_fields_words
 from napari_deconv.widgets.workers import Task, Worker, busy
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
-    from napari.layers import Layer
 
-    from napari_deconv._progress import Callback
     from napari_deconv.engines.protocol import Device
     from napari_deconv.psf.psf import Psf
+    from napari_deconv.widgets.preview import Preview
 
-__all__ = ["OperationWidget", "recorded"]
+__all__ = ["OperationWidget"]
 
 _WIDTH = 320
-
-
-def recorded(
-    function: Callable[..., Any],
-    *arrays: Any,
-    device: str,
-    callback: Callback | None,
-    **parameters: Any,
-) -> tuple[Any, dict[str, Any]]:
-    """Call a function of the core and describe the call; returns its result and the recipe."""
-    engine = get_engine(device)
-    if callback is not None:
-        parameters["callback"] = callback
-    result = function(*arrays, **parameters, engine=engine)
-    parameters.pop("callback", None)
-    return result, describe(function.__name__, parameters, engine)
-
-
-def _make_room(note: QLabel) -> None:
-    """Keep a form from squeezing a note of several lines."""
-    note.setMinimumHeight(max(0, note.heightForWidth(note.width())))
+_RESOLUTIONS = [("Full", "full"), ("As shown", "shown")]
 
 
 class OperationWidget(QWidget):
@@ -79,21 +65,36 @@ class OperationWidget(QWidget):
 
     title = ""
     image: ComboBox
+    preview: Preview | None = None
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
         self._worker: Worker | None = None
-        self._started = self._counting = 0.0
+        self._started = self._seconds = 0.0
         self._said: list[str] = []
         self._known: dict[ComboBox, list[Layer]] = {}
         self._by_hand: set[ComboBox] = set()
+        self._origins: dict[str, Mapping[str, Any]] = {}
+        self._inputs: dict[str, Layer] = {}
+        self._record: Mapping[str, Any] | None = None
+        self._settings: Settings | None = None
         self.voxel_size = VoxelSize()
+        self.resolution = choice(
+            "Resolution",
+            _RESOLUTIONS,
+            "The image has several. Full takes all of it; as shown takes the coarser one that is "
+            "on the screen now, which is faster.",
+        )
         self.device = choice(
             "Device",
             [("Automatic", "auto")],
             "Where it is computed. Automatic takes a GPU if there is one, else the CPU.",
         )
+        preferred = preferences().device
+        if preferred != "auto":
+            self.device.choices = [("Automatic", "auto"), (preferred, preferred)]
+            self.device.value = preferred
 
     # -- what a subclass writes ------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
@@ -101,7 +102,7 @@ class OperationWidget(QWidget):
         raise NotImplementedError
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        """Add the layers of a result; return a line about it, and the recipe."""
+        """Add the layers of a result; return a line about it, and what `describe` gave."""
         raise NotImplementedError
 
     def _applies(self) -> dict[ValueWidget, bool]:
@@ -113,94 +114,86 @@ class OperationWidget(QWidget):
         fields = {name: field for name, field in vars(self).items() if isinstance(field, Widget)}
         return fields | {"spacing": self.voxel_size.field, "engine": self.device}
 
+    def _input_layers(self) -> dict[str, Layer | None]:
+        """Name the layers that a run reads as the function that it calls does."""
+        return {"image": self.image.value}
+
+    def _is_pictured(self) -> bool:
+        """Tell whether estimates on the way to the result are shown."""
+        return False
+
+    def _pictured(self, image: Any, iteration: int) -> None:
+        """Show an estimate."""
+
+    def _measured(self, row: dict[str, float]) -> None:
+        """Show how well it fits."""
+
     # -- layout ----------------------------------------------------------------------------------
     def _build(self, main: Sequence[ValueWidget], more: Sequence[ValueWidget]) -> None:
         """Lay out the fields in rows, those of `more` folded, above Run and the result line."""
         self.image.changed.connect(self.voxel_size.follow)
         for choosing in self._layer_fields():
             choosing.changed.connect(lambda _, field=choosing: self._by_hand.add(field))
-        self.more_button = QPushButton("▸ More")
-        self.more_button.setToolTip("Settings that are right for most images.")
-        self.more_button.clicked.connect(self._fold)
-        self._more = [*more, self.device]
-        self._unfolded = False
-        self._rows: dict[ValueWidget, QLabel | None] = {}
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for field in main:
-            self._add_row(form, field)
-        form.addRow(self.more_button)
-        for field in self._more:
-            self._add_row(form, field)
-
-        inner = QWidget()
-        inner.setLayout(form)
-        form.setContentsMargins(0, 0, 4, 0)
-        scroll = QScrollArea()
-        scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(_WIDTH)
+        after = main.index(self.image) + 1
+        main = [*main[:after], self.resolution, *main[after:]]
+        self._form = Form(main, [*more, self.device], self._arrange)
+        self._form.folded.connect(self._look_for_devices)
+        self._form.dropped.connect(self._open_dropped)
+        self._rows = self._form.rows
+        self.more_button = self._form.more_button
+        self.history = History(self._restored)
+        self.defaults_button = QPushButton("Defaults")
+        self.defaults_button.setToolTip("Forget the settings of the last run.")
+        self.defaults_button.clicked.connect(lambda: self._kept.reset())
+        self._form.beside_more.addWidget(self.defaults_button)
+        self._form.beside_more.addWidget(self.history)
+        for field in self._layer_fields():
+            self._form.take_drops(field)
 
         self.run_button = QPushButton("Run")
+        self.run_button.setToolTip("Ctrl+Return runs, Esc cancels.")
         self.run_button.clicked.connect(self._run_or_cancel)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setVisible(False)
-        self.result_line = QLabel()
-        self.result_line.setWordWrap(True)
-        self.result_line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.progress_bar = ProgressBar()
         self._buttons = QHBoxLayout()
         self._buttons.addWidget(self.run_button)
         self._buttons.addWidget(self.progress_bar, stretch=1)
+        self.outcome = Outcome(self._arrays)
+        self.result_line = self.outcome.line
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scroll)
+        layout.addWidget(self._form)
+        if self.preview is not None:
+            layout.addWidget(self.preview.box.native)
+            layout.addWidget(self.preview.note.native)
         layout.addLayout(self._buttons)
-        layout.addWidget(self.result_line)
+        layout.addWidget(self.outcome)
+        self.setMinimumWidth(_WIDTH)
+        self._add_shortcuts()
+        self._kept = Kept(self.title, self._lasting())
+        self._kept.recall()
         self._arrange()
 
-    def _add_row(self, form: QFormLayout, field: ValueWidget) -> None:
-        if isinstance(field, CheckBox | Label):
-            self._rows[field] = None
-            form.addRow(field.native)
-        else:
-            self._rows[field] = label = QLabel(field.label)
-            label.setToolTip(field.tooltip)
-            form.addRow(label, field.native)
-        field.changed.connect(self._arrange)
-        field.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        field.native.installEventFilter(self)
-
-    def eventFilter(self, field: QObject, event: QEvent) -> bool:
-        """Leave the wheel to scrolling: it changes a field only after a click into it."""
-        if event.type() == QEvent.Type.Wheel and not field.hasFocus():
-            event.ignore()
-            return True
-        if event.type() == QEvent.Type.Resize and isinstance(field, QLabel):
-            _make_room(field)
-        return super().eventFilter(field, event)
+    def _add_shortcuts(self) -> None:
+        for keys, action in (("Ctrl+Return", self._start), ("Escape", self.cancel)):
+            shortcut = QShortcut(QKeySequence(keys), self, action)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
     def _arrange(self) -> None:
-        """Show the fields that apply, and of those below More only the unfolded ones."""
+        """Show the fields that apply, and let the preview follow them."""
         applies = self._applies()
         note = self.voxel_size.note
         applies[note] = applies.get(note, True) and bool(note.value)
-        for field, label in self._rows.items():
-            shown = applies.get(field, True) and (self._unfolded or field not in self._more)
-            field.native.setVisible(shown)
-            if isinstance(field, Label):
-                _make_room(field.native)
-            if label is not None:
-                label.setVisible(shown)
+        image = self.image.value
+        applies[self.resolution] = isinstance(image, Layer) and getattr(image, "multiscale", False)
+        self._form.show_rows(applies)
+        self.defaults_button.setVisible(self._form.unfolded)
+        if self.preview is not None:
+            self.preview.request()
 
-    def _fold(self) -> None:
-        """Fold or unfold More; devices are looked for when it is first unfolded."""
-        self._unfolded = not self._unfolded
-        self.more_button.setText("▾ More" if self._unfolded else "▸ More")
-        self._arrange()
-        if self._unfolded and len(self.device.choices) == 1:
+    def _look_for_devices(self) -> None:
+        """Look for devices when More is first unfolded."""
+        if self._form.unfolded and len(self.device.choices) < 3:
             task = Task(
                 "Looking for devices", lambda callback: (list_devices(), get_engine("auto").device)
             )
@@ -215,10 +208,42 @@ class OperationWidget(QWidget):
             for device in devices
         ]
 
+    # -- settings --------------------------------------------------------------------------------
+    def _lasting(self) -> dict[str, ValueWidget]:
+        """Name the fields whose values are kept for the next time."""
+        apart = {self.resolution, self.device, *self._layer_fields()}
+        lasting = {
+            name: field
+            for name, field in self._parameters().items()
+            if field in self._rows and field not in apart
+        }
+        return lasting if self.preview is None else lasting | {"preview": self.preview.box}
+
+    def _restored(self, title: str, complete: bool, again: bool) -> None:
+        """Say that the settings of an earlier run are back, and run it if that was asked for."""
+        if not complete:
+            self.result_line.setText(f"A layer of “{title}” is gone: choose another one.")
+        elif again:
+            self._start()
+        else:
+            self.result_line.setText(f"The settings of “{title}” are back.")
+
     # -- layers ----------------------------------------------------------------------------------
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         """Name the fields that choose layers, each with the roles that fit it, the best first."""
         return {}
+
+    def _part(self, purpose: str, take: Callable[[Layer | None, str, int], Part] = whole) -> Part:
+        """Take the image at the resolution that is chosen."""
+        layer = self.image.value
+        multiscale = layer is not None and layer.multiscale
+        shown = multiscale and self.resolution.value == "shown"
+        return take(layer, purpose, layer.data_level if shown else 0)
+
+    def _voxel(self, part: Part) -> tuple[float, ...]:
+        """Read the voxel size in µm, at the resolution of a part."""
+        axes = space_axes(part.layer)
+        return tuple((np.array(self.voxel_size.value(axes)) * part.factors[-axes:]).tolist())
 
     def reset_choices(self, *_: Any) -> None:
         """Follow the layers of the viewer; napari calls this.
@@ -247,25 +272,48 @@ class OperationWidget(QWidget):
             return active
         return sensible[-1] if sensible else None
 
+    def _open_dropped(self, field: ComboBox, paths: list[str]) -> None:
+        """Open files with napari's readers, and choose the first layer."""
+        layers = self._viewer.open(paths)
+        if layers and layers[0] in field.choices:
+            field.value = layers[0]
+
+    def _metadata(
+        self, call: Mapping[str, Any], kind: str, stop_reason: str = "", **more: Any
+    ) -> dict[str, Any]:
+        """Write down where a layer of the result comes from; `kind` is its role."""
+        how = made(self._seconds, get_engine(call["engine"]), stop_reason)
+        self._record = record(call, self._origins, how)
+        source = self._inputs.get("image")
+        named = {} if source is None else {"source": source.name}
+        return {KEY: {**self._record, **more, **named, "role": kind}}
+
     def _show_psf(
         self,
         psf: Psf,
         name: str,
-        recipe: Mapping[str, Any],
+        metadata: Mapping[str, Any],
         source: Layer | None,
-        kind: str = "psf",
     ) -> None:
-        """Add a PSF beside the layer it belongs to, and show both; `kind` is its role."""
-        options = psf_options(psf, name, provenance(recipe, kind, source), source)
+        """Add a PSF beside the layer it belongs to, and show both."""
+        options = psf_options(psf, name, metadata, source)
         if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
             self._viewer.reset_view()
+
+    def _arrays(self) -> dict[str, Any]:
+        """Give the arrays of the last run that nothing can make again."""
+        return {name: layer.data for name, layer in self._inputs.items()}
 
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:
         if self._worker is None:
-            self._run(self._prepare)
+            self._start()
         else:
             self.cancel()
+
+    def _start(self) -> None:
+        if self._worker is None:
+            self._run(self._prepare)
 
     def cancel(self) -> None:
         """Ask the running operation to stop; it does after its current step."""
@@ -275,11 +323,17 @@ class OperationWidget(QWidget):
             self.result_line.setText("Cancelling …")
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
+        preferred = preferences()
         try:
-            task = Task(self.title, prepare())
+            set_limits(preferred.threads, preferred.memory)
+            function = prepare()
         except DeconvError as error:
             self._failed(error)
             return
+        self._read_inputs()
+        if self.preview is not None:
+            self.preview.pause(True)
+        task = Task(self.title, function, pictured=self._is_pictured())
         worker = create_worker(
             task, _worker_class=Worker, _ignore_errors=True, _progress={"desc": self.title}
         )
@@ -293,33 +347,32 @@ class OperationWidget(QWidget):
         self._worker = worker
         self._said.clear()
         self.run_button.setText("Cancel")
-        self.progress_bar.setRange(0, 0)
-        self.progress_bar.setVisible(True)
+        self.progress_bar.wait()
         self.result_line.setText("Waiting for the other run …" if busy() else "")
+        worker.measured.connect(self._measured)
+        worker.pictured.connect(self._pictured)
         worker.start()
 
+    def _read_inputs(self) -> None:
+        """Remember the layers that are read, where they come from, and the settings."""
+        layers = self._input_layers()
+        self._inputs = {name: layer for name, layer in layers.items() if layer is not None}
+        self._origins = {name: origin(layer) for name, layer in self._inputs.items()}
+        self._settings = Settings({field: field.value for field in self._rows})
+
     def _begun(self) -> None:
-        self._started = self._counting = time.perf_counter()
+        self._started = time.perf_counter()
+        self.progress_bar.begin()
         if not self._worker.abort_requested:
             self.result_line.clear()
 
     def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
-        """Fill the bar; steps on a coarse level take little time, and do not count."""
-        if self.progress_bar.maximum() == 0:
-            self.progress_bar.setRange(0, iterations)
-            self.progress_bar.setValue(0)
-        if coarse:
-            self.progress_bar.setFormat("coarse start")
-            if self.progress_bar.value() == 0:
-                self._counting = time.perf_counter()
-            return
-        left = (time.perf_counter() - self._counting) * (iterations - iteration) / iteration
-        self.progress_bar.setRange(0, iterations)
-        self.progress_bar.setValue(iteration)
-        self.progress_bar.setFormat(f"{iteration}/{iterations} · {left:.0f} s left")
-        overview = self._worker.pbar
-        overview.total = iterations
-        overview.update(iteration - overview.n)
+        """Fill the widget's bar, and the one of napari."""
+        self.progress_bar.step(iteration, iterations, coarse)
+        if not coarse:
+            overview = self._worker.pbar
+            overview.total = iterations
+            overview.update(iteration - overview.n)
 
     def _warned(self, warning: tuple[Any, ...]) -> None:
         message, category = warning[:2]
@@ -347,12 +400,22 @@ class OperationWidget(QWidget):
         if self._worker.abort_requested:
             self._aborted()
             return
-        line, recipe = self._show(result)
-        seconds = time.perf_counter() - self._started
+        self._seconds = time.perf_counter() - self._started
+        self._record = None
+        line, call = self._show(result)
         # Notifications are cut off, and gone after some seconds.
         self.result_line.setText(
-            "\n".join([f"{line} {seconds:.1f} s on {recipe['engine']}.", *self._said])
+            "\n".join([f"{line} {self._seconds:.1f} s on {call['engine']}.", *self._said])
         )
+        if self._record is not None:
+            self.outcome.take(self._record)
+        self.history.add(self._run_title(), self._settings)
+        self._kept.remember()
+
+    def _run_title(self) -> str:
+        """Name a run in the history."""
+        source = self._inputs.get("image")
+        return f"{'' if source is None else source.name} · {self._seconds:.1f} s"
 
     def _aborted(self) -> None:
         self.result_line.setText("Cancelled.")
@@ -362,6 +425,8 @@ class OperationWidget(QWidget):
         self.run_button.setText("Run")
         self.run_button.setEnabled(True)
         self.progress_bar.setVisible(False)
+        if self.preview is not None:
+            self.preview.pause(False)
 
     # -- closing ---------------------------------------------------------------------------------
     def changeEvent(self, event: QEvent) -> None:
@@ -373,6 +438,9 @@ class OperationWidget(QWidget):
             self.reset_choices()
             return
         self.cancel()
+        self._inputs = {}
+        if self.preview is not None:
+            self.preview.close()
         self.voxel_size.release()
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import get_engine
-from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
     check,
     choice,
@@ -20,8 +20,11 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import placement, provenance, single_array, space_axes
+from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.parts import Part, seen, single, surroundings
 from napari_deconv.widgets.points import REASONS, bead_options
+from napari_deconv.widgets.preview import LayerData, Preview
+from napari_deconv.widgets.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -49,6 +52,10 @@ _RULES = {
 }
 
 
+# Voxels that a preview takes: some tenths of a second.
+_MOST_SEEN = 1_000_000
+
+
 class BeadsWidget(OperationWidget):
     """Find and measure beads: points coloured by what is wrong with them, and labels."""
 
@@ -56,7 +63,7 @@ class BeadsWidget(OperationWidget):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.image = layer_choice("Image", "A stack of small fluorescent beads.")
+        self.image = layer_choice(napari_viewer, "Image", "A stack of small fluorescent beads.")
         self.method = choice(
             "Method",
             [(text, method) for method, text in _METHODS.items()],
@@ -82,6 +89,7 @@ class BeadsWidget(OperationWidget):
             name: check(f"Reject “{REASONS[name]}”", True, tooltip)
             for name, tooltip in _RULES.items()
         }
+        self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.voxel_size.field, self.voxel_size.note]
         main += [self.method, self.threshold, self.bead_diameter]
         self._build(main, [self.fwhm, *self.rules.values()])
@@ -96,57 +104,75 @@ class BeadsWidget(OperationWidget):
         return {self.threshold: self.method.value in ("dog", "local", "manual")}
 
     def _prepare(self) -> Callable[..., Any]:
-        self._source = self.image.value
-        image = single_array(self._source, "image")
+        self._source = self._part("image", single)
+        return partial(_detect, self._source, **self._given(self._source))
+
+    def _given(self, part: Part) -> dict[str, Any]:
+        """Read what the function is called with."""
         threshold = self.threshold.value if self._applies()[self.threshold] else ""
-        return partial(
-            _detect,
-            image,
-            method=self.method.value,
-            threshold=read_number(threshold) if threshold else None,
-            spacing=self.voxel_size.value(space_axes(self._source)),
-            fwhm=read_numbers(self.fwhm.value) or None,
-            bead_diameter=self.bead_diameter.value,
-            reject=Rejection(**{name: field.value for name, field in self.rules.items()}),
-            device=self.device.value,
-        )
+        return {
+            "method": self.method.value,
+            "threshold": read_number(threshold) if threshold else None,
+            "spacing": self._voxel(part),
+            "fwhm": read_numbers(self.fwhm.value) or None,
+            "bead_diameter": self.bead_diameter.value,
+            "reject": Rejection(**{name: field.value for name, field in self.rules.items()}),
+            "device": self.device.value,
+        }
+
+    def _prepare_preview(self) -> Callable[..., Any] | None:
+        if self.image.value is None:
+            return None
+        whole = self._part("image", single)
+        part = surroundings(seen(self._viewer, whole, 0, _MOST_SEEN), _MOST_SEEN)
+        return partial(_detect, part, **self._given(whole))
+
+    def _present(self, result: Any) -> list[LayerData]:
+        part, labels, beads, _ = result
+        layers: list[LayerData] = []
+        if labels is not None:
+            options = {"name": "Preview · labels", "metadata": {KEY: {"role": "aside"}}}
+            layers.append((labels, options | part.placement(), "labels"))
+        points = bead_options(beads, part, {KEY: {"role": "aside"}})
+        return [*layers, (beads.positions, points | {"name": "Preview · beads"}, "points")]
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        labels, beads, recipe = result
+        part, labels, beads, call = result
         if labels is not None:
             self._viewer.add_labels(
                 labels,
-                name=f"{self._source.name} · {_METHODS[recipe['parameters']['method']]}",
-                metadata=provenance(recipe, "labels", self._source),
-                **placement(self._source),
+                name=f"{part.name} · {_METHODS[call['parameters']['method']]}",
+                metadata=self._metadata(call, "labels"),
+                **part.placement(),
             )
-        points = bead_options(beads, self._source, recipe)
+        points = bead_options(beads, part, self._metadata(call, "beads"))
         self._viewer.add_points(beads.positions, **points)
         self._go_to_a_bead(beads)
-        return _summary(beads), recipe
+        return _summary(beads), call
 
     def _go_to_a_bead(self, beads: Beads) -> None:
         """Go to the plane in the midst of the beads if the current one, of a stack, has none."""
         if beads.positions.shape[1] < 3:
             return
         dims = self._viewer.dims
-        place = np.array(self._source.world_to_data(dims.point[-3:]))
+        layer, factors = self._source.layer, self._source.factors
+        place = np.array(layer.world_to_data(dims.point[-3:])) / factors
         if np.any(np.abs(beads.positions[:, 0] - place[0]) < 0.5):
             return
         place[0] = np.round(np.median(beads.positions[:, 0]))
-        dims.set_point(dims.ndim - 3, self._source.data_to_world(place)[0])
+        dims.set_point(dims.ndim - 3, layer.data_to_world(place * factors)[0])
 
 
 def _detect(
-    image: Any, *, method: str, threshold: float | None, device: str, **parameters: Any
+    part: Part, *, method: str, threshold: float | None, device: str, **parameters: Any
 ) -> Any:
-    labels = None
+    image, labels = np.asarray(part), None
     if method != "dog":
         labels = threshold_beads(image, method, value=threshold, engine=get_engine(device))
-    beads, recipe = recorded(
+    beads, call = recorded(
         detect_beads, image, method=method, threshold=threshold, device=device, **parameters
     )
-    return labels, beads, recipe
+    return part, labels, beads, call
 
 
 def _summary(beads: Beads) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton
 
+from napari_deconv.background import estimate_background
 from napari_deconv.deconvolution import METHODS, Deconvolution, deconvolve
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
+from napari_deconv.widgets.course import Course, how_often
+from napari_deconv.widgets.estimate import Estimate
 from napari_deconv.widgets.fields import (
     check,
     choice,
@@ -26,20 +30,18 @@ from napari_deconv.widgets.fields import (
 )
 from napari_deconv.widgets.layers import (
     KEY,
-    layer_array,
-    on_source,
-    set_contrast,
-    space_axes,
+    aside,
     spacing,
 )
 from napari_deconv.widgets.method import MethodFields
+from napari_deconv.widgets.parts import Part, seen, surroundings, whole
+from napari_deconv.widgets.preview import LayerData, Preview
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
-
-    from napari_deconv._progress import Callback
+    from napari.layers import Layer
 
 __all__ = ["DeconvolutionWidget"]
 
@@ -54,6 +56,11 @@ _BOUNDARIES = [
 ]
 _GO_ON = 10
 
+# Voxels of a preview, and those that its background is measured on: some tenths of a second.
+_MOST_SEEN = 600_000
+_MOST_AROUND = 2_000_000
+_MARGIN = 8  # voxels around a preview that are computed and not shown
+
 
 class DeconvolutionWidget(OperationWidget):
     """Take the blur of the PSF out of an image."""
@@ -63,11 +70,14 @@ class DeconvolutionWidget(OperationWidget):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.image = layer_choice(
-            "Image", "What is deblurred: the recorded data, without background subtraction."
+            napari_viewer,
+            "Image",
+            "What is deblurred: the recorded data, without background subtraction.",
         )
         self.psf = layer_choice(
-            "PSF", "How the microscope shows a point. Another voxel size is resampled.",
-            none="choose one",
+            napari_viewer, "PSF",
+            "How the microscope shows a point. Another voxel size is resampled. A file can be "
+            "dropped here.",
         )  # fmt: skip
         self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
         self.settings = MethodFields()
@@ -82,15 +92,14 @@ class DeconvolutionWidget(OperationWidget):
         )
         self._make_more()
         self._last: Deconvolution | None = None
+        self._one_volume = True
+        self._estimate = Estimate(napari_viewer)
+        self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, self.psf, self.psf_note]
         main += [*self.settings.main, self.background, self.background_value]
         more = [*self.settings.more, self.boundary, self.leave_out, self.centre_psf]
         self._build(main, more)
-        self.go_on_button = QPushButton(f"Go on +{_GO_ON}")
-        self.go_on_button.setToolTip(f"Do {_GO_ON} more iterations on the last result.")
-        self.go_on_button.setVisible(False)
-        self.go_on_button.clicked.connect(self._go_on)
-        self._buttons.addWidget(self.go_on_button)
+        self._add_course()
 
     def _make_more(self) -> None:
         self.boundary = choice(
@@ -100,6 +109,7 @@ class DeconvolutionWidget(OperationWidget):
             "the border leave no stripes.",
         )
         self.leave_out = layer_choice(
+            self._viewer,
             "Leave out",
             "Labels painted over dead or saturated voxels: they do not count.",
             Labels,
@@ -109,12 +119,38 @@ class DeconvolutionWidget(OperationWidget):
             "Centre the PSF", True, "Else an off-centre PSF moves the object by as much."
         )
 
+    def _add_course(self) -> None:
+        """Make room for what is seen of a run, and buttons to end it early and to go on."""
+        self.course = Course()
+        self.course.stepped.connect(self._step_to)
+        self.layout().insertWidget(self.layout().indexOf(self.outcome), self.course)
+        self.keep_button = QPushButton("Stop and keep")
+        self.keep_button.setToolTip("End the run now; what it has reached is the result.")
+        self.keep_button.setVisible(False)
+        self.keep_button.clicked.connect(self._keep)
+        self.go_on_button = QPushButton(f"Go on +{_GO_ON}")
+        self.go_on_button.setToolTip(f"Do {_GO_ON} more iterations on the last result.")
+        self.go_on_button.setVisible(False)
+        self.go_on_button.clicked.connect(self._go_on)
+        self._buttons.addWidget(self.keep_button)
+        self._buttons.addWidget(self.go_on_button)
+
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {
             self.image: ("image",),
             self.psf: ("psf", "true psf"),
             self.leave_out: ("mask",),
         }
+
+    def _input_layers(self) -> dict[str, Layer | None]:
+        mask = self.leave_out.value if self._applies()[self.leave_out] else None
+        return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
+
+    def _arrays(self) -> dict[str, Any]:
+        arrays = super()._arrays()
+        if "mask" in arrays:  # labels say what to leave out, a mask what counts
+            arrays["mask"] = np.asarray(arrays["mask"]) == 0
+        return arrays
 
     def _applies(self) -> dict[ValueWidget, bool]:
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
@@ -124,31 +160,46 @@ class DeconvolutionWidget(OperationWidget):
             self.leave_out: "mask" in self.settings.kind.takes,
         }
 
+    def _parameters(self) -> dict[str, ValueWidget]:
+        own = {"background": self.background_value, "mask": self.leave_out}
+        return super()._parameters() | self.settings.named() | own
+
+    def _lasting(self) -> dict[str, ValueWidget]:
+        return super()._lasting() | {"background": self.background}
+
+    # -- running ---------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
-        image, psf = self.image.value, self.psf.value
-        if image is not None and image is psf:
+        source, psf = self._images()
+        given = self._given(source, psf)
+        if "keep_every" in self.settings.kind.takes:
+            given["keep_every"] = how_often(given["iterations"], int(np.prod(source.shape)))
+        self._job = partial(_deconvolve, source, psf, **given)
+        self._one_volume = source.ndim == psf.ndim
+        self._last = None
+        self._done = self._field_values()
+        self._estimate.begin(source)
+        return self._job
+
+    def _images(self) -> tuple[Part, Part]:
+        """Take the image and the PSF."""
+        if self.image.value is not None and self.image.value is self.psf.value:
             raise DeconvError(
-                f"“{image.name}” is chosen as the image and as the PSF: choose another one for "
-                "one of them."
+                f"“{self.image.value.name}” is chosen as the image and as the PSF: choose another "
+                "one for one of them."
             )
-        data, points = layer_array(image, "image"), layer_array(psf, "PSF")
-        voxel = self.voxel_size.value(space_axes(image))[-points.ndim :]
+        return self._part("image"), whole(self.psf.value, "PSF")
+
+    def _given(self, source: Part, psf: Part) -> dict[str, Any]:
+        """Read what `_deconvolve` is called with."""
         given = self.settings.parameters()
         given |= {"boundary": self.boundary.value, "centre_psf": self.centre_psf.value}
         given |= {"engine": self.device.value, "background": self.background.value}
         if self.background.value == "value":
             given["background"] = read_number(self.background_value.value)
-        if "mask" in self.settings.kind.takes and self.leave_out.value is not None:
-            given["mask"] = np.asarray(self.leave_out.value.data) == 0
-        own = KEY in psf.metadata
-        self._job = partial(_deconvolve, data, points, spacing(psf), own, spacing=voxel, **given)
-        self._source, self._last, self._layer = image, None, None
-        self._done = self._field_values()
-        return self._job
-
-    def _parameters(self) -> dict[str, ValueWidget]:
-        own = {"background": self.background_value, "mask": self.leave_out}
-        return super()._parameters() | self.settings.named() | own
+        if self._applies()[self.leave_out] and self.leave_out.value is not None:
+            given["leave_out"] = whole(self.leave_out.value, "mask")
+        given["psf_spacing"], given["own_psf"] = spacing(psf.layer), KEY in psf.layer.metadata
+        return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
     def _field_values(self) -> list[Any]:
         """Collect what all fields but the iterations say."""
@@ -163,41 +214,101 @@ class DeconvolutionWidget(OperationWidget):
             self._offer_going_on()
 
     def _offer_going_on(self) -> None:
-        """Offer to go on while the fields are those of the last run."""
-        ready = self._worker is None and self._last is not None
+        """Offer to go on from the last estimate while the fields are those of the last run."""
+        last, idle = self._last, self._worker is None
+        ready = idle and last is not None and self.course.iteration == last.iterations
         self.go_on_button.setVisible(ready and self._field_values() == self._done)
 
     def _go_on(self) -> None:
         """Do more iterations, whatever has stopped the last ones."""
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
+        before = self._record
         self._run(lambda: partial(self._job, **more))
+        self._origins["initial"] = before
+
+    def _keep(self) -> None:
+        self._worker.keep()
+        self.keep_button.setEnabled(False)
+        self.result_line.setText("Stopping after this iteration …")
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
         super()._run(prepare)
-        self._offer_going_on()
+        if self._worker is not None:
+            self.course.begin()
+            self.keep_button.setVisible(self._is_pictured())
+            self.keep_button.setEnabled(True)
+            self.go_on_button.setVisible(False)
 
     def _finished(self) -> None:
         super()._finished()
+        self.keep_button.setVisible(False)
+        self._estimate.take_back()
         self._offer_going_on()
 
+    # -- what is seen of it ----------------------------------------------------------------------
+    def _is_pictured(self) -> bool:
+        return self._one_volume and not self.settings.kind.direct
+
+    def _measured(self, row: dict[str, float]) -> None:
+        self.course.add(row)
+
+    def _pictured(self, image: Any, iteration: int) -> None:
+        if not self._worker.abort_requested:
+            self._estimate.picture(image, f"{_short(self.settings.method.value)} {iteration}")
+        self._worker.shown()
+
     def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
-        name = result.recipe["parameters"]["method"]
+        call = result.recipe
+        name = call["parameters"]["method"]
         method = METHODS[name]
-        short = _SHORT.get(name, method.title) + ("" if method.direct else f" {result.iterations}")
-        options = on_source(self._source, short, result.recipe, "result")
-        if self._layer is None or self._layer not in self._viewer.layers:
-            self._layer = self._viewer.add_image(result.image, **options)
-        else:
-            self._layer.data, self._layer.name = result.image, options["name"]
-            self._layer.metadata = options["metadata"]
-        set_contrast(self._layer, 0)
+        kept = {"keep_every": None}  # for the slider only
+        call = call | {"parameters": call["parameters"] | kept}
+        metadata = self._metadata(call, "result", result.stop_reason, **_found(result))
+        iterations = "" if method.direct else f" {result.iterations}"
+        self._estimate.show(result.image, f"{_short(name)}{iterations}", metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
-            self._show_psf(result.psf, "PSF (blind)", result.recipe, self._source, "result")
-        # What consensus stops is at its best, and was made of a part of the photons.
-        final = method.direct or result.recipe["parameters"]["stop"] == "consensus"
-        self._last = None if final else result
-        return _line(result), result.recipe
+            found = self._metadata(call, "result", result.stop_reason)
+            self._show_psf(result.psf, "PSF (blind)", found, self._inputs["image"])
+        self._last = None if method.direct else result
+        self.course.end(result, call["parameters"]["stop"] is not None)
+        return _line(result), call
+
+    def _step_to(self, iteration: int) -> None:
+        """Show an estimate that was kept on the way; its recipe does so many iterations."""
+        last = self._last
+        parameters = last.recipe["parameters"]
+        before = last.iterations - parameters["iterations"] if self._origins.get("initial") else 0
+        image, changed = last.image, {"keep_every": None}
+        if iteration != last.iterations:
+            image = last.intermediate[iteration]
+            changed["iterations"] = iteration - before
+        call = last.recipe | {"parameters": parameters | changed}
+        metadata = self._metadata(call, "result", f"stepped to iteration {iteration}")
+        self._estimate.show(image, f"{_short(parameters['method'])} {iteration}", metadata)
+        self.outcome.take(self._record)
+        self._offer_going_on()
+
+    # -- preview ---------------------------------------------------------------------------------
+    def _prepare_preview(self) -> Callable[..., Any] | None:
+        if self.image.value is None or self.psf.value is None:
+            return None
+        source, psf = self._images()
+        given = self._given(source, psf)
+        depth, *lateral = ((0,) * (3 - psf.ndim) + _half_size(psf, given))[-3:]
+        self._seen = seen(self._viewer, source, depth, _MOST_SEEN)
+        self._around = self._seen.grown([min(half, _MARGIN) for half in lateral])
+        if given["boundary"] == "padded":
+            given["boundary"] = "half_padded"  # in less than half the time
+        return partial(_preview, self._seen, self._around, psf, **given)
+
+    def _present(self, result: Any) -> list[LayerData]:
+        image = np.asarray(result).reshape(self._around.shape)[self._seen.within(self._around)]
+        return [aside(self._seen, image, _short(self.settings.method.value), 0)]
+
+
+def _short(method: str) -> str:
+    return _SHORT.get(method, METHODS[method].title)
 
 
 def _line(result: Deconvolution) -> str:
@@ -211,15 +322,55 @@ def _line(result: Deconvolution) -> str:
     return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
 
 
+def _found(result: Deconvolution) -> dict[str, Any]:
+    """Collect what the run has found, in plain values; a gain that was not needed is None."""
+    gains = [float(gain) if np.isfinite(gain) else None for gain in np.ravel(result.gain)]
+    levels = np.ravel(result.background).tolist() if np.size(result.background) < 1000 else None
+    one = len(gains) == 1
+    return {"found": {"background": levels[0] if one and levels else levels,
+                      "gain": gains[0] if one else gains}}  # fmt: skip
+
+
+def _half_size(psf: Part, given: Mapping[str, Any]) -> tuple[int, ...]:
+    """Find half a PSF's size in voxels of the image."""
+    steps = given["psf_spacing"] or given["spacing"]
+    return tuple(
+        round(n * step / voxel) // 2
+        for n, step, voxel in zip(psf.shape, steps, given["spacing"], strict=True)
+    )
+
+
 def _deconvolve(
-    image: Any, psf: Any, psf_spacing: Any, own: bool, *, callback: Callback, **parameters: Any
+    source: Part,
+    psf: Part,
+    *,
+    psf_spacing: Any,
+    own_psf: bool,
+    leave_out: Part | None = None,
+    **parameters: Any,
 ) -> Deconvolution:
     """Deconvolve; a PSF that was not made here may be a raw recording."""
-    if not own:
-        psf, _ = repair_psf(psf)
+    points: Any = np.asarray(psf)
+    if not own_psf:
+        points, _ = repair_psf(points)
     if psf_spacing is not None:
-        psf = Psf(psf, psf_spacing)
-    return deconvolve(image, psf, callback=callback, **parameters)
+        points = Psf(points, psf_spacing)
+    if leave_out is not None:
+        parameters["mask"] = np.asarray(leave_out) == 0
+    return deconvolve(np.asarray(source), points, **parameters)
+
+
+def _preview(part: Part, around: Part, psf: Part, **parameters: Any) -> Deconvolution:
+    """Deconvolve what is in view, with the background of its surroundings."""
+    if parameters["background"] == "auto":
+        image = np.asarray(surroundings(part, _MOST_AROUND))
+        parameters["background"] = float(
+            np.ravel(estimate_background(image, engine=parameters["engine"]))[0]
+        )
+    if "leave_out" in parameters:
+        mask = parameters["leave_out"]
+        parameters["leave_out"] = replace(mask, box=around.box[-mask.ndim :])
+    return _deconvolve(around, psf, **parameters)
 
 
 def _levels(values: Any, digits: int = 4) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Points
 
@@ -20,13 +21,14 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import single_array, space_axes
+from napari_deconv.widgets.parts import Part, single
 from napari_deconv.widgets.points import read_beads
 from napari_deconv.widgets.words import size_and_width
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_deconv.psf.psf import Psf
 
@@ -47,10 +49,11 @@ class DistillWidget(OperationWidget):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.image = layer_choice(
-            "Bead image", "The recorded beads, without background subtraction."
+            napari_viewer, "Bead image", "The recorded beads, without background subtraction."
         )
         self.beads = layer_choice(
-            "Beads", "The points of Bead detection; delete, move or add some by hand. Automatic "
+            napari_viewer, "Beads",
+            "The points of Bead detection; delete, move or add some by hand. Automatic "
             "finds them now.", Points, none="automatic",
         )  # fmt: skip
         self.bead_diameter = number(
@@ -103,14 +106,12 @@ class DistillWidget(OperationWidget):
         }
 
     def _prepare(self) -> Callable[..., Any]:
-        source, points = self.image.value, self.beads.value
-        image = single_array(source, "bead image")
-        voxel = self.voxel_size.value(space_axes(source))
-        self._source = source
+        source, points = self._part("bead image", single), self.beads.value
+        voxel = self._voxel(source)
         given = self.background.value == "value"
         return partial(
             _distill,
-            image,
+            source,
             None if points is None else read_beads(points, source, voxel),
             spacing=voxel,
             shape=read_numbers(self.size.value, int) or None,
@@ -124,13 +125,18 @@ class DistillWidget(OperationWidget):
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         psf, line = result
-        self._show_psf(psf, f"PSF ({self._source.name})", psf.metadata, self._source)
+        source = self._inputs["image"]
+        metadata = self._metadata(psf.metadata, "psf")
+        self._show_psf(psf, f"PSF ({source.name})", metadata, source)
         return line, psf.metadata
 
+    def _input_layers(self) -> dict[str, Layer | None]:
+        return {"image": self.image.value, "beads": self.beads.value}
 
-def _distill(image: Any, beads: Any, **parameters: Any) -> tuple[Psf, str]:
+
+def _distill(part: Part, beads: Any, **parameters: Any) -> tuple[Psf, str]:
     """Distil a PSF and say in a line what came out."""
-    psf = distill_psf(image, beads, **parameters)
+    psf = distill_psf(np.asarray(part), beads, **parameters)
     counts = psf.metadata["beads"]
     used, accepted = counts["used"], counts.get("accepted", counts["used"])
     line = f"From {used} bead{'s' if used > 1 else ''}"

@@ -15,15 +15,15 @@ from magicgui.widgets import (
     Label,
     LineEdit,
     SpinBox,
-    create_widget,
 )
 from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import KEY, spacing, spacing_is_certain
+from napari_deconv.widgets.layers import KEY, role, spacing, spacing_is_certain
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Layer
 
 _ORANGE = "#d9730d"  # to be read in the dark and in the light theme
@@ -56,10 +56,18 @@ def choice(label: str, choices: Sequence[tuple[str, Any]], tooltip: str) -> Comb
 
 
 def layer_choice(
-    label: str, tooltip: str, kind: type[Layer] = Image, none: str = "choose one"
+    viewer: ViewerModel,
+    label: str,
+    tooltip: str,
+    kind: type[Layer] = Image,
+    none: str = "choose one",
 ) -> ComboBox:
     """Offer the layers of a kind in the viewer; `none` is the text for choosing none of them."""
-    field = create_widget(label=label, annotation=kind | None, options={"tooltip": tooltip})
+
+    def layers(_: ComboBox) -> list[Layer]:
+        return [each for each in viewer.layers if isinstance(each, kind) and role(each) != "aside"]
+
+    field = ComboBox(label=label, tooltip=tooltip, choices=layers, nullable=True)
     field.null_string = none
     field.reset_choices()
     return _narrow(field)

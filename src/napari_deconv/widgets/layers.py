@@ -9,28 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pint
-from napari.utils.notifications import show_info
-
-from napari_deconv.errors import DeconvError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer, Points
+    from napari.layers import Image, Layer
 
     from napari_deconv.psf.psf import Psf
+    from napari_deconv.widgets.parts import Part
 
 __all__ = [
     "KEY",
+    "aside",
     "centred",
     "in_sight",
-    "layer_array",
+    "micrometres",
     "on_source",
+    "origin",
     "placement",
     "provenance",
     "psf_options",
     "role",
     "set_contrast",
-    "single_array",
     "space_axes",
     "spacing",
     "spacing_is_certain",
@@ -62,7 +61,7 @@ def spacing(layer: Layer) -> tuple[float, ...] | None:
     axes = slice(layer.ndim - space_axes(layer), None)
     scale = np.abs(layer.scale[axes])
     if spacing_is_certain(layer):
-        return tuple((scale * _micrometres(layer.units[axes])).tolist())
+        return tuple((scale * micrometres(layer.units[axes])).tolist())
     written = layer.metadata.get(KEY, {}).get("spacing")
     if written is not None:
         return tuple(written)
@@ -72,51 +71,6 @@ def spacing(layer: Layer) -> tuple[float, ...] | None:
 def spacing_is_certain(layer: Layer) -> bool:
     """Tell whether the space axes of a layer carry a unit of length."""
     return all(unit.is_compatible_with("micrometer") for unit in layer.units[-space_axes(layer) :])
-
-
-def layer_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
-    """Read the pixels of an image layer, of a multiscale one the full resolution (and say so).
-
-    Parameters
-    ----------
-    layer : Image or None
-        Lazy data are computed here: call it on the main thread, before the work starts.
-    purpose : str
-        What the image is for, in the message when there is none.
-
-    Raises
-    ------
-    DeconvError
-        If no layer is chosen, or if it is RGB.
-    """
-    if layer is None:
-        raise DeconvError(f"No {purpose} is chosen: open one, then choose it above.")
-    if layer.rgb:
-        raise DeconvError(
-            f"“{layer.name}” is an RGB picture: split it into channels (right click on the layer), "
-            "then choose one."
-        )
-    if layer.multiscale:
-        show_info(f"“{layer.name}” has several resolutions: the full one is used.")
-        return np.asarray(layer.data[0])
-    return np.asarray(layer.data)
-
-
-def single_array(layer: Image | None, purpose: str) -> npt.NDArray[np.generic]:
-    """Read the pixels of a layer as `layer_array` does; it has to be one plane or one stack.
-
-    Raises
-    ------
-    DeconvError
-        The same, and if the layer has other axes than those of space.
-    """
-    data = layer_array(layer, purpose)
-    if layer is not None and data.ndim > space_axes(layer):
-        raise DeconvError(
-            f"“{layer.name}” has {data.ndim} axes, a series in time or channel: split it (right "
-            "click on the layer, Split Stack), then choose one."
-        )
-    return data
 
 
 def placement(layer: Layer) -> dict[str, Any]:
@@ -132,29 +86,38 @@ def placement(layer: Layer) -> dict[str, Any]:
     }
 
 
-def on_source(layer: Image, operation: str, recipe: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Collect the options of an image layer that results from `layer` and lies exactly on it.
+def on_source(part: Part, operation: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the options of an image layer that results from `part` and lies exactly on it.
 
     Parameters
     ----------
-    layer : Image
+    part : Part
         The source.
     operation : str
         Short name, for the layer's name: ``cells · RL 40``.
-    recipe : mapping
-        What was done (see `napari_deconv.recipe.describe`).
-    kind : str
-        The role of the result (see `role`).
+    metadata : mapping
+        Of the layer.
     """
     return {
-        "name": f"{layer.name} · {operation}",
-        "colormap": layer.colormap,
-        "gamma": layer.gamma,
-        "blending": layer.blending,
+        "name": f"{part.name} · {operation}",
+        "colormap": part.layer.colormap,
+        "gamma": part.layer.gamma,
+        "blending": part.layer.blending,
         "rgb": False,
-        "metadata": provenance(recipe, kind, layer),
-        **placement(layer),
+        "metadata": dict(metadata),
+        **part.placement(),
     }
+
+
+def aside(
+    part: Part, data: npt.NDArray[np.float32], what: str, darkest: float
+) -> tuple[npt.NDArray[np.float32], dict[str, Any], str]:
+    """Make what is shown of a part for a while: data, options and type of a layer."""
+    options = on_source(part, what, provenance({}, "aside")) | {"name": f"Preview · {what}"}
+    low, high = _contrast(data, darkest)
+    if low < high:
+        options["contrast_limits"] = low, high
+    return data, options, "image"
 
 
 def set_contrast(layer: Image, darkest: float) -> None:
@@ -163,12 +126,16 @@ def set_contrast(layer: Image, darkest: float) -> None:
     A few voxels outshine the rest; in a sparse image they are what there is to see.
     """
     layer.reset_contrast_limits("data")  # widens the range of the slider
-    values = np.ravel(layer.data)
-    values = values[:: max(1, values.size // 1_000_000)]
-    low, high = np.percentile(values, (darkest, 99.9))
-    high = max(high, np.max(layer.data) / 5)
+    low, high = _contrast(layer.data, darkest)
     if low < high:
         layer.contrast_limits = low, high
+
+
+def _contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float]:
+    values = np.ravel(data)
+    values = values[:: max(1, values.size // 1_000_000)]
+    low, high = np.percentile(values, (darkest, 99.9))
+    return float(low), float(max(high, np.max(data) / 5))
 
 
 def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
@@ -178,9 +145,12 @@ def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
     camera, shown = viewer.scene.camera, list(viewer.dims.displayed)
     half = np.array(viewer.canvas.size) / camera.zoom / 2
     offset = layer.ndim - viewer.dims.ndim
-    low, high = layer.extent.world[:, [axis + offset for axis in shown]] * _micrometres(
+    low, high = layer.extent.world[:, [axis + offset for axis in shown]] * micrometres(
         [layer.units[axis + offset] for axis in shown]
     )
+    if viewer.layers.units is not None:  # what the camera counts in
+        world = micrometres([viewer.layers.units[axis] for axis in shown])
+        low, high = low / world, high / world
     centre = np.array(camera.center[-2:])
     return bool(np.all(low >= centre - half) and np.all(high <= centre + half))
 
@@ -230,7 +200,7 @@ def centred(
     return np.array(middle - np.array(shape) // 2 * np.array(step))
 
 
-def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
+def micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
     """Give the length of each unit in µm; 1 for what is no length, as napari draws it."""
     lengths = [unit if unit.is_compatible_with("micrometer") else "micrometer" for unit in units]
     registry = pint.get_application_registry()
@@ -239,22 +209,49 @@ def _micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
 
 def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.float64]:
     axes = slice(-min(psf.ndim, source.ndim), None)
-    extent = source.extent.world[:, axes] * _micrometres(source.units[axes])
+    extent = source.extent.world[:, axes] * micrometres(source.units[axes])
     corner = np.broadcast_to(centred(extent, psf.shape, step), psf.ndim).copy()
     corner[-1] = extent[1, -1] + 5 * step[-1]
     return corner
 
 
-def provenance(recipe: Mapping[str, Any], kind: str, source: Layer | None = None) -> dict[str, Any]:
-    """Write down where a layer came from, as its metadata."""
+def origin(layer: Layer) -> dict[str, Any]:
+    """Tell how the data of a layer can be had again: see `napari_deconv.recipe`."""
+    written = layer.metadata.get(KEY, {})
+    if "sample" in written:
+        return {"sample": written["sample"], "part": written["part"]}
+    if "operation" in written:
+        return dict(written)
+    path = layer.source.path
+    return {"layer": layer.name} if path is None else {"path": str(path)}
+
+
+def provenance(
+    record: Mapping[str, Any], kind: str, source: Layer | None = None, **more: Any
+) -> dict[str, Any]:
+    """Write down where a layer came from, as its metadata.
+
+    Parameters
+    ----------
+    record : mapping
+        What was done.
+    kind : str
+        The layer's role (see `role`).
+    source : Layer, optional
+        The layer that it was done to.
+    **more
+        Other things to be remembered.
+    """
     origin = {} if source is None else {"source": source.name}
-    return {KEY: {**recipe, **origin, "role": kind}}
+    return {KEY: {**record, **more, **origin, "role": kind}}
 
 
-def role(layer: Image | Points) -> str:
-    """Tell what a layer is for: "image", "psf", "true psf", "beads", "truth" or "result".
+def role(layer: Layer) -> str:
+    """Tell what a layer is for.
 
-    Layers made here say it themselves; of others, those with "PSF" in their name are PSFs.
+    "image", "psf", "true psf", "beads", "labels", "truth" or "result"; "aside" for what is shown
+    for a while only. Layers made here say it themselves; of others, those with "PSF" in their name
+    are PSFs.
     """
     written = layer.metadata.get(KEY, {}).get("role")
     return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")

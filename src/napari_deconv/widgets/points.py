@@ -10,10 +10,11 @@ import numpy as np
 from napari_deconv.beads import Beads
 from napari_deconv.beads.table import ACCEPTED
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import placement, provenance
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Points
+    from napari.layers import Points
+
+    from napari_deconv.widgets.parts import Part
 
 __all__ = ["REASONS", "bead_options", "read_beads"]
 
@@ -33,7 +34,7 @@ _CIRCLE = 3.0
 _COLOURS = {True: "lime", False: "orange"}
 
 
-def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def bead_options(beads: Beads, part: Part, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Collect the options of a Points layer: circles, accepted green, rejected orange with reason.
 
     The layer's features are `Beads.to_dataframe` without the positions, which are its data.
@@ -43,7 +44,7 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
     features = table[columns].assign(reason=[REASONS.get(status, "") for status in beads.status])
     size = _circle(beads)
     return {
-        "name": f"{source.name} · beads",
+        "name": f"{part.name} · beads",
         "features": features,
         "size": size,
         "face_color": "transparent",
@@ -54,10 +55,10 @@ def bead_options(beads: Beads, source: Image, recipe: Mapping[str, Any]) -> dict
             "color": "orange",
             "size": 7,
             "anchor": "upper_left",
-            "translation": np.eye(source.ndim)[-1] * size / 2,
+            "translation": np.eye(part.ndim)[-1] * size / 2,
         },
-        "metadata": provenance(recipe, "beads", source),
-        **placement(source),
+        "metadata": dict(metadata),
+        **part.placement(),
     }
 
 
@@ -68,7 +69,7 @@ def _circle(beads: Beads) -> float:
     return _CIRCLE * float(np.median(widths)) if len(widths) else 12.0
 
 
-def read_beads(points: Points, image: Image, spacing: tuple[float, ...]) -> Beads:
+def read_beads(points: Points, image: Part, spacing: tuple[float, ...]) -> Beads:
     """Read the points of Bead detection, which the user may have moved, deleted and added to.
 
     Points added by hand are accepted; what was measured of the others, they have the median of.
@@ -77,8 +78,8 @@ def read_beads(points: Points, image: Image, spacing: tuple[float, ...]) -> Bead
     ----------
     points : Points
         The layer.
-    image : Image
-        The image the beads lie in.
+    image : Part
+        All of the image that the beads lie in.
     spacing : tuple of float
         Its voxel size in µm.
 
@@ -99,7 +100,10 @@ def read_beads(points: Points, image: Image, spacing: tuple[float, ...]) -> Bead
         table = features[list(names)].astype(float)
         return table.fillna(table.median()).to_numpy()
 
-    places = [image.world_to_data(points.data_to_world(place)) for place in points.data]
+    places = [
+        image.layer.world_to_data(points.data_to_world(place)) / image.factors
+        for place in points.data
+    ]
     flux, height, background = columns("flux", "height", "background").T
     return Beads(
         positions=np.array(places, dtype=float),

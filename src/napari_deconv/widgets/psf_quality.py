@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import FileEdit
 from napari.layers import Image, Points
 from qtpy.QtCore import Qt
@@ -23,8 +24,9 @@ from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import entry, layer_choice, number
-from napari_deconv.widgets.layers import KEY, single_array, space_axes
+from napari_deconv.widgets.layers import KEY
 from napari_deconv.widgets.optics import OpticsFields, stated_optics
+from napari_deconv.widgets.parts import Part, single
 from napari_deconv.widgets.points import read_beads
 
 if TYPE_CHECKING:
@@ -64,9 +66,12 @@ class PsfQualityWidget(OperationWidget):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
-        self.image = layer_choice("PSF", "What is measured: a PSF layer, or one recorded bead.")
+        self.image = layer_choice(
+            napari_viewer, "PSF", "What is measured: a PSF layer, or one recorded bead."
+        )
         self.beads = layer_choice(
-            "Beads", "The points of Bead detection that the PSF is from: the report then says how "
+            napari_viewer, "Beads",
+            "The points of Bead detection that the PSF is from: the report then says how "
             "far they vary, and what they leave unexplained.", Points, none="none",
         )  # fmt: skip
         self.optics = OpticsFields()
@@ -169,14 +174,12 @@ class PsfQualityWidget(OperationWidget):
 
     # -- running ---------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
-        layer = self.image.value
-        data = single_array(layer, "PSF")
-        voxel = self.voxel_size.value(space_axes(layer))
+        psf = self._part("PSF", single)
         return partial(
             _measure,
-            data,
-            voxel,
-            layer.metadata.get(KEY),
+            psf,
+            self._voxel(psf),
+            psf.layer.metadata.get(KEY),
             self._read_beads(),
             theory=self._theory(),
             earlier=self.earlier.value,
@@ -194,9 +197,8 @@ class PsfQualityWidget(OperationWidget):
             raise DeconvError(
                 f"The image of “{points.name}” is not open: open it, or choose no beads."
             )
-        image = self._viewer.layers[name]
-        voxel = self.voxel_size.value(space_axes(image))
-        return single_array(image, "bead image"), read_beads(points, image, voxel)
+        image = single(self._viewer.layers[name], "bead image")
+        return image, read_beads(points, image, self._voxel(image))
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         recipe = describe("make_report", {}, get_engine("cpu"))
@@ -219,7 +221,7 @@ class PsfQualityWidget(OperationWidget):
 
 
 def _measure(
-    data: Any,
+    part: Part,
     spacing: tuple[float, ...],
     metadata: dict[str, Any] | None,
     beads: tuple[Any, Any] | None,
@@ -228,12 +230,13 @@ def _measure(
     **compared: Any,
 ) -> Report:
     """Make the report; it is one step, so there is no progress to report."""
+    data = np.asarray(part)
     if metadata is None:  # not made here
         data, _ = repair_psf(data)
     psf = Psf(data, spacing, metadata)
     statistics = None
     if beads is not None:
-        image, found = beads
+        image, found = np.asarray(beads[0]), beads[1]
         diameter = (metadata or {}).get("parameters", {}).get("bead_diameter") or 0.0
         statistics = bead_statistics(found, image, psf, bead_diameter=diameter)
     return make_report(psf, statistics=statistics, **compared)

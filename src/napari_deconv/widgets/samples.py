@@ -32,7 +32,10 @@ def bars_confocal() -> list[LayerData]:
 
 def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) -> list[LayerData]:
     sample = simulate()
-    origin = {"operation": simulate.__name__, "optics": sample.optics}
+
+    def origin(part: str) -> dict[str, Any]:
+        return {"sample": simulate.__name__, "part": part, "optics": sample.optics}
+
     volume = {
         "scale": sample.spacing,
         "units": ("µm",) * 3,
@@ -41,10 +44,17 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) 
     }
     hidden = {"visible": False}
     extent = np.array([[0, 0, 0], np.array(sample.image.shape) - 1]) * sample.spacing
-    psf = psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin, "true psf")) | hidden
+    psf = (
+        psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin("psf"), "true psf"))
+        | hidden
+    )
     psf["translate"] = centred(extent, sample.psf.shape, sample.spacing)
-    truth = volume | hidden | {"name": f"{name}, truth", "metadata": provenance(origin, "truth")}
-    image = volume | look | {"name": name, "metadata": provenance(origin, "image")}
+    truth = (
+        volume
+        | hidden
+        | {"name": f"{name}, truth", "metadata": provenance(origin("truth"), "truth")}
+    )
+    image = volume | look | {"name": name, "metadata": provenance(origin("image"), "image")}
     return [
         (sample.truth, truth, "image"),
         (sample.psf.data, psf, "image"),

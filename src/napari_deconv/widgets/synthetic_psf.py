@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.synthetic.models import make_psf
-from napari_deconv.widgets.base import OperationWidget, recorded
+from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import (
     choice,
     entry,
@@ -18,9 +18,11 @@ from napari_deconv.widgets.fields import (
     number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import space_axes
+from napari_deconv.widgets.layers import KEY, psf_options, space_axes
 from napari_deconv.widgets.optics import MODALITIES, OpticsFields, read_pairs
+from napari_deconv.widgets.preview import LayerData, Preview
 from napari_deconv.widgets.words import size_and_width
+from napari_deconv.widgets.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -54,7 +56,10 @@ class SyntheticPsfWidget(OperationWidget):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
         self.image = layer_choice(
-            "For image", "The image to deconvolve: the PSF gets its voxel size.", none="none"
+            napari_viewer,
+            "For image",
+            "The image to deconvolve: the PSF gets its voxel size.",
+            none="none",
         )
         self.size = entry(
             "Size (voxels)",
@@ -76,6 +81,7 @@ class SyntheticPsfWidget(OperationWidget):
         )
         shapes = self._simple_shapes()
         optics = self.optics
+        self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, optics.nyquist, self.size]
         main += [self.model, *optics.main, *shapes]
         self._build(main, [*optics.more, self.pixel_integration])
@@ -130,8 +136,17 @@ class SyntheticPsfWidget(OperationWidget):
     def _parameters(self) -> dict[str, ValueWidget]:
         return super()._parameters() | self.optics.fields | {"shape": self.size}
 
+    def _prepare_preview(self) -> Callable[..., Any]:
+        """Make all of it: there is no part of a PSF."""
+        return self._prepare()
+
+    def _present(self, result: Any) -> list[LayerData]:
+        (psf, _), _ = result
+        metadata = {KEY: {"role": "aside"}}
+        options = psf_options(psf, "Preview · PSF", metadata, self.image.value)
+        return [(psf.data, options, "image")]
+
     def _prepare(self) -> Callable[..., Any]:
-        self._source = self.image.value
         shape = read_numbers(self.size.value, int)
         voxels = len(read_numbers(self.voxel_size.field.value))
         if 0 < voxels < len(shape):
@@ -162,7 +177,7 @@ class SyntheticPsfWidget(OperationWidget):
         return pixels | self.optics.parameters(model)
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        (psf, recipe), line = result
+        (psf, call), line = result
         known = psf.metadata
         name = f"PSF {_MODELS[known['model']]}"
         if "na" in known:
@@ -170,10 +185,10 @@ class SyntheticPsfWidget(OperationWidget):
         if known.get("modality", "widefield") != "widefield":
             microscope = MODALITIES[known["modality"]]
             name += f", {microscope if microscope.isupper() else microscope.lower()}"
-        self._show_psf(psf, name, recipe, self._source)
+        self._show_psf(psf, name, self._metadata(call, "psf"), self._inputs.get("image"))
         shift = known.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
-        return f"{line}.{moved}", recipe
+        return f"{line}.{moved}", call
 
 
 def _make(callback: Callback, **parameters: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,17 +13,39 @@ from qtpy.QtCore import Signal
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
+from napari_deconv.engines import get_engine
+from napari_deconv.recipe import describe
 
-__all__ = ["Task", "Worker", "busy"]
+__all__ = ["Task", "Worker", "busy", "recorded"]
 
 # The warnings machinery that superqt redirects for a worker belongs to the whole process, and
 # several operations at once are not faster: one at a time.
 _one_at_a_time = threading.Lock()
 
+# Seconds from one picture to the next, at least, and how many times as long as one takes to make.
+_BETWEEN_PICTURES = 0.25
+_RARELY = 10
+
 
 def busy() -> bool:
     """Tell whether a worker is at work, so that another one has to wait."""
     return _one_at_a_time.locked()
+
+
+def recorded(
+    function: Callable[..., Any],
+    *arrays: Any,
+    device: str,
+    callback: Callback | None,
+    **parameters: Any,
+) -> tuple[Any, dict[str, Any]]:
+    """Call a function of the core and describe the call; returns its result and the description."""
+    engine = get_engine(device)
+    if callback is not None:
+        parameters["callback"] = callback
+    result = function(*arrays, **parameters, engine=engine)
+    parameters.pop("callback", None)
+    return result, describe(function.__name__, parameters, engine)
 
 
 class _Cancelled(Exception):
@@ -38,9 +61,12 @@ class Task:
         What napari shows of it.
     function : callable
         Called with ``callback=``; whatever it returns is the result.
+    pictured : bool
+        Whether estimates on the way are to be seen.
     """
 
-    def __init__(self, title: str, function: Callable[..., Any]) -> None:
+    def __init__(self, title: str, function: Callable[..., Any], pictured: bool = False) -> None:
+        self.pictured = pictured
         self._title = title
         self._function: Callable[..., Any] | None = function
 
@@ -57,6 +83,8 @@ class Task:
 
 class _Signals(WorkerBaseSignals):
     progressed = Signal(int, int, bool)
+    measured = Signal(dict)
+    pictured = Signal(object, int)
     aborted = Signal()
 
 
@@ -64,8 +92,10 @@ class Worker(WorkerBase):
     """Runs a `Task` in a thread of Qt's pool.
 
     Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations, coarse)`` after each
-    step, which is on a coarse level or not; ``aborted()`` when the task ended because of `quit`,
-    which takes one step at most.
+    step, which is on a coarse level or not; ``measured(row)`` when a deconvolution has measured
+    how it fits (see `State`); ``pictured(image, iteration)`` now and then with the estimate, where
+    the task is pictured and after `shown` was called for the picture before; ``aborted()`` when the
+    task ended because of `quit`, which takes one step at most.
 
     Parameters
     ----------
@@ -76,6 +106,19 @@ class Worker(WorkerBase):
     def __init__(self, task: Task) -> None:
         super().__init__(SignalsClass=_Signals)
         self._task = task
+        self._enough = False
+        self._next_picture = 0.0
+        self._row = -1.0
+        self._shown = threading.Event()
+        self._shown.set()
+
+    def keep(self) -> None:
+        """Ask a deconvolution to end after its current step with what it has reached."""
+        self._enough = True
+
+    def shown(self) -> None:
+        """Say that the last picture has been shown."""
+        self._shown.set()
 
     def run(self) -> None:
         """Wait for the other workers, then run."""
@@ -100,6 +143,23 @@ class Worker(WorkerBase):
         self._stop_if_asked()
         coarse = isinstance(progress, State) and progress.level > 1
         self.progressed.emit(progress.iteration, progress.iterations, coarse)
+        if isinstance(progress, State):
+            self._tell(progress)
+        if self._enough:
+            raise StopIteration
+
+    def _tell(self, state: State) -> None:
+        """Send what has been measured, and the estimate if it is time for another picture."""
+        row = state.measured.get("iteration", self._row)
+        if row != self._row:
+            self._row = row
+            self.measured.emit(state.measured)
+        start = time.perf_counter()
+        if self._task.pictured and start >= self._next_picture and self._shown.is_set():
+            self._shown.clear()
+            self.pictured.emit(state.image, state.iteration)
+            now = time.perf_counter()
+            self._next_picture = now + max(_BETWEEN_PICTURES, _RARELY * (now - start))
 
     def _stop_if_asked(self) -> None:
         if self.abort_requested:

@@ -1,0 +1,73 @@
+"""The layer of a deconvolution's estimate, during the run and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_deconv.widgets.layers import on_source, provenance, set_contrast
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_deconv.widgets.parts import Part
+
+__all__ = ["Estimate"]
+
+
+class Estimate:
+    """One layer that is made anew for every run, and kept where a run goes on.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where it is shown. If the user has taken the layer away, there will be another.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._before: tuple[Any, str, Mapping[str, Any]] | None = None
+        self._pictured = False
+
+    def begin(self, part: Part) -> None:
+        """Make another layer from now on."""
+        self._part = part
+        self._layer = self._before = None
+        self._pictured = False
+
+    def picture(self, image: Any, short: str) -> None:
+        """Show an estimate on the way."""
+        fresh = not self._stands()
+        self._put(image, f"{short} …", provenance({}, "result"))
+        if fresh:
+            set_contrast(self._layer, 0)
+        self._pictured = True
+
+    def show(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:
+        """Show a result."""
+        self._put(image, short, metadata)
+        set_contrast(self._layer, 0)
+        self._before = (image, short, metadata)
+        self._pictured = False
+
+    def take_back(self) -> None:
+        """Go back to the result before, if a run has left pictures but no result."""
+        if not self._pictured or not self._stands():
+            return
+        if self._before is None:
+            self._viewer.layers.remove(self._layer)
+        else:
+            self.show(*self._before)
+
+    def _stands(self) -> bool:
+        return self._layer is not None and self._layer in self._viewer.layers
+
+    def _put(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:
+        options = on_source(self._part, short, metadata)
+        if not self._stands():
+            self._layer = self._viewer.add_image(image, **options)
+            return
+        self._layer.data = image
+        self._layer.name, self._layer.metadata = options["name"], options["metadata"]

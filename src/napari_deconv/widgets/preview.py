@@ -1,0 +1,186 @@
+"""What a setting does, shown at once on what is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox
+from napari.layers import Layer
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, QTimer
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.widgets.fields import check, note
+from napari_deconv.widgets.workers import Task, Worker
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["LayerData", "Preview"]
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""Data, options and type of a layer."""
+
+_DEBOUNCE = 60  # ms
+
+
+class Preview(QObject):
+    """Runs an operation on what is in view, again whenever a setting or the view changes.
+
+    Its layers are no result: they go when it is switched off, when the operation is run, and when
+    the dock closes.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that it shows its layers in.
+    prepare : callable
+        Reads the fields; returns what to call with ``callback=`` in a thread, or None.
+    present : callable
+        Turns a result, or an estimate on the way to it, into layers.
+
+    Attributes
+    ----------
+    box : CheckBox
+        Switches it on and off.
+    note : Label
+        Says why there is none.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        prepare: Callable[[], Callable[..., Any] | None],
+        present: Callable[[Any], Sequence[LayerData]],
+    ) -> None:
+        super().__init__()
+        self.box: CheckBox = check(
+            "Preview", True, "Shows what the settings do to the part of the image that is in view, "
+            "as you change them.",
+        )  # fmt: skip
+        self.note = note()
+        self._viewer = viewer
+        self._prepare = prepare
+        self._present = present
+        self._layers: list[Layer] = []
+        self._worker: Worker | None = None
+        self._wanted = self._paused = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_DEBOUNCE)
+        self._timer.timeout.connect(self._start)
+        self.box.changed.connect(self._switch)
+        viewer.dims.events.point.connect(self.follow)
+        viewer.scene.camera.events.connect(self.follow)
+
+    def request(self, *_: Any) -> None:
+        """Make it anew: a setting has changed."""
+        if self.box.value and not self._paused:
+            self._timer.start()
+
+    def follow(self, *_: Any) -> None:
+        """Make it anew if there is one: the view has changed."""
+        if self._layers:
+            self.request()
+
+    def pause(self, paused: bool) -> None:
+        """Stop it while the operation itself runs, or go on; its layers go."""
+        self._paused = paused
+        self.clear()
+
+    def clear(self) -> None:
+        """Take its layers away, and drop what is on its way."""
+        self._timer.stop()
+        self._wanted = False
+        if self._worker is not None:
+            self._worker.quit()
+        for layer in self._layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._layers = []
+        self.note.value = ""
+
+    def close(self) -> None:
+        """End it for good."""
+        self.clear()
+        self._paused = True
+        self._viewer.dims.events.point.disconnect(self.follow)
+        self._viewer.scene.camera.events.disconnect(self.follow)
+
+    def _switch(self, on: bool) -> None:
+        if on:
+            self.request()
+        else:
+            self.clear()
+
+    def _start(self) -> None:
+        if self._worker is not None:  # its result would be out of date
+            self._wanted = True
+            self._worker.quit()
+            return
+        try:
+            function = self._prepare()
+        except DeconvError as error:
+            self._failed(error)
+            return
+        if function is None:
+            self.clear()
+            return
+        task = Task("Preview", function, pictured=True)
+        self._worker = worker = create_worker(task, _worker_class=Worker, _ignore_errors=True)
+        worker.pictured.connect(lambda image, _: self._pictured(worker, image))
+        worker.returned.connect(lambda result: self._returned(worker, result))
+        worker.errored.connect(self._failed)
+        worker.finished.connect(self._finished)
+        worker.start()
+
+    def _pictured(self, worker: Worker, image: Any) -> None:
+        self._show(worker, image)
+        worker.shown()
+
+    def _returned(self, worker: Worker, result: Any) -> None:
+        self._show(worker, result)
+
+    def _show(self, worker: Worker, result: Any) -> None:
+        """Put the newest picture in place of the one before."""
+        if worker.abort_requested:
+            return
+        made = self._present(result)
+        self.note.value = ""
+        kinds = [type(layer).__name__.lower() for layer in self._layers]
+        standing = all(layer in self._viewer.layers for layer in self._layers)
+        if not standing or kinds != [kind for _, _, kind in made]:
+            self._replace(made)
+            return
+        for layer, (data, options, _) in zip(self._layers, made, strict=True):
+            if layer.data.shape != data.shape or layer.ndim != data.ndim:
+                self._replace(made)
+                return
+            layer.data = data
+            for name in ("scale", "translate", "contrast_limits"):
+                if name in options:
+                    setattr(layer, name, options[name])
+
+    def _replace(self, made: Sequence[LayerData]) -> None:
+        for layer in self._layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        selected = set(self._viewer.layers.selection)
+        self._layers = [
+            self._viewer.add_layer(Layer.create(data, options, kind))
+            for data, options, kind in made
+        ]
+        self._viewer.layers.selection = {
+            layer for layer in selected if layer in self._viewer.layers
+        }
+
+    def _failed(self, error: Exception) -> None:
+        self.clear()
+        self.note.value = f"No preview: {error}"
+
+    def _finished(self) -> None:
+        self._worker = None
+        if self._wanted:
+            self._wanted = False
+            self._start()

@@ -1,0 +1,42 @@
+"""A bar that says how far a run is, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtWidgets import QProgressBar
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar(QProgressBar):
+    """Steps done and planned, and the time left; it is seen only during a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counting = 0.0
+        self.setVisible(False)
+
+    def wait(self) -> None:
+        """Show that a run has been asked for."""
+        self.setRange(0, 0)
+        self.setVisible(True)
+
+    def begin(self) -> None:
+        """Count the time from now."""
+        self._counting = time.perf_counter()
+
+    def step(self, iteration: int, iterations: int, coarse: bool) -> None:
+        """Fill the bar; steps on a coarse level take little time, and do not count."""
+        if self.maximum() == 0:
+            self.setRange(0, iterations)
+            self.setValue(0)
+        if coarse:
+            self.setFormat("coarse start")
+            if self.value() == 0:
+                self.begin()
+            return
+        left = (time.perf_counter() - self._counting) * (iterations - iteration) / iteration
+        self.setRange(0, iterations)
+        self.setValue(iteration)
+        self.setFormat(f"{iteration}/{iterations} · {left:.0f} s left")
