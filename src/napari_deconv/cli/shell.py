@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from napari_deconv._progress import Callback, Progress
+from napari_deconv.cli.limits import limited
 from napari_deconv.deconvolution import State
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import Image, check_target, read_image, write_image
@@ -224,10 +225,10 @@ OUTPUT = click.option(
 CHANNEL = click.option(
     "-c", "--channel", type=int, help="Take only this channel of the file, counted from 0."
 )
-ENGINE = click.option(
+ENGINE = limited(click.option(
     "-e", "--engine", default="auto", show_default=True, metavar="DEVICE",
     help="auto, cpu, opencl or opencl:NAME; see napari-deconv devices.",
-)  # fmt: skip
+))  # fmt: skip
 
 
 def _verbosity(command: Function) -> Function:
