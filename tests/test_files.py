@@ -298,7 +298,7 @@ def test_truncated_anywhere(tmp_path, kind):
 # -- writing -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a.png", "a", "a.tif.gz", "a.zarr"])
+@pytest.mark.parametrize("name", ["a.png", "a", "a.tif.gz", "a.zarr.zip"])
 def test_wrong_suffix(tmp_path, name):
     with pytest.raises(DeconvError, match=r"does not end in \.tif"):
         write_image(tmp_path / name, STACK)

@@ -33,7 +33,7 @@ from napari_deconv.files import IMAGE_SUFFIXES, Image
 from napari_deconv.psf.distill import DISTILLING, distill_psf
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["beads", "distill"]
+__all__ = ["beads", "distill", "report_beads"]
 
 _PATH = click.Path(path_type=Path)
 _RULES = tuple(field.name for field in fields(Rejection) if field.type == "bool")
@@ -97,7 +97,7 @@ def beads(
             reject=rules, callback=callback, **parameters,
         )  # fmt: skip
     found.to_csv(output)
-    _report_beads(found)
+    report_beads(found)
     report(f"Wrote {output}.")
 
 
@@ -161,7 +161,7 @@ def distill(
                 source.data, spacing=voxel, method=detection, threshold=threshold, fwhm=fwhm,
                 bead_diameter=bead_diameter, reject=rules, engine=engine, callback=callback,
             )  # fmt: skip
-        _report_beads(found)
+        report_beads(found)
     given: dict[str, Any] = {"method": method, **parameters}
     with progress("distill") as callback:
         distilled = distill_psf(
@@ -193,7 +193,7 @@ def _rules(keep: tuple[str, ...], parameters: dict[str, Any]) -> Rejection:
     return Rejection(**rules)
 
 
-def _report_beads(found: Beads) -> None:
+def report_beads(found: Beads) -> None:
     """Say how many beads there are, and how wide the accepted ones are."""
     report(f"{len(found)} beads: {found.summary}.")
     if found.accepted.any():

@@ -12,6 +12,7 @@ from napari_deconv.cli.background import background
 from napari_deconv.cli.beads import beads, distill
 from napari_deconv.cli.deconvolution import deconvolve
 from napari_deconv.cli.psf import measure
+from napari_deconv.cli.run import run
 from napari_deconv.cli.shell import ENGINE, Command, Group, options, report
 from napari_deconv.cli.synthetic import psf
 from napari_deconv.engines import get_engine, list_devices
@@ -82,5 +83,5 @@ def demo(output: Path, engine: str) -> None:
     report(f"Done in {time.perf_counter() - start:.0f} s: look at {output / 'demo.png'}")
 
 
-for command in (background, beads, distill, psf, deconvolve, measure):
+for command in (background, beads, distill, psf, deconvolve, measure, run):
     main.add_command(command)

@@ -85,6 +85,11 @@ class Call:
     part: str = ""
     origin: Mapping[str, Any] | Ref | None = None
 
+    @property
+    def title(self) -> str:
+        """The name of the function, in words."""
+        return self.function.__name__.replace("_", " ")
+
     def code(self) -> str:
         """Write it as Python."""
         given = [_code(value) for value in self.positional.values()]
@@ -139,6 +144,11 @@ class Layer:
 
     name: str
     layer: str
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return f"layer {self.layer}"
 
     def code(self) -> str:
         """Write it as Python for napari's console."""

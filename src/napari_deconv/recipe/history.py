@@ -115,7 +115,7 @@ def _psf(origin: Mapping[str, Any], record: Mapping[str, Any]) -> Data:
         made = recipe_data(origin)
         same = made.get("engine") == record.get("engine")
         return made["psf"] if same and made.keys() <= {"psf", "engine"} else {"recipe": made}
-    voxel = {"spacing": origin["spacing"]} if origin.get("spacing") is not None else {}
+    voxel = {"spacing": origin["spacing"] or "image"} if "spacing" in origin else {}
     if "sample" in origin:
         return {"sample": origin["sample"]}
     if "path" in origin:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,22 @@ from napari_deconv.recipe.calls import Call, Layer, Ref, script
 from napari_deconv.recipe.options import WITHOUT_SPACING, Acquisition, Keys, Rules
 from napari_deconv.recipe.schema import BeadImage, Source, Steps
 
-__all__ = ["Plan", "Planner"]
+__all__ = ["Outcome", "Plan", "Planner"]
 
 # What an earlier run to go on from has from the recipe where it says nothing else.
 _INHERITED = ("input", "background", "psf", "mask")
+
+
+Watch = Callable[[str], AbstractContextManager[Callback | None]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a plan has made, the record of how, and the image that it was made of, if any."""
+
+    result: Any
+    record: dict[str, Any]
+    source: Image | None
 
 
 @dataclass(frozen=True)
@@ -39,21 +52,48 @@ class Plan:
         What is done.
     result : Ref
         What it is done for.
+    image : Ref or None
+        What it is done to: an `Image` or a sample; None where a PSF is computed.
+    spacing : Ref, float, tuple of float or None
+        The voxel size of what it is done to.
     names, origins : dict
         Variables that are there before, and where they come from.
     """
 
     steps: list[Call | Layer]
     result: Ref
+    image: Ref | None
+    spacing: Any
     names: dict[str, Any]
     origins: dict[str, Any]
 
-    def run(self, callback: Callback | None = None) -> tuple[Any, dict[str, Any]]:
-        """Do it; returns the result and the record of how it came about."""
+    @property
+    def files(self) -> list[str]:
+        """Paths of the files that are read."""
+        origins = (step.origin for step in self.steps if isinstance(step, Call))
+        return [o["path"] for o in origins if isinstance(o, Mapping) and "path" in o]
+
+    def run(self, watch: Watch = lambda _: nullcontext(None)) -> Outcome:
+        """Do it.
+
+        Parameters
+        ----------
+        watch : callable
+            Called with the name of each function; gives a context manager that yields the callback
+            for it.
+        """
         names, origins = dict(self.names), dict(self.origins)
         for step in self.steps:
-            step.run(names, origins, callback)
-        return names[self.result.name], origins[self.result.name]
+            with watch(
+                step.name if isinstance(step, Layer) else step.function.__name__
+            ) as callback:
+                step.run(names, origins, callback)
+        source = None if self.image is None else names[self.image.name]
+        if isinstance(source, sample_data.Sample):
+            source = Image(source.image, source.spacing, "ZYX")
+        if isinstance(source, Image) and not isinstance(self.spacing, Ref):
+            source = replace(source, spacing=self.spacing)
+        return Outcome(names[self.result.name], origins[self.result.name], source)
 
     def to_python(self) -> str:
         """Write it as a script."""
@@ -90,12 +130,13 @@ class Planner:
         self._origins: dict[str, Any] = {}
         self._known: dict[str, Ref] = {}
         self._taken: set[str] = set()
+        self._image: Ref | None = None
 
     def plan(self, steps: Steps) -> Plan:
         """Plan it."""
         self._recipe = steps
-        result = self._do(steps, "auto", main=True)[0]
-        return Plan(self._steps, result, self._names, self._origins)
+        result, spacing = self._do(steps, "auto", main=True)
+        return Plan(self._steps, result, self._image, spacing, self._names, self._origins)
 
     # -- what is done ----------------------------------------------------------------------------
 
@@ -188,6 +229,8 @@ class Planner:
             field = _Field(data, spacing)
         else:
             field = self._leaf(source, self._given if main else None, role)
+            if main:
+                self._image = Ref(field.data.name)
         if source.spacing == "file":
             return field
         return _Field(field.data, None if source.spacing == "pixels" else _plain(source.spacing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -222,7 +223,8 @@ class Recipe(Steps):
         DeconvError
             As the functions.
         """
-        return self.plan(image, arrays=arrays, engine=engine).run(callback)[0]
+        plan = self.plan(image, arrays=arrays, engine=engine)
+        return plan.run(lambda _: nullcontext(callback)).result
 
     def to_python(self) -> str:
         """Write it as a script of public functions that makes the same array."""
@@ -236,9 +238,9 @@ def _plain(value: Any) -> Any:
 
 
 def _paths(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Find the paths of files that are read, as dict and key."""
+    """Find the paths of files, as dict and key."""
     for key, value in list(data.items()):
-        if isinstance(value, dict) and key not in ("optics", "output"):
+        if isinstance(value, dict) and key != "optics":
             yield from _paths(value)
         elif isinstance(value, str) and key in ("path", "file", "input", "mask", "initial"):
             yield data, key

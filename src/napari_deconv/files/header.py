@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-__all__ = ["METADATA_KEY", "Header", "read_header"]
+__all__ = ["METADATA_KEY", "Header", "length_in_micrometres", "read_header", "time_in_seconds"]
 
 _MICROMETRES = {
     "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0,
@@ -24,7 +24,10 @@ _MICROMETRES = {
     "millimetre": 1e3, "micrometer": 1.0, "micrometre": 1.0, "micron": 1.0, "nanometer": 1e-3,
     "nanometre": 1e-3, "angstrom": 1e-4, "inch": 25400.0,
 }  # fmt: skip
-_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0, "h": 3600.0}
+_SECONDS = {
+    "s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0, "h": 3600.0, "second": 1.0,
+    "millisecond": 1e-3, "microsecond": 1e-6, "minute": 60.0, "hour": 3600.0,
+}  # fmt: skip
 _RESOLUTION_UNITS = {2: 25400.0, 3: 10000.0}
 # 4800 dots per inch: a coarser resolution in a TIFF's tags is for printing, not of the microscope.
 _COARSEST_PIXEL = 5.0
@@ -47,6 +50,8 @@ class Header:
         Seconds between time points.
     acquired : str or None
         When it was recorded, ISO 8601, as OME-XML says it.
+    name : str
+        What OME-XML calls the image.
     """
 
     sizes: dict[str, float | None] = field(default_factory=dict)
@@ -54,6 +59,7 @@ class Header:
     channels: tuple[str, ...] = ()
     time_interval: float | None = None
     acquired: str | None = None
+    name: str = ""
 
 
 def read_header(tif: tifffile.TiffFile) -> Header:
@@ -89,20 +95,20 @@ def _ome_header(xml: str) -> Header:
     if image is None or pixels is None:
         return Header()
     sizes = {
-        axis: _length(
+        axis: length_in_micrometres(
             pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
         )
         for axis in "ZYX"
     }
-    interval = _number(pixels.get("TimeIncrement"))
-    second = _SECONDS.get(pixels.get("TimeIncrementUnit", "s"))
+    interval = time_in_seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
     return Header(
         sizes,
         _stored_metadata(image.findtext("{*}Description")),
         tuple(name for name in names if name) if all(names) else (),
-        interval * second if interval and second else None,
+        interval,
         image.findtext("{*}AcquisitionDate") or None,
+        image.get("Name", ""),
     )
 
 
@@ -112,7 +118,7 @@ def _imagej_header(info: dict[str, Any], page: tifffile.TiffPage) -> Header:
     sizes = _tag_sizes(page, x_unit, _micrometres(info.get("yunit", unit)))
     # older ImageJ writes a negative step for stacks taken downwards
     step = _number(info.get("spacing"))
-    sizes["Z"] = _length(None if step is None else abs(step), info.get("zunit", unit))
+    sizes["Z"] = length_in_micrometres(None if step is None else abs(step), info.get("zunit", unit))
     return Header(sizes, time_interval=_number(info.get("finterval")) or None)
 
 
@@ -141,10 +147,16 @@ def _stored_metadata(description: str | None) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _length(value: Any, unit: str | None) -> float | None:
+def length_in_micrometres(value: Any, unit: str | None) -> float | None:
     """Convert a length to µm; None unless it is a positive number in a known unit."""
     number, micrometres = _number(value), _micrometres(unit)
     return number * micrometres if number and number > 0 and micrometres else None
+
+
+def time_in_seconds(value: Any, unit: str | None) -> float | None:
+    """Convert a time to seconds; None unless it is a number above 0 in a known unit."""
+    number, second = _number(value), _SECONDS.get((unit or "").strip())
+    return number * second if number and number > 0 and second else None
 
 
 def _micrometres(unit: str | None) -> float | None:

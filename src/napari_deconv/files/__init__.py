@@ -1,0 +1,169 @@
+"""Images in and out: TIFF, OME-TIFF, ImageJ TIFF and OME-Zarr, with the voxel size in µm.
+
+A voxel size is taken from a file only where the file really states one; otherwise it is None,
+never a guess.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from napari_deconv._checks import check_spacing
+from napari_deconv.errors import DeconvError
+from napari_deconv.files.atomic import check_target, replacing
+from napari_deconv.files.image import Image, as_dtype, image_to_write
+from napari_deconv.files.tiff import read_tiff, read_tiff_header, spacing_of, write_tiff
+
+__all__ = [
+    "IMAGE_SUFFIXES", "Image", "as_dtype", "check_target", "provenance_of", "read_image",
+    "replacing", "write_image",
+]  # fmt: skip
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
+"""Endings of the files that `write_image` writes."""
+
+_PSF_MAKERS = ("make_psf", "distill_psf")
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    spacing: float | Sequence[float] | None = None,
+    channel: int | None = None,
+) -> Image:
+    """Read a TIFF, OME-TIFF, ImageJ TIFF or OME-Zarr.
+
+    Where a TIFF has no z axis and exactly one axis besides y and x, and that axis is an unnamed
+    sequence (``I``, ``Q``) or time (``T``, with a `DeconvWarning`, unless `write_image` wrote it),
+    it is taken as z: many programs write stacks so. Channels, time and other axes lead, axes of
+    length 1 are dropped. Of several images the first is read, of a pyramid the full resolution.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or the folder of an OME-Zarr.
+    spacing : float or sequence of float, optional
+        Voxel size (z, y, x) or (y, x) in µm, instead of the file's.
+    channel : int, optional
+        Take only this channel, counted from 0.
+
+    Returns
+    -------
+    Image
+        The voxels with what the file says about them.
+
+    Raises
+    ------
+    DeconvError
+        If the file is missing, damaged, no image that is known, in colour, or has no such channel,
+        or `spacing` is not a voxel size.
+
+    Warns
+    -----
+    DeconvWarning
+        If the file has several images, time stands for z, or it has a pixel size but no z step.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DeconvError(f"There is no file {path}.")
+    if path.is_file():
+        image = read_tiff(path, with_spacing=spacing is None)
+    elif path.suffix.lower() == ".zarr":
+        from napari_deconv.files.ngff import read_ngff
+
+        image = read_ngff(path)
+    else:
+        raise DeconvError(f"{path} is a folder.")
+    given = check_spacing(spacing, len(image.space))
+    image = image if given is None else replace(image, spacing=given)
+    return image if channel is None else image.of_channel(channel, path)
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    data: npt.ArrayLike,
+    spacing: float | Sequence[float] | None = None,
+    metadata: dict[str, Any] | None = None,
+    *,
+    axes: str | None = None,
+    channels: Sequence[str] = (),
+    time_interval: float | None = None,
+    name: str = "",
+) -> None:
+    """Write an OME-TIFF or OME-Zarr; it appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write, ending in ``.tif``, ``.tiff`` or ``.zarr``; an existing one is replaced.
+    data : array_like
+        (y, x), (z, y, x), or with channels and time in front. The dtype is kept.
+    spacing : float or sequence of float, optional
+        Voxel size (z, y, x) or (y, x) in µm.
+    metadata : dict, optional
+        Plain values, stored as JSON; `read_image` gives them back.
+    axes : str, optional
+        One letter an axis, ``"YX"``, ``"ZYX"``, ``"CZYX"`` or ``"TCZYX"`` unless given.
+    channels : sequence of str, optional
+        Names of the channels.
+    time_interval : float, optional
+        Seconds between time points.
+    name : str
+        What to call the image. Default: the file's name.
+
+    Raises
+    ------
+    DeconvError
+        If the name, the folder, the dtype or `spacing` does not fit, or the file cannot be written.
+    """
+    path = Path(path)
+    check_target(path, IMAGE_SUFFIXES)
+    image = image_to_write(
+        data, spacing, metadata, axes=axes, channels=tuple(channels),
+        time_interval=time_interval, name=name,
+    )  # fmt: skip
+    if path.suffix.lower() == ".zarr":
+        from napari_deconv.files.ngff import write_ngff
+
+        write_ngff(path, image)
+    else:
+        write_tiff(path, image)
+
+
+def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a file says about how its image was made, without the voxels.
+
+    Parameters
+    ----------
+    path : path-like
+        A TIFF or OME-Zarr.
+
+    Returns
+    -------
+    dict
+        What `write_image` stored as metadata (see `napari_deconv.recipe.provenance`), with the
+        ``"role"``, and the voxel size (z, y, x) or (y, x) in µm as ``"spacing"`` where the file
+        states one, which may be all that is known; ``{}`` for what cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.is_file():
+            header, axes = read_tiff_header(path)
+            metadata = header.metadata
+            spacing = spacing_of(header.sizes, axes[-3:] if "Z" in axes else axes[-2:])
+        else:
+            from napari_deconv.files.ngff import read_ngff_header
+
+            image = read_ngff_header(path)
+            metadata, spacing = image.metadata, image.spacing
+    except DeconvError:
+        return {}
+    role = {}
+    if "operation" in metadata:
+        role = {"role": "psf" if metadata["operation"] in _PSF_MAKERS else "result"}
+    return {**role, **metadata, **({} if spacing is None else {"spacing": list(spacing)})}

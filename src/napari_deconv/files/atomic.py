@@ -1,0 +1,118 @@
+"""Files and folders that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_deconv.errors import DeconvError
+
+__all__ = ["check_target", "replacing", "replacing_store"]
+
+
+def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> None:
+    """Check where a file is to be written, before the work is done.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    suffixes : sequence of str
+        Endings it may have, lower case; none stand for any.
+
+    Raises
+    ------
+    DeconvError
+        If the ending is another, the folder is missing or cannot be written to, or `path` is a
+        folder that is no Zarr store.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise DeconvError(f"{path.name} does not end in {' or '.join(suffixes)}: rename it.")
+    if not path.parent.is_dir():
+        raise DeconvError(f"There is no folder {path.parent} to write {path.name} in.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DeconvError(
+            f"{path} cannot be written: you may not write in the folder {path.parent.resolve()}. "
+            "Choose another."
+        )
+    if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_store(path)):
+        raise DeconvError(f"{path} is a folder: give the name of a file.")
+    if path.suffix.lower() == ".zarr" and path.is_file():
+        raise DeconvError(f"{path} is a file: give the name of a folder to write.")
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name in the same folder, renamed to `path` only if the block succeeds.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name; an existing file is replaced in one step.
+
+    Yields
+    ------
+    Path
+        Where to write. On any failure, Ctrl-C included, it is removed and `path` is untouched.
+
+    Raises
+    ------
+    DeconvError
+        If the folder is missing or cannot be written to, the disk is full, or `path` is a folder.
+    """
+    path = Path(path)
+    check_target(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_store(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name for a Zarr store, a folder, as `replacing` does for a file.
+
+    Parameters
+    ----------
+    path : path-like
+        The final name; a Zarr store that is there is replaced, any other folder is not.
+
+    Yields
+    ------
+    Path
+        Where to write. On any failure it is removed and `path` is untouched.
+
+    Raises
+    ------
+    DeconvError
+        If the folder is missing or cannot be written to, the disk is full, or `path` is a file, or
+        a folder that is no Zarr store.
+    """
+    path = Path(path)
+    check_target(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        yield temporary
+        if path.exists():
+            path.replace(old)
+        temporary.replace(path)
+    except OSError as error:
+        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_store(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup"))

@@ -1,0 +1,142 @@
+"""An image with what a file says about it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv._checks import check_spacing
+from napari_deconv.errors import DeconvError, DeconvWarning
+
+__all__ = ["Image", "as_dtype", "image_to_write"]
+
+_DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image as it was read from a file.
+
+    Attributes
+    ----------
+    data : ndarray
+        The voxels in the file's dtype; the last axes are (z, y, x) or (y, x), others lead.
+    spacing : tuple of float or None
+        Voxel size (z, y, x) or (y, x) in µm; None if the file does not state all of it.
+    axes : str
+        One letter an axis of `data`, for example ``"CZYX"``.
+    metadata : dict
+        What `write_image` stored with the image; empty for files of other programs.
+    channels : tuple of str
+        Names of the channels, where the file has them.
+    time_interval : float or None
+        Seconds between time points, where the file has it.
+    acquired : str or None
+        When it was recorded, ISO 8601, where the file is an OME-TIFF that has it.
+    name : str
+        What the file calls the image.
+    """
+
+    data: npt.NDArray[Any]
+    spacing: tuple[float, ...] | None
+    axes: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    time_interval: float | None = None
+    acquired: str | None = None
+    name: str = ""
+
+    @property
+    def space(self) -> str:
+        """The axes that are space: ``"ZYX"`` or ``"YX"``."""
+        return self.axes[-3:] if "Z" in self.axes else self.axes[-2:]
+
+    def of_channel(self, channel: int, path: str | os.PathLike[str]) -> Image:
+        """Take one channel, counted from 0, of an image that was read from `path`.
+
+        Raises
+        ------
+        DeconvError
+            If there is none.
+        """
+        axis = self.axes.find("C")
+        if axis < 0 or not 0 <= channel < self.data.shape[axis]:
+            count = 1 if axis < 0 else self.data.shape[axis]
+            raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
+        return replace(
+            self,
+            data=self.data.take(channel, axis),
+            axes=self.axes.replace("C", ""),
+            channels=self.channels[channel : channel + 1],
+        )
+
+
+def image_to_write(
+    data: npt.ArrayLike,
+    spacing: float | Sequence[float] | None,
+    metadata: dict[str, Any] | None,
+    **about: Any,
+) -> Image:
+    """Check what is to be written, and give it its axes.
+
+    Parameters
+    ----------
+    data, spacing, metadata
+        As `napari_deconv.files.write_image` takes them.
+    **about
+        The other attributes of `Image`; those that are None count as missing.
+
+    Raises
+    ------
+    DeconvError
+        If data and axes do not fit, or `spacing` is no voxel size.
+    """
+    array, axes = np.asarray(data), about.pop("axes", None)
+    axes = axes or _DEFAULT_AXES.get(array.ndim)
+    if axes is None or len(axes) != array.ndim or array.size == 0:
+        raise DeconvError(
+            f"An array of shape {array.shape} cannot be written with axes {axes}: "
+            "expected (y, x), (z, y, x), or channels and time in front."
+        )
+    image = Image(array, None, axes, metadata or {}, **about)
+    return replace(image, spacing=check_spacing(spacing, len(image.space)))
+
+
+def as_dtype(data: npt.NDArray[Any], dtype: str | None) -> npt.NDArray[Any]:
+    """Convert an image, rounding to whole numbers where the type has no others.
+
+    Parameters
+    ----------
+    data : ndarray
+        Any real dtype.
+    dtype : str or None
+        The type to convert to; None leaves it as it is.
+
+    Warns
+    -----
+    DeconvWarning
+        If values are beyond what the type can hold: they are cut off.
+    """
+    if dtype is None:
+        return data
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return data.astype(kind)
+    limits = np.iinfo(kind)
+    rounded = np.rint(data)
+    beyond = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+    if beyond:
+        warnings.warn(
+            f"{beyond} of {data.size} voxels are beyond what {dtype} can hold, {limits.min} to "
+            f"{limits.max}: they were cut off.",
+            DeconvWarning,
+            stacklevel=2,
+        )
+    whole: npt.NDArray[Any] = rounded.clip(limits.min, limits.max).astype(kind)
+    return whole
