@@ -1,0 +1,103 @@
+"""Layers saved from the viewer, and read again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import provenance_of, read_image
+from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.writers import image_of, write_layer, write_layers
+
+STACK = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+RECORD = {"operation": "make_psf", "parameters": {"na": 1.4}, "role": "psf"}
+
+
+@pytest.fixture
+def plugins(npe2pm):
+    """napari's own writers, and ours."""
+    with npe2pm.tmp_plugin(package="napari"), npe2pm.tmp_plugin(package="napari-deconv"):
+        yield
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("unit", ["µm", "nm", "pixel"])
+def test_a_saved_layer_is_what_it_was(tmp_path, ending, unit):
+    """Through napari's own save command, which has to choose our writer."""
+    scale = np.array([0.3, 0.1, 0.11]) * (1000 if unit == "nm" else 1)
+    metadata = {KEY: RECORD | ({"spacing": [0.3, 0.1, 0.11]} if unit == "pixel" else {})}
+    scale = (1, 1, 1) if unit == "pixel" else scale
+    viewer = ViewerModel()
+    layer = viewer.add_image(STACK, scale=scale, units=(unit,) * 3, name="PSF", metadata=metadata)
+    path = tmp_path / f"saved{ending}"
+    assert layer.save(str(path)) == [str(path)]
+    image = read_image(path)
+    np.testing.assert_array_equal(image.data, STACK)
+    assert image.spacing == pytest.approx((0.3, 0.1, 0.11), rel=1e-12)
+    assert (image.axes, image.name, image.metadata) == ("ZYX", "PSF", RECORD)
+    known = provenance_of(path)
+    assert known.pop("spacing") == pytest.approx([0.3, 0.1, 0.11], rel=1e-12)
+    assert known == RECORD
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_layers_become_channels(tmp_path, ending):
+    viewer = ViewerModel()
+    for number, name in enumerate(("DAPI", "GFP")):
+        viewer.add_image(STACK + number, scale=(0.3, 0.1, 0.1), units=("µm",) * 3, name=name)
+    path = tmp_path / f"both{ending}"
+    viewer.layers.save(str(path))
+    image = read_image(path, channel=1)
+    np.testing.assert_array_equal(image.data, STACK + 1)
+    assert image.channels == ("GFP",)
+    assert image.spacing == pytest.approx((0.3, 0.1, 0.1))
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_times_stay_times(tmp_path, ending):
+    layer = Image(
+        STACK, scale=(2, 0.1, 0.1), units=("min", "µm", "µm"), axis_labels=("t", "y", "x"),
+        metadata={KEY: RECORD},
+    )  # fmt: skip
+    path = str(tmp_path / f"times{ending}")
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+    image = read_image(path)
+    assert (image.axes, image.time_interval) == ("TYX", pytest.approx(120.0))
+    assert image.spacing == pytest.approx((0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "axes"),
+    [
+        ((3, 4, 5, 6), None, "CZYX"),
+        ((3, 4, 5, 6), ("t", "z", "y", "x"), "TZYX"),
+        ((2, 3, 4, 5, 6), None, "TCZYX"),
+        ((5, 6), None, "YX"),
+        ((3, 5, 6), ("channel", "y", "x"), "CYX"),
+    ],
+)
+def test_axes(shape, labels, axes):
+    layer = Image(np.zeros(shape, np.uint8), axis_labels=labels, rgb=False)
+    image = image_of(*layer.as_layer_data_tuple()[:2])
+    assert (image.axes, image.spacing) == (axes, None)
+
+
+def test_of_a_pyramid_the_full_resolution_is_saved():
+    layer = Image([STACK, STACK[:, ::2, ::2]], multiscale=True)
+    np.testing.assert_array_equal(image_of(*layer.as_layer_data_tuple()[:2]).data, STACK)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    one, other = Image(STACK, name="one"), Image(STACK[1:], name="other")
+    states = [layer.as_layer_data_tuple() for layer in (one, other)]
+    with pytest.raises(DeconvError, match=r"“other” and “one” cannot be the channels"):
+        write_layers(str(tmp_path / "a.ome.tif"), states)
+    colour = Image(np.zeros((5, 6, 3), np.uint8), rgb=True)
+    with pytest.raises(DeconvError, match="RGB"):
+        image_of(*colour.as_layer_data_tuple()[:2])
+    assert list(tmp_path.iterdir()) == []
