@@ -25,7 +25,8 @@ def optics_of(viewer, open_widget):
 
 def shown(widget):
     optics = widget.optics
-    assert optics.origin.native.isVisibleTo(widget) == bool(optics.origin.value)
+    emission = optics.numbers["wavelength"].native.isVisibleTo(widget)
+    assert optics.origin.native.isVisibleTo(widget) == (emission and bool(optics.origin.value))
     wavelengths = [optics.numbers[name].value for name in ("wavelength", "excitation")]
     return optics.fluorophore.value, *wavelengths
 
@@ -35,6 +36,7 @@ def test_a_fluorophore(optics_of):
     assert shown(widget) == ("mCherry", 0.61, 0.587)
     note = widget.optics.origin.value
     assert note == "Emission taken from the layer's name, “ch1-mCherry”: check it."
+    assert widget.optics.origin.native.isVisibleTo(widget)
 
 
 def test_a_laser_line(optics_of):
@@ -67,6 +69,7 @@ def test_the_name_fills_in_what_the_file_does_not_say(optics_of):
 def test_two_photons_are_not_excited_by_a_name(optics_of, name):
     widget = optics_of(name, modality="two_photon", excitation=0.92, na=1.0)
     assert shown(widget)[2] == 0.92
+    assert not widget.optics.origin.native.isVisibleTo(widget)  # the emission plays no part
 
 
 def test_the_note_goes_with_what_it_is_about(viewer, optics_of):

@@ -33,7 +33,7 @@ def test_everything_in_the_manifest_is_there(manifest):
     assert (PACKAGE / manifest.icon.partition(":")[2]).is_file()
     assert [widget.display_name for widget in manifest.contributions.widgets] == [
         "Background subtraction", "Bead detection", "PSF distilling", "Synthetic PSF",
-        "Deconvolution", "PSF quality",
+        "Deconvolution", "PSF quality", "Compare", "Convolve", "Simulate acquisition",
     ]  # fmt: skip
     assert set(manifest.contributions.menus) == MENUS
 

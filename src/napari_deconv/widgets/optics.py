@@ -205,6 +205,7 @@ class OpticsFields:
         self.origin.value = (
             f"Emission taken from the layer's name, “{image.name}”: check it." if named else ""
         )
+        self.origin.changed.emit(self.origin.value)  # it may have come or gone alone
 
     def take(self, optics: Mapping[str, Any]) -> None:
         """Show what is known of the optics, by the names of `make_psf`."""

@@ -1,0 +1,118 @@
+"""Dock widget: convolution with a PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.deconvolution import convolve
+from napari_deconv.errors import DeconvError
+from napari_deconv.psf.clean import repair_psf
+from napari_deconv.psf.psf import Psf
+from napari_deconv.widgets.base import OperationWidget
+from napari_deconv.widgets.fields import choice, layer_choice, note, orange
+from napari_deconv.widgets.layers import KEY, on_source, set_contrast, space_axes, spacing
+from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.workers import recorded
+
+if TYPE_CHECKING:
+    from magicgui.widgets import ComboBox
+    from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+__all__ = ["BlurringWidget", "ConvolveWidget"]
+
+_BOUNDARIES = [("Mirror image", "reflect"), ("Nothing", "zero"), ("Other end", "circular")]
+
+
+class BlurringWidget(OperationWidget):
+    """What has an image and a PSF to blur it with.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that results are added to.
+    image : ComboBox
+        Chooses the image.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: ComboBox) -> None:
+        super().__init__(viewer)
+        self.image = image
+        self.psf = layer_choice(
+            viewer, "PSF", "How the microscope shows a point. Another voxel size is resampled."
+        )
+        self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
+        self.boundary = choice(
+            "Outside",
+            _BOUNDARIES,
+            "What lies outside the image: its light is blurred into it along the border.",
+        )
+        self._inputs_shown = [self.image, self.voxel_size.field, self.voxel_size.note]
+        self._inputs_shown += [self.psf, self.psf_note]
+
+    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
+        return {self.image: ("image", "truth"), self.psf: ("psf", "true psf")}
+
+    def _input_layers(self) -> dict[str, Layer | None]:
+        return {"image": self.image.value, "psf": self.psf.value}
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
+        voxel_size = dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
+        return {**voxel_size, self.psf_note: lacks_voxels}
+
+    def _blurring(self, function: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
+        """Read the layers; return a call of a function of image and PSF."""
+        if self.image.value is not None and self.image.value is self.psf.value:
+            raise DeconvError(
+                f"“{self.image.value.name}” is chosen as the image and as the PSF: choose another "
+                "one for one of them."
+            )
+        self._source, psf = self._part("image"), whole(self.psf.value, "PSF")
+        if psf.ndim > space_axes(self._source.layer):
+            raise DeconvError(
+                f"“{self._source.layer.name}” is planes (y, x), the PSF has {psf.ndim} axes: "
+                "choose a PSF of one plane."
+            )
+        if spacing(psf.layer) is not None:
+            parameters["spacing"] = self._voxel(self._source)[-psf.ndim :]
+        return partial(
+            _blur, function, self._source, psf, device=self.device.value,
+            boundary=self.boundary.value, **parameters,
+        )  # fmt: skip
+
+
+class ConvolveWidget(BlurringWidget):
+    """Blur an image with a PSF."""
+
+    title = "Convolve"
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        image = layer_choice(napari_viewer, "Image", "What is blurred.")
+        super().__init__(napari_viewer, image)
+        self._build(self._inputs_shown, [self.boundary])
+
+    def _prepare(self) -> Callable[..., Any]:
+        return self._blurring(convolve)
+
+    def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
+        data, call = result
+        options = on_source(self._source, "blurred", self._metadata(call, "result"))
+        set_contrast(self._viewer.add_image(data, **options), 0)
+        return f"Blurred with “{self._inputs['psf'].name}”.", call
+
+
+def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
+    """Call the function; a PSF that was not made here may be a raw recording."""
+    points = np.asarray(psf)
+    if KEY not in psf.layer.metadata:
+        points, _ = repair_psf(points)
+    known = spacing(psf.layer)
+    return recorded(
+        function, np.asarray(image), points if known is None else Psf(points, known), **parameters
+    )
