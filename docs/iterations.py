@@ -179,10 +179,10 @@ def make_psf_of(**different: Any) -> Image:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Save with 64 colours, which is enough and small."""
+    """Save with few colours, which is small."""
     figure.canvas.draw()
     picture = PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(64).save(path, optimize=True)
+    picture.quantize(128, PIL.Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def main(folder: str) -> None:

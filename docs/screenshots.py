@@ -1,21 +1,25 @@
-"""Make the screenshots of the documentation: every widget after a run on a sample.
+"""Make the screenshots of the documentation: every widget on a sample, light and dark.
 
-It needs a display: ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots.py``.
+It needs a display: ``xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots.py``, with
+names of `SHOTS` behind it for these only. A file is called ``NAME-light.png`` or ``NAME-dark.png``.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import napari
 from PIL import Image
-from qtpy.QtWidgets import QApplication
-
-from napari_deconv.widgets.base import OperationWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
 IMAGES = Path(__file__).parent / "images"
+SIZE = (1280, 800)
 
 
 def wait(seconds: float) -> None:
@@ -26,76 +30,119 @@ def wait(seconds: float) -> None:
         time.sleep(0.01)
 
 
-def run(viewer: napari.Viewer, title: str, **fields: object) -> OperationWidget:
+def run(viewer: napari.Viewer, title: str, **fields: object) -> QWidget:
     """Open a widget in place of the others, set some fields, run it to the end."""
-    viewer.window.remove_dock_widget("all")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-deconv", title)
-    for name, value in fields.items():
-        getattr(widget, name).value = value
-    wait(0.5)
+    widget = show(viewer, title, **fields)
     widget.run_button.click()
     while widget.run_button.text() != "Run":
         wait(0.1)
     return widget
 
 
+def show(viewer: napari.Viewer, title: str, **fields: object) -> QWidget:
+    """Open a widget in place of the others, and set some fields."""
+    viewer.window.remove_dock_widget("all")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-deconv", title)
+    wait(0.5)
+    for name, value in fields.items():
+        getattr(widget, name).value = value
+    wait(0.5)
+    return widget
+
+
+def only(viewer: napari.Viewer, *names: str, grid: bool = False) -> None:
+    """Show these layers and no others, on each other or side by side."""
+    for layer in viewer.layers:
+        layer.visible = layer.name in names
+    viewer.canvas.grid.enabled = grid
+
+
+def background(viewer: napari.Viewer) -> None:
+    """Show beads before and after."""
+    run(viewer, "Background subtraction", method="rolling_ball")
+    only(viewer, "beads", "beads · background", grid=True)
+
+
+def beads(viewer: napari.Viewer) -> None:
+    """Find beads, and unfold the rules."""
+    run(viewer, "Bead detection", bead_diameter=0.1).more_button.click()
+
+
+def distilling(viewer: napari.Viewer) -> None:
+    """Make a PSF of the beads that are found."""
+    run(viewer, "Bead detection", bead_diameter=0.1)
+    run(viewer, "PSF distilling", bead_diameter=0.1)
+
+
+def psf_quality(viewer: napari.Viewer) -> None:
+    """Measure the PSF of the beads."""
+    distilling(viewer)
+    run(viewer, "PSF quality")
+
+
+def synthetic_psf(viewer: napari.Viewer) -> None:
+    """Compute a PSF, all fields shown."""
+    run(viewer, "Synthetic PSF").more_button.click()
+
+
+def preview(viewer: napari.Viewer) -> None:
+    """Look at settings before a run."""
+    show(viewer, "Deconvolution").more_button.click()
+    wait(5)
+
+
+def deconvolution(viewer: napari.Viewer) -> None:
+    """Deconvolve."""
+    run(viewer, "Deconvolution")
+    only(viewer, "cells", "cells · RL 40", grid=True)
+
+
+SHOTS: dict[Callable[[napari.Viewer], None], str] = {
+    background: "beads_widefield",
+    beads: "beads_widefield",
+    distilling: "beads_widefield",
+    psf_quality: "beads_widefield",
+    synthetic_psf: "cells_widefield",
+    preview: "cells_widefield",
+    deconvolution: "cells_widefield",
+}
+"""What is done before the window is photographed, and the sample that is open."""
+
+
 def save(viewer: napari.Viewer, name: str) -> None:
     """Save the whole window."""
-    viewer.reset_view()
     wait(2)
     window = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
     window.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
 
 
-def show_only(viewer: napari.Viewer, *names: str) -> None:
-    """Show these layers and no others."""
-    for layer in viewer.layers:
-        layer.visible = layer.name in names
+def take(act: Callable[[napari.Viewer], None], sample: str) -> None:
+    """Take a picture in either theme."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    wait(1)
+    viewer.open_sample("napari-deconv", sample)
+    act(viewer)
+    viewer.reset_view()
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        save(viewer, f"{act.__name__}-{theme}")
+    viewer.window.remove_dock_widget("all")
+    viewer.close()
 
 
-def beads(viewer: napari.Viewer) -> None:
-    """Go from beads to a PSF."""
-    viewer.open_sample("napari-deconv", "beads_widefield")
-    run(viewer, "Background subtraction", method="rolling_ball")
-    viewer.canvas.grid.enabled = True
-    save(viewer, "background")
-    viewer.canvas.grid.enabled = False
-    show_only(viewer, "beads")
-    run(viewer, "Bead detection").more_button.click()
-    save(viewer, "beads")
-    run(viewer, "PSF distilling")
-    save(viewer, "distilling")
-    run(viewer, "PSF quality")
-    save(viewer, "psf_quality")
-
-
-def synthetic(viewer: napari.Viewer) -> None:
-    """Make a PSF from optics."""
-    viewer.open_sample("napari-deconv", "cells_widefield")
-    run(viewer, "Synthetic PSF").more_button.click()
-    save(viewer, "synthetic_psf")
-
-
-def cells(viewer: napari.Viewer) -> None:
-    """Show before and after side by side."""
-    viewer.open_sample("napari-deconv", "cells_widefield")
-    run(viewer, "Deconvolution")
-    viewer.canvas.grid.enabled = True
-    show_only(viewer, "cells", "cells · RL 40")
-    save(viewer, "deconvolution")
-
-
-def main() -> None:
-    """Make all screenshots."""
-    IMAGES.mkdir(exist_ok=True)
-    stories: list[Callable[[napari.Viewer], None]] = [beads, synthetic, cells]
-    for story in stories:
-        viewer = napari.Viewer(show=True)
-        viewer.window.resize(1280, 800)
-        wait(1)
-        story(viewer)
-        viewer.close()
+def main(names: list[str]) -> None:
+    """Take the pictures of these names, or all, each in a fresh napari with its own settings."""
+    if len(names) == 1:
+        for act in SHOTS:
+            if act.__name__ in names:
+                take(act, SHOTS[act])
+        return
+    for name in names or [act.__name__ for act in SHOTS]:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"NAPARI_CONFIG": f"{folder}/settings.yaml"}
+            subprocess.run([sys.executable, __file__, name], check=True, env=os.environ | settings)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

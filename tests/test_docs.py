@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 import napari_deconv
-from napari_deconv import background, beads, deconvolution, demo, sample_data
+from napari_deconv import Recipe, background, beads, deconvolution, demo, sample_data
 from napari_deconv.cli import main
-from napari_deconv.files import read_image, write_image
+from napari_deconv.files import provenance_of, read_image, write_image
 from napari_deconv.psf import distill
 from napari_deconv.psf.synthetic import models
 
@@ -38,6 +38,12 @@ def pages_with(language: str) -> list[str]:
     return [page for page in PAGES if blocks(page, language)]
 
 
+def write_recipes(page: str) -> None:
+    """Write the recipes of a page to the files that their first lines name."""
+    for block in blocks(page, "yaml"):
+        Path(block.splitlines()[0].removeprefix("# ")).write_text(block)
+
+
 def correlation(image, truth) -> float:
     return np.corrcoef(np.ravel(image), np.ravel(truth))[0, 1]
 
@@ -46,25 +52,26 @@ def correlation(image, truth) -> float:
 def small_world(monkeypatch, tmp_path):
     """Small samples, and a folder to work in with an image in the folder ``images``."""
     monkeypatch.chdir(tmp_path)
-    Path("images").mkdir()
-    cells = np.random.default_rng(0).poisson(50, (9, 40, 50)).astype(np.uint16)
-    write_image("images/cells.tif", cells, (0.2, 0.08, 0.08))
     shape = (24, 128, 128)
     small = partial(demo.run_demo, shape=shape, psf_shape=(17, 41, 41), iterations=5)
     monkeypatch.setattr(demo, "run_demo", small)
     for name in ("beads_widefield", "cells_widefield"):
         monkeypatch.setattr(sample_data, name, partial(getattr(sample_data, name), shape))
+    Path("images").mkdir()
+    cells = sample_data.cells_widefield()
+    write_image("images/cells.tif", cells.image, cells.spacing)
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_python_blocks_run(page, small_world):
     names = {}
+    write_recipes(page)
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), names)
     if isinstance(names.get("report"), napari_deconv.Report):
         assert names["report"].findings == ()
     if Path("results").exists():
-        assert read_image("results/cells.ome.tif").data.shape == (9, 40, 50)
+        assert read_image("results/cells.ome.tif").spacing == (0.2, 0.08, 0.08)
     if "result" in names:
         assert np.all(np.isfinite(names["result"].image))
     if "specimen" in names:
@@ -79,6 +86,7 @@ def test_shell_blocks_run(page, small_world, monkeypatch):
     for program, *arguments in filter(None, (shlex.split(line, comments=True) for line in lines)):
         if program == "cd":
             monkeypatch.chdir(*arguments)
+            write_recipes(page)
         elif program == "napari-deconv":
             outcome = CliRunner().invoke(main, arguments)
             assert outcome.exit_code == 0, f"{arguments}: {outcome.output}"
@@ -86,6 +94,9 @@ def test_shell_blocks_run(page, small_world, monkeypatch):
             assert program in OTHERS
         for written in [after for flag, after in pairwise(arguments) if flag == "-o"]:
             assert written.endswith(".csv") or read_image(written).spacing == (0.2, 0.08, 0.08)
+    if page == "scripting.md":
+        again = Recipe.of(provenance_of("deconvolved.ome.tif")).run()
+        np.testing.assert_array_equal(again.image, read_image("deconvolved.ome.tif").data)
 
 
 def anchors(page: str) -> set[str]:
@@ -148,3 +159,11 @@ def test_api_page_has_every_public_name():
 )
 def test_methods_page_describes_every_choice(choices):
     assert [choice for choice in choices if f'"{choice}"' not in PAGES["methods.md"]] == []
+
+
+def test_methods_page_lists_every_paper_it_cites():
+    text, _, references = PAGES["methods.md"].partition("## References")
+    cited = re.findall(r"([A-Z][\w–-]+)[^;():]*? ((?:19|20)\d\d)[);]", text)
+    assert len(cited) > 35
+    lines = references.splitlines()
+    assert [c for c in cited if not any(all(part in line for part in c) for line in lines)] == []
