@@ -7,7 +7,7 @@ import pytest
 from hand import SPACING, blob
 from npe2 import PluginManifest
 
-from napari_deconv import Psf, convolve, simulate_acquisition
+from napari_deconv import Psf, Recipe, convolve, simulate_acquisition
 from napari_deconv.psf.psf import resample_psf
 from napari_deconv.widgets.layers import KEY
 
@@ -253,3 +253,13 @@ def test_a_series_can_be_cancelled(viewer, open_widget, slowly, truth, psf_layer
     hand.wait()
     assert hand.widget.result_line.text() == "Cancelled."
     assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize("title", WIDGETS)
+def test_the_recipe_makes_it_again(viewer, open_widget, tmp_path, truth, psf_layer, title):
+    viewer.add_image(truth, name="cells", scale=SPACING, units=UNITS)
+    hand = open_widget(title)
+    hand.run()
+    hand.widget.outcome.save(tmp_path / "recipe.yaml")
+    again = Recipe.load(tmp_path / "recipe.yaml").run()
+    np.testing.assert_array_equal(again, viewer.layers[-1].data)
