@@ -29,8 +29,7 @@ def set_limits(threads: int | None = None, memory: float | None = None) -> None:
     threads : int, optional
         Threads of the CPU engine; None takes all cores that this process may use, and more than
         those are never taken. Results do not depend on it, bit for bit. An OpenCL driver and the
-        matrix products of NumPy have limits of their own, set before Python starts
-        (``OPENBLAS_NUM_THREADS``, ``POCL_MAX_PTHREAD_COUNT``).
+        matrix products of NumPy have limits of their own, set before Python starts.
     memory : float, optional
         Bytes that the arrays of one operation may take on its device, CPU or GPU; None leaves it
         to the device. What needs more is refused before it starts.
