@@ -46,7 +46,7 @@ def test_background_is_the_function(shell, image):
     assert written.spacing == SPACING
     assert written.metadata["operation"] == "subtract_background"
     assert written.metadata["parameters"]["percentile"] == 5
-    assert written.metadata["input"] == "image.tif"
+    assert Path(written.metadata["inputs"]["image"]["path"]).name == "image.tif"
     level = napari_deconv.estimate_background(image, "percentile", percentile=5, engine="cpu")
     assert f"(percentile): {level:.4g} on average" in result.stdout
 
@@ -159,7 +159,7 @@ def test_psf_is_the_function(shell):
         pixel_integration=False, engine="cpu",
     )  # fmt: skip
     np.testing.assert_array_equal(psf.data, expected.data)
-    assert psf.metadata == expected.metadata
+    assert expected.metadata.items() <= psf.metadata.items()
 
 
 def test_measure_prints_what_was_measured(shell):

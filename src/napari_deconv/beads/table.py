@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,26 +201,31 @@ class Beads:
         DeconvError
             If it cannot be read, is no such table, or its widths are in another unit.
         """
-        import pandas
-
         try:
-            table = pandas.read_csv(path, float_precision="round_trip")
+            with Path(path).open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
         except (OSError, ValueError) as error:
             raise DeconvError(f"{path} cannot be read as a table: {error}.") from error
-        axes = [axis for axis in "zyx" if axis in table]
-        unit = "um" if "x_um" in table else "voxels"
+        names = rows[0] if rows else {}
+        axes = [axis for axis in "zyx" if axis in names]
+        unit = "um" if "x_um" in names else "voxels"
         if (spacing is None) != (unit == "voxels"):
             raise DeconvError(f"The widths in {path} are in {unit}: spacing={spacing!r}.")
+
+        def columns(*wanted: str) -> Doubles:
+            return np.array([[float(row[name]) for name in wanted] for row in rows])
+
         try:
+            flux, height, background = columns("flux", "height", "background").T
             return cls(
-                positions=table[axes].to_numpy(float),
-                flux=table["flux"].to_numpy(float),
-                height=table["height"].to_numpy(float),
-                background=table["background"].to_numpy(float),
-                fwhm=table[[f"fwhm_{axis}_{unit}" for axis in axes]].to_numpy(float),
-                r_squared=table[[f"r_squared_{axis}" for axis in axes]].to_numpy(float),
-                status=table["status"].to_numpy(str),
+                positions=columns(*axes),
+                flux=flux,
+                height=height,
+                background=background,
+                fwhm=columns(*(f"fwhm_{axis}_{unit}" for axis in axes)),
+                r_squared=columns(*(f"r_squared_{axis}" for axis in axes)),
+                status=np.array([row["status"] for row in rows]),
                 spacing=check_spacing(spacing, len(axes)),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DeconvError(f"{path} is no table of beads: {error}.") from error

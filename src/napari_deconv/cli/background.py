@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari_deconv.cli.shell import (
     Command,
     check_output,
     options,
+    origin,
     progress,
     read_input,
     report,
@@ -26,7 +28,7 @@ from napari_deconv.cli.shell import (
 )  # fmt: skip
 from napari_deconv.engines import get_engine
 from napari_deconv.files import IMAGE_SUFFIXES
-from napari_deconv.recipe import describe
+from napari_deconv.recipe import describe, made, record
 
 __all__ = ["background"]
 
@@ -75,11 +77,13 @@ def background(
     arguments: dict[str, Any] = {"method": method, **parameters}
     if method in _WITH_RADIUS:
         arguments["spacing"] = spacing_of(source, image)
+    start = time.perf_counter()
     with progress("background") as callback:
         result = subtract_background(
             source.data, floor=floor, engine=device, callback=callback, **arguments
         )
     taken = np.mean(source.data, dtype=float) - np.mean(result, dtype=float)
     report(f"Background taken away ({method}): {taken:.4g} on average.")
-    recipe = describe("subtract_background", arguments | {"floor": floor}, device)
-    write_result(output, result, source, recipe | {"input": image.name})
+    call = describe("subtract_background", arguments | {"floor": floor}, device)
+    how = made(time.perf_counter() - start, device)
+    write_result(output, result, source, record(call, {"image": origin(image, channel)}, how))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ from napari_deconv.cli.shell import (
     detail,
     micrometres,
     options,
+    origin,
     progress,
     read_input,
     report,
     spacing_of,
 )  # fmt: skip
+from napari_deconv.engines import get_engine
 from napari_deconv.files import IMAGE_SUFFIXES, Image
 from napari_deconv.psf.distill import DISTILLING, distill_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.recipe import describe, made, record
 
 __all__ = ["beads", "distill", "report_beads"]
 
@@ -155,20 +159,26 @@ def distill(
     source = read_input(image, spacing, channel)
     voxel = spacing_of(source, image)
     found = None
+    origins = {"image": origin(image, channel)}
+    device, start = get_engine(engine), time.perf_counter()
     if method != "centroids":
+        finding: dict[str, Any] = {
+            "spacing": voxel, "method": detection, "threshold": threshold, "fwhm": fwhm,
+            "bead_diameter": bead_diameter, "reject": rules,
+        }  # fmt: skip
         with progress("beads") as callback:
-            found = detect_beads(
-                source.data, spacing=voxel, method=detection, threshold=threshold, fwhm=fwhm,
-                bead_diameter=bead_diameter, reject=rules, engine=engine, callback=callback,
-            )  # fmt: skip
+            found = detect_beads(source.data, engine=device, callback=callback, **finding)
+        how = made(time.perf_counter() - start, device)
+        origins["beads"] = record(describe("detect_beads", finding, device), origins, how)
         report_beads(found)
     given: dict[str, Any] = {"method": method, **parameters}
     with progress("distill") as callback:
         distilled = distill_psf(
-            source.data, found, spacing=voxel, bead_diameter=bead_diameter, engine=engine,
+            source.data, found, spacing=voxel, bead_diameter=bead_diameter, engine=device,
             callback=callback, **given,
         )  # fmt: skip
-    distilled = replace(distilled, metadata=distilled.metadata | {"input": image.name})
+    done = record(distilled.metadata, origins, made(time.perf_counter() - start, device))
+    distilled = replace(distilled, metadata=done)
     save_psf(distilled, output)
     if reports:
         order.fulfil(distilled, source, _statistics(found, source, distilled))

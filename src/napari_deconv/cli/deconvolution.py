@@ -24,6 +24,7 @@ from napari_deconv.cli.shell import (
     detail,
     is_verbose,
     options,
+    origin,
     progress,
     read_beside,
     read_input,
@@ -33,10 +34,12 @@ from napari_deconv.cli.shell import (
 )  # fmt: skip
 from napari_deconv.deconvolution import BOUNDARIES, METHODS, Deconvolution, memory_needed
 from napari_deconv.deconvolution import deconvolve as run_deconvolution
+from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES, read_image, replacing
 from napari_deconv.psf.clean import psf_of
 from napari_deconv.psf.psf import Psf
+from napari_deconv.recipe import made, record
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import REGULARIZATIONS
 from napari_deconv.solvers.stopping import STOPS
@@ -155,10 +158,15 @@ def deconvolve(
         "spacing": voxel,
         "background": _background(background, channel),
         "regularization_weight": weight,
-        "mask": None if mask is None else read_beside(mask, channel) != 0,
-        "initial": None if initial is None else read_beside(initial, channel),
         "centre_psf": not no_centre_psf,
     }
+    voxels: dict[str, Any] = {} if psf_spacing is None else {"spacing": psf_spacing}
+    origins = {"image": origin(image, channel), "psf": origin(psf, **voxels)}
+    for name, path in (("mask", mask), ("initial", initial)):
+        if path is not None:
+            arguments[name], origins[name] = read_beside(path, channel)
+    if mask is not None:
+        arguments["mask"] = arguments["mask"] != 0
     if is_verbose():
         with warnings.catch_warnings(action="ignore"):  # the run itself will say them
             needed = memory_needed(source.data, points, **arguments)
@@ -166,12 +174,14 @@ def deconvolve(
     start = time.perf_counter()
     with progress("deconvolve") as callback:
         result = run_deconvolution(source.data, points, callback=callback, **arguments)
-    _report(result, time.perf_counter() - start)
-    origin = {"input": image.name, "psf": psf.name}
-    write_result(output, result.image, source, result.recipe | origin)
+    seconds = time.perf_counter() - start
+    _report(result, seconds)
+    device = get_engine(result.recipe["engine"])
+    done = record(result.recipe, origins, made(seconds, device, result.stop_reason))
+    write_result(output, result.image, source, done)
     if psf_output is not None:
         found = result.psf.data if isinstance(result.psf, Psf) else result.psf
-        write_result(psf_output, found, source, result.recipe | origin)
+        write_result(psf_output, found, source, done)
     if history is not None:
         _write_history(history, result, source.axes)
 
@@ -223,7 +233,7 @@ def _background(text: str, channel: int | None) -> str | float | npt.NDArray[Any
         pass
     if not Path(text).exists():
         raise DeconvError(f"--background {text} is neither auto, a number, nor a file.")
-    return read_beside(Path(text), channel)
+    return read_beside(Path(text), channel)[0]
 
 
 def _report(result: Deconvolution, seconds: float) -> None:

@@ -24,7 +24,8 @@ from napari_deconv.files import Image, check_target, read_image, write_image
 
 __all__ = [
     "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
-    "check_output", "detail", "is_verbose", "micrometres", "options", "progress", "read_beside",
+    "check_output", "detail", "is_verbose", "micrometres", "options", "origin", "progress",
+    "read_beside",
     "read_input", "report", "spacing_of", "write_result",
 ]  # fmt: skip
 
@@ -344,12 +345,18 @@ def read_input(path: Path, spacing: tuple[float, ...] | None, channel: int | Non
     return image
 
 
-def read_beside(path: Path, channel: int | None) -> npt.NDArray[Any]:
-    """Read what belongs to an image; its channel if it has channels, too."""
+def read_beside(path: Path, channel: int | None) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """Read what belongs to an image, its channel if it has channels, too; and say its origin."""
     image = read_image(path)
-    if channel is not None and "C" in image.axes:
-        image = read_image(path, channel=channel)
-    return image.data
+    if channel is None or "C" not in image.axes:
+        return image.data, origin(path)
+    return image.of_channel(channel, path).data, origin(path, channel)
+
+
+def origin(path: Path, channel: int | None = None, **more: Any) -> dict[str, Any]:
+    """Say where an array comes from (see `napari_deconv.recipe.provenance`)."""
+    number = {} if channel is None else {"channel": channel}
+    return {"path": str(path.resolve()), **number, **more}
 
 
 def write_result(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from napari_deconv.cli.shell import (
     read_input,
     report,
 )  # fmt: skip
+from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
 from napari_deconv.psf.synthetic.modalities import MODALITIES
 from napari_deconv.psf.synthetic.models import make_psf, takes
 from napari_deconv.psf.synthetic.ome_optics import optics_from_file
 from napari_deconv.psf.synthetic.presets import find_preset, fluorophores, objectives
+from napari_deconv.recipe import describe, made, record
 
 __all__ = ["psf"]
 
@@ -188,15 +191,17 @@ def psf(
     if "na" in known:
         modality = kind
     detail(f"Taken over: {taken}")
-    made = make_psf(
-        model,  # type: ignore[arg-type]  # the choices are the model's names
-        shape=shape, spacing=spacing, **taken | _as_parameters(given | {"modality": modality}),
-    )  # fmt: skip
-    save_psf(made, output)
-    if "nyquist_step" in made.metadata:
-        report(
-            f"The optics need voxels of {micrometres(made.metadata['nyquist_step'], 3)} or less."
-        )
+    parameters: dict[str, Any] = {
+        "model": model, "shape": shape, "spacing": spacing,
+        **taken, **_as_parameters(given | {"modality": modality}),
+    }  # fmt: skip
+    device, start = get_engine(parameters.pop("engine")), time.perf_counter()
+    computed = make_psf(engine=device, **parameters)
+    how = made(time.perf_counter() - start, device)
+    done = computed.metadata | record(describe("make_psf", parameters, device), {}, how)
+    save_psf(replace(computed, metadata=done), output)
+    if "nyquist_step" in done:
+        report(f"The optics need voxels of {micrometres(done['nyquist_step'], 3)} or less.")
 
 
 def _as_parameters(given: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _SECTIONS = {
 
 # Parameters that are written elsewhere: arrays, and what only a call in Python has.
 _ELSEWHERE = ("mask", "initial", "depths")
+_DEFAULT_METHODS = {"subtract_background": "mean", "estimate_background": "percentile"}
 _INHERITED = ("input", "background", "psf", "mask", "engine")
 
 
@@ -83,7 +84,8 @@ def _options(record: Mapping[str, Any]) -> Data:
             raise DeconvError(
                 f"The {name} was an {value}, which is not written down: a recipe takes a number."
             )
-    if given.get("method") in WITHOUT_SPACING:
+    method = given.get("method", _DEFAULT_METHODS.get(record.get("operation", "")))
+    if method in WITHOUT_SPACING:
         given.pop("spacing", None)
     elif given.get("spacing") is None:
         given["spacing"] = "pixels"

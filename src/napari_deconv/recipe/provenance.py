@@ -19,6 +19,7 @@ A record of a call is a plain dict, and a tree, for its inputs are records thems
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Mapping
@@ -118,7 +119,9 @@ def record(
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinite pinhole
     if isinstance(value, np.ndarray):
         return f"array of shape {value.shape}"
     if is_dataclass(value) and not isinstance(value, type):
