@@ -364,3 +364,19 @@ def test_a_constant_image_is_all_background(method, engine):
     )
     expected = 0.1 if method == "mean" else 0.0
     np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["percentile", "mean", "top_hat", "rolling_ball"])
+@pytest.mark.parametrize("shape", [(3, 24, 20), (2, 3, 24, 20)])
+def test_planes_are_treated_by_themselves(method, shape):
+    series = np.random.default_rng(0).poisson(50, shape).astype(np.float32)
+    series += 100 * np.arange(3)[:, None, None]
+    options = {"radius": 0.4, "spacing": (0.1, 0.1), "engine": "cpu"}
+    subtracted = subtract_background(series, method, planes=True, **options)
+    estimated = estimate_background(series, method, planes=True, **options)
+    assert subtracted.shape == np.broadcast_shapes(estimated.shape, shape) == shape
+    for place in np.ndindex(shape[:-2]):
+        plane = subtract_background(series[place], method, **options)
+        np.testing.assert_array_equal(subtracted[place], plane)
+        plane = estimate_background(series[place], method, **options)
+        np.testing.assert_allclose(np.squeeze(estimated[place]), plane, rtol=1e-6)

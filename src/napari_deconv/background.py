@@ -40,6 +40,7 @@ def subtract_background(
     percentile: float | None = None,
     value: float | None = None,
     spacing: float | Sequence[float] | None = None,
+    planes: bool = False,
     engine: str | Engine = "auto",
     callback: Callback | None = None,
 ) -> Floats:
@@ -70,6 +71,8 @@ def subtract_background(
         For ``"constant"``.
     spacing : float or sequence of float, optional
         Voxel size (z, y, x) or (y, x) in µm.
+    planes : bool
+        Treat each plane (y, x) by itself, as of a series in time or channel without z.
     engine : str or Engine
         Where to compute.
     callback : callable, optional
@@ -91,7 +94,7 @@ def subtract_background(
     """
     array = check_image(image)
     lowest = check_number(floor, "floor", 0.0, _LARGEST) if method == "mean" else 0.0
-    volumes = array.reshape(-1, *array.shape[-3:])
+    volumes = array.reshape(-1, *array.shape[-2 if planes else -3 :])
     estimates = _estimates(
         volumes, method, factor, radius, percentile, value, spacing, engine, callback
     )
@@ -113,6 +116,7 @@ def estimate_background(
     percentile: float | None = None,
     value: float | None = None,
     spacing: float | Sequence[float] | None = None,
+    planes: bool = False,
     engine: str | Engine = "auto",
     callback: Callback | None = None,
 ) -> float | Floats:
@@ -120,14 +124,14 @@ def estimate_background(
 
     Parameters
     ----------
-    image, method, factor, radius, percentile, value, spacing, engine, callback
+    image, method, factor, radius, percentile, value, spacing, planes, engine, callback
         As in `subtract_background`.
 
     Returns
     -------
     float or ndarray of float32
         One number for ``"mean"``, ``"constant"`` and ``"percentile"``, else an array of the image's
-        shape. Of an image with more than three axes always an array that broadcasts with it.
+        shape. Of an image of several volumes, or planes, always an array that broadcasts with it.
 
     Raises
     ------
@@ -135,16 +139,16 @@ def estimate_background(
         As `subtract_background`.
     """
     array = check_image(image)
-    volumes = array.reshape(-1, *array.shape[-3:])
+    volumes = array.reshape(-1, *array.shape[-2 if planes else -3 :])
     estimates = _estimates(
         volumes, method, factor, radius, percentile, value, spacing, engine, callback
     )
     backgrounds = [level + relief for level, relief in estimates]
-    if array.ndim <= 3:
+    leading, shape = array.shape[: 1 - volumes.ndim], volumes.shape[1:]
+    if not leading:
         return backgrounds[0]
     stack = np.stack([np.asarray(item, np.float32) for item in backgrounds])
-    within = array.shape[-3:] if stack.ndim > 1 else (1, 1, 1)
-    return stack.reshape(*array.shape[:-3], *within)
+    return stack.reshape(*leading, *(shape if stack.ndim > 1 else (1,) * len(shape)))
 
 
 def _estimates(

@@ -75,6 +75,8 @@ def background(
     source = read_input(image, spacing, channel)
     device = get_engine(engine)
     arguments: dict[str, Any] = {"method": method, **parameters}
+    if "Z" not in source.axes and source.data.ndim > 2:
+        arguments["planes"] = True
     if method in _WITH_RADIUS:
         arguments["spacing"] = spacing_of(source, image)
     start = time.perf_counter()
