@@ -32,7 +32,7 @@ from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
 from napari_deconv.psf.clean import repair_psf
-from napari_deconv.recipe import describe, made, record
+from napari_deconv.recipe import describe, file_origin, made, record
 from napari_deconv.sample_data import beads_widefield
 
 SPACING = (0.2, 0.08, 0.08)
@@ -307,6 +307,14 @@ def test_what_was_gone_on_from(tmp_path):
     names: dict[str, object] = {}
     exec(again.to_python(), names)
     np.testing.assert_array_equal(names["result"], more.image)
+
+
+def test_where_an_array_is_in_a_file(files):
+    both = str((files / "both.ome.tif").resolve())
+    assert file_origin("both.ome.tif", IMAGE) == {"path": both, "channel": 1}
+    assert file_origin(both, np.stack([IMAGE[::-1], IMAGE])) == {"path": both}
+    assert file_origin(both, IMAGE + 1) is None
+    assert file_origin("missing.tif", IMAGE) is None
 
 
 def test_the_script_for_the_console():

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from napari_deconv.recipe.provenance import describe, made, record
+from napari_deconv.recipe.provenance import describe, file_origin, made, record
 
-__all__ = ["describe", "made", "record"]
+__all__ = ["describe", "file_origin", "made", "record"]

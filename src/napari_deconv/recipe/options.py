@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
 from napari_deconv.acquisition import simulate_acquisition
 from napari_deconv.background import METHODS as BACKGROUNDS
@@ -39,6 +46,13 @@ class Keys(BaseModel):
     """Keys with values; others are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_serializer(mode="wrap")
+    def _with_method(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Name the method even where it is the default: it says what is done."""
+        data: dict[str, Any] = serialize(self)
+        method = getattr(self, "method", None)
+        return data if method is None else {"method": method, **data}
 
 
 def _options(function: Callable[..., Any], **types: Any) -> Any:

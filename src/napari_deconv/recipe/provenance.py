@@ -20,19 +20,25 @@ A record of a call is a plain dict, and a tree, for its inputs are records thems
 from __future__ import annotations
 
 import math
+import os
 import platform
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_deconv.engines.protocol import Engine
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import read_image
 
-__all__ = ["describe", "made", "record"]
+__all__ = ["describe", "file_origin", "made", "record"]
 
 _LIBRARIES = ("numpy", "scipy", "pyclesperanto")
 
@@ -115,6 +121,38 @@ def record(
     """
     return {**call, "inputs": {name: dict(origin) for name, origin in inputs.items()},
             "made": dict(how)}  # fmt: skip
+
+
+def file_origin(path: str | os.PathLike[str], data: npt.ArrayLike) -> dict[str, Any] | None:
+    """Say where an array is in a file, which is read for it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file it may be from.
+    data : array_like
+        The array.
+
+    Returns
+    -------
+    dict or None
+        ``{"path": …}`` if it is the file's image, with ``"channel"`` if it is one of its channels;
+        None if it is not in the file as it is.
+    """
+    array = np.asarray(data)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            image = read_image(path)
+    except DeconvError:
+        return None
+    origin = {"path": str(Path(path).resolve())}
+    if np.array_equal(image.data, array):
+        return origin
+    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 0
+    for channel in range(channels):
+        if np.array_equal(image.of_channel(channel, path).data, array):
+            return origin | {"channel": channel}
+    return None
 
 
 def _plain(value: Any) -> Any:

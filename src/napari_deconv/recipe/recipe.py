@@ -114,7 +114,7 @@ class Recipe(Steps):
         return tuple(dict.fromkeys(holder["layer"] for holder, _ in _layers(self.to_dict())))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what the recipe says, in plain values; defaults are left out."""
+        """Give what the recipe says, in plain values; defaults are left out, but for methods."""
         data = self.model_dump(by_alias=True, exclude_defaults=True)
         plain: dict[str, Any] = _plain({_VERSION: data.pop(_VERSION), **data})
         return plain
@@ -154,7 +154,8 @@ class Recipe(Steps):
                 stem = path.name.removesuffix(path.suffix)
                 number = f"{len(written)}" if role in {r for _, r in written} else ""
                 name = f"{stem}.{'image' if role == 'input' else role}{number}"
-                written[layer, role] = _write(path.with_name(name), (arrays or {})[layer])
+                own = {} if role == "psf" else {"role": "image"}  # a PSF may be a raw recording
+                written[layer, role] = _write(path.with_name(name), (arrays or {})[layer], own)
             renamed = {key if k == "layer" else k: v for k, v in holder.items()}
             renamed[key] = str(written[layer, role])
             holder.clear()
@@ -255,7 +256,7 @@ def _layers(data: dict[str, Any], role: str = "input") -> Iterator[tuple[dict[st
         yield data, role
 
 
-def _write(path: Path, array: Any) -> Path:
+def _write(path: Path, array: Any, metadata: dict[str, Any]) -> Path:
     """Write an array under a name of which the ending is missing."""
     if isinstance(array, Beads):
         file = path.with_name(path.name.replace(".detection", ".beads") + ".csv")
@@ -270,5 +271,5 @@ def _write(path: Path, array: Any) -> Path:
     elif data.dtype.kind in "iu" and data.dtype.itemsize == 8:
         data = data.astype(np.float64)
     file = path.with_name(f"{path.name}.ome.tif")
-    write_image(file, data, image.spacing, axes=image.axes or None)
+    write_image(file, data, image.spacing, metadata, axes=image.axes or None)
     return file

@@ -1,0 +1,168 @@
+"""OME-Zarr: what is written follows the specification, what others write is read."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import provenance_of, read_image, write_image
+
+SPACING = (0.3, 0.1, 0.11)
+STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [("YX", (4, 5)), ("ZYX", (3, 4, 5)), ("TYX", (3, 4, 5)), ("TCZYX", (2, 3, 2, 4, 5))],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "int64"])
+def test_what_is_written_is_read_and_valid(tmp_path, axes, shape, dtype):
+    data = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    spacing = SPACING[-2 - ("Z" in axes) :]
+    channels = ("DAPI", "GFP", "µ") if "C" in axes else ()
+    time = 2.5 if "T" in axes else None
+    record = {"operation": "deconvolve", "parameters": {"note": 'µ "é"', "n": [1, None, 2.5]}}
+    path = tmp_path / "a.ome.zarr"
+    write_image(
+        path, data, spacing, record, axes=axes, channels=channels, time_interval=time, name="cells"
+    )
+    yaozarrs.validate_zarr_store(path)
+    image = read_image(path)
+    np.testing.assert_array_equal(image.data, data)
+    assert image.data.dtype == dtype
+    assert (image.axes, image.spacing, image.channels) == (axes, spacing, channels)
+    assert (image.time_interval, image.name, image.metadata) == (time, "cells", record)
+    assert provenance_of(path) == record | {"role": "result", "spacing": list(spacing)}
+
+
+def test_without_a_voxel_size_there_is_none(tmp_path):
+    write_image(tmp_path / "a.zarr", STACK)
+    assert read_image(tmp_path / "a.zarr").spacing is None
+    assert read_image(tmp_path / "a.zarr", SPACING).spacing == SPACING
+    assert provenance_of(tmp_path / "a.zarr") == {}
+
+
+@pytest.mark.parametrize("step", [0.3, 0.1, 0.02])
+def test_the_pyramid_halves_what_is_fine_and_stays_in_place(tmp_path, step):
+    """A bright point has the same centre of mass in µm on every level."""
+    data = np.zeros((16, 512, 640), np.float32)
+    data[8, 96, 416] = 4096
+    path = tmp_path / "a.zarr"
+    write_image(path, data, (step, 0.1, 0.1))
+    group = zarr.open_group(path, mode="r")
+    levels = group.attrs["ome"]["multiscales"][0]["datasets"]
+    shapes = [group[level["path"]].shape for level in levels]
+    # z is halved as soon as its step is not larger than that of x on the level above
+    planes = {0.3: [16, 16, 16], 0.1: [16, 8, 4], 0.02: [16, 8, 4]}[step]
+    assert shapes == [(z, 512 >> n, 640 >> n) for n, z in enumerate(planes)]
+    for level, shape in zip(levels, shapes, strict=True):
+        moves = {m["type"]: np.array(m[m["type"]]) for m in level["coordinateTransformations"]}
+        voxels = np.asarray(group[level["path"]])
+        size, offset = moves["scale"], moves.get("translation", np.zeros(3))
+        assert voxels.mean() == pytest.approx(data.mean())
+        # the point lies in the brightest voxel
+        peak = np.array(np.unravel_index(voxels.argmax(), shape)) * size + offset
+        assert np.all(np.abs(peak - np.array([8, 96, 416]) * (step, 0.1, 0.1)) <= size / 2)
+
+
+def test_whole_numbers_are_rounded_and_odd_ends_left_out(tmp_path):
+    data = np.full((301, 333), 3, np.uint8)
+    data[::2] = 4
+    write_image(tmp_path / "a.zarr", data)
+    level = np.asarray(zarr.open_group(tmp_path / "a.zarr", mode="r")["1"])
+    assert level.shape == (150, 166)
+    assert set(np.unique(level)) <= {3, 4}
+
+
+def by_hand(path, version, axes, scale, *, whole_scale=None, units="micrometer", shape=(3, 4, 5)):
+    """Write as the specification says, without our writer."""
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    named = {} if version == "0.4" else {"dimension_names": list(axes)}
+    array = group.create_array("full", shape=shape, dtype="uint16", chunks=shape, **named)
+    array[...] = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    kinds = {"t": "time", "c": "channel"}
+    described = [
+        {"name": a, "type": kinds.get(a, "space")}
+        | ({"unit": units} if a in "zyx" else {"unit": "millisecond"} if a == "t" else {})
+        for a in axes
+    ]
+    multiscale = {
+        "axes": described,
+        "datasets": [
+            {"path": "full", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+        ],
+    }
+    if whole_scale:
+        multiscale["coordinateTransformations"] = [{"type": "scale", "scale": whole_scale}]
+    if version == "0.4":
+        group.attrs["multiscales"] = [multiscale | {"version": "0.4"}]
+    else:
+        group.attrs["ome"] = {"version": version, "multiscales": [multiscale]}
+    yaozarrs.validate_zarr_store(path)
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_others_write(tmp_path, version):
+    path = by_hand(tmp_path / "a.zarr", version, "zyx", [3, 1, 1], whole_scale=[100, 110, 120],
+                   units="nanometer")  # fmt: skip
+    image = read_image(path)
+    np.testing.assert_array_equal(image.data, STACK)
+    assert image.spacing == pytest.approx((0.3, 0.11, 0.12))
+    path = by_hand(tmp_path / "b.zarr", version, "tczyx", [40, 1, 1, 2, 2], shape=(2, 1, 1, 4, 5))
+    image = read_image(path)
+    assert (image.axes, image.data.shape) == ("TYX", (2, 4, 5))
+    assert image.spacing == (2, 2)
+    assert image.time_interval == pytest.approx(0.04)
+
+
+def test_what_is_no_image(tmp_path):
+    group = zarr.open_group(tmp_path / "plate.zarr", mode="w")
+    group.attrs["ome"] = {"version": "0.5", "plate": {}}
+    with pytest.raises(DeconvError, match="no multiscales in it"):
+        read_image(tmp_path / "plate.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(DeconvError, match="cannot be read as an OME-Zarr"):
+        read_image(tmp_path / "empty.zarr")
+    write_image(tmp_path / "cut.zarr", STACK)
+    (tmp_path / "cut.zarr" / "0" / "zarr.json").write_text("{")
+    with pytest.raises(DeconvError, match="cannot be read as an OME-Zarr"):
+        read_image(tmp_path / "cut.zarr")
+    for path in tmp_path.iterdir():
+        assert provenance_of(path) == {}
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
+def test_a_failure_leaves_the_old_image_and_nothing_else(tmp_path, monkeypatch, failure):
+    path = tmp_path / "a.zarr"
+    write_image(path, STACK, SPACING)
+    before = json.loads((path / "zarr.json").read_text())
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr("napari_deconv.files.ngff._attributes", fail)
+    with pytest.raises(DeconvError if failure is OSError else failure):
+        write_image(path, STACK + 1)
+    assert json.loads((path / "zarr.json").read_text()) == before
+    np.testing.assert_array_equal(read_image(path).data, STACK)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_image_is_replaced_and_nothing_but_an_image(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_image(path, STACK)
+    write_image(path, STACK[0])
+    np.testing.assert_array_equal(read_image(path).data, STACK[0])
+    (tmp_path / "folder.zarr").mkdir()
+    (tmp_path / "folder.zarr" / "thesis.txt").touch()
+    with pytest.raises(DeconvError, match="is a folder"):
+        write_image(tmp_path / "folder.zarr", STACK)
+    (tmp_path / "file.zarr").touch()
+    with pytest.raises(DeconvError, match="is a file"):
+        write_image(tmp_path / "file.zarr", STACK)
