@@ -36,8 +36,8 @@ _METHODS = [
 ]
 
 
-# What follows the image; the other methods take one level.
-_SURFACES = ("rolling_ball", "top_hat", "gaussian")
+# What follows the image, and from how many radii away; the other methods take one level.
+_SURFACES = {"rolling_ball": 2, "top_hat": 2, "gaussian": 4}
 
 # Voxels of a preview, and those that its levels are measured on: some tenths of a second.
 _MOST_SEEN = 1_000_000
@@ -127,7 +127,10 @@ class BackgroundWidget(OperationWidget):
         axes = space_axes(whole.layer)
         reach = [0] * axes
         if given["method"] in _SURFACES:
-            reach = [math.ceil(given["radius"] / step) for step in given["spacing"]]
+            reach = [
+                math.ceil(_SURFACES[given["method"]] * given["radius"] / step)
+                for step in given["spacing"]
+            ]
             if axes == 2:
                 given["spacing"] = (*([1.0] * (whole.ndim - 2)), *given["spacing"])[-3:]
         part = seen(self._viewer, whole, 1, _MOST_SEEN)

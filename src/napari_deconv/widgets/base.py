@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import ComboBox, Widget
-from napari.layers import Layer
+from napari.layers import Labels, Layer, Points
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
@@ -24,6 +24,7 @@ from napari_deconv.widgets.history import History, Settings
 from napari_deconv.widgets.kept import Kept
 from napari_deconv.widgets.layers import (
     KEY,
+    as_file_image,
     in_sight,
     origin,
     psf_options,
@@ -32,6 +33,7 @@ from napari_deconv.widgets.layers import (
 )
 from napari_deconv.widgets.outcome import Outcome
 from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.points import read_beads
 from napari_deconv.widgets.preferences import preferences
 from napari_deconv.widgets.progress import ProgressBar
 from napari_deconv.widgets.words import in_fields_words
@@ -164,6 +166,7 @@ class OperationWidget(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self._form)
         if self.preview is not None:
+            self.preview.setParent(self)
             layout.addWidget(self.preview.box.native)
             layout.addWidget(self.preview.note.native)
         layout.addLayout(self._buttons)
@@ -273,10 +276,13 @@ class OperationWidget(QWidget):
         return sensible[-1] if sensible else None
 
     def _open_dropped(self, field: ComboBox, paths: list[str]) -> None:
-        """Open files with napari's readers, and choose the first layer."""
+        """Open files with napari's readers, and choose the first layer for this field only."""
+        others = {other: other.value for other in self._layer_fields() if other is not field}
         layers = self._viewer.open(paths)
         if layers and layers[0] in field.choices:
             field.value = layers[0]
+            for other, value in others.items():
+                other.value = value
 
     def _metadata(
         self, call: Mapping[str, Any], kind: str, stop_reason: str = "", **more: Any
@@ -300,9 +306,18 @@ class OperationWidget(QWidget):
         if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
             self._viewer.reset_view()
 
-    def _arrays(self) -> dict[str, Any]:
-        """Give the arrays of the last run that nothing can make again."""
-        return {name: layer.data for name, layer in self._inputs.items()}
+    def _arrays(self, names: Sequence[str]) -> dict[str, Any]:
+        """Give what layers hold, by their names, for a recipe that is saved."""
+        found = [self._viewer.layers[name] for name in names if name in self._viewer.layers]
+        return {layer.name: self._array(layer) for layer in found}
+
+    def _array(self, layer: Layer) -> Any:
+        if isinstance(layer, Points):
+            image = self._inputs["image"]
+            return read_beads(layer, whole(image, "image"), self.voxel_size.value(layer.ndim))
+        if isinstance(layer, Labels):  # what is painted is left out
+            return np.asarray(whole(layer, "mask")) == 0
+        return as_file_image(layer)
 
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +21,14 @@ __all__ = ["Course", "how_often"]
 _MOST_KEPT = 8
 _PART_OF_MEMORY = 0.25
 
-_CRITERIA = {
-    "discrepancy": "misfit, 1: noise",
-    "held_out": "held-out misfit",
+_CURVES = {
+    "quality": "quality",
+    "discrepancy": "misfit",
+    "held_out": "held out",
+    "divergence": "divergence",
 }
+# What the rules go by that go by something else.
+_CRITERIA = {"discrepancy": "discrepancy", "consensus": "held_out"}
 
 
 def how_often(iterations: int, voxels: int) -> int | None:
@@ -53,8 +57,15 @@ class Course(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[Mapping[str, float]] = []
+        self._criterion: str | None = None
         self._kept: list[int] = []
         self.plot = Plot()
+        self.plot.setToolTip(
+            "Each curve from its lowest to its highest value. Divergence: what the model lacks of "
+            "the image. Quality: how many times it has fallen. Misfit: 1 where the model differs "
+            "as noise does. Held out: of photons kept aside; it rises when noise is fitted. Right "
+            "click: copy the numbers."
+        )
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setToolTip("Step back to an estimate that was kept on the way.")
         self.slider.setPageStep(1)
@@ -76,8 +87,9 @@ class Course(QWidget):
         """The estimate that is shown, after a run."""
         return self._kept[self.slider.value()] if self._kept else None
 
-    def begin(self) -> None:
-        """Forget the last run."""
+    def begin(self, stop: str | None) -> None:
+        """Forget the last run; the next one is ended by this rule."""
+        self._criterion = _CRITERIA.get(stop or "")
         self._rows, self._kept = [], []
         self._stepping.hide()
         self.hide()
@@ -119,22 +131,18 @@ class Course(QWidget):
         if len(self._rows) < 2:
             return
         self.show()
-        columns = {name: self._column(name) for name in ("iteration", "divergence", "quality")}
-        x = columns["iteration"]
-        curves = [
-            Curve("divergence", x, columns["divergence"], mark),
-            Curve("quality", x, columns["quality"], right=True),
-            *self._criteria(x),
-        ]
-        self.plot.show_curves(
-            curves, x_label="iterations", y_label="divergence", right_label="quality, misfit",
-            log_y=True,
-        )  # fmt: skip
-
-    def _criteria(self, x: np.ndarray[Any, Any]) -> Sequence[Curve]:
-        """Draw what was measured of the photons, if they were counted."""
-        found = ((label, self._column(name)) for name, label in _CRITERIA.items())
-        return [Curve(label, x, y, right=True) for label, y in found if np.isfinite(y).any()]
+        x = self._column("iteration")
+        curves = []
+        for name, label in _CURVES.items():
+            y = self._column(name)
+            known = y[np.isfinite(y)]
+            if len(known) and (name not in _CRITERIA.values() or name == self._criterion):
+                divergence = name == "divergence"
+                value = "" if divergence else f" {known[-1]:.3g}"
+                low, high = known.min(), known.max()
+                scaled = (y - low) / (high - low or 1.0)
+                curves.append(Curve(f"{label}{value}", x, scaled, mark, dashed=divergence))
+        self.plot.show_curves(curves, x_label="iterations", y_label="low to high")
 
     def _column(self, name: str) -> np.ndarray[Any, Any]:
         return np.array([row[name] for row in self._rows])

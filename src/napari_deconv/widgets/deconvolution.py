@@ -57,7 +57,7 @@ _BOUNDARIES = [
 _GO_ON = 10
 
 # Voxels of a preview, and those that its background is measured on: some tenths of a second.
-_MOST_SEEN = 600_000
+_MOST_SEEN = 800_000
 _MOST_AROUND = 2_000_000
 _MARGIN = 8  # voxels around a preview that are computed and not shown
 
@@ -146,12 +146,6 @@ class DeconvolutionWidget(OperationWidget):
         mask = self.leave_out.value if self._applies()[self.leave_out] else None
         return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
 
-    def _arrays(self) -> dict[str, Any]:
-        arrays = super()._arrays()
-        if "mask" in arrays:  # labels say what to leave out, a mask what counts
-            arrays["mask"] = np.asarray(arrays["mask"]) == 0
-        return arrays
-
     def _applies(self) -> dict[ValueWidget, bool]:
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
         return self.settings.applies() | {
@@ -201,6 +195,12 @@ class DeconvolutionWidget(OperationWidget):
         given["psf_spacing"], given["own_psf"] = spacing(psf.layer), KEY in psf.layer.metadata
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
+    def _read_inputs(self) -> None:
+        super()._read_inputs()
+        psf = self._origins["psf"]
+        if "operation" not in psf and "sample" not in psf:
+            self._origins["psf"] = psf | {"spacing": spacing(self._inputs["psf"])}
+
     def _field_values(self) -> list[Any]:
         """Collect what all fields but the iterations say."""
         apart = (self.settings.iterations, self.psf_note, self.voxel_size.note)
@@ -219,6 +219,12 @@ class DeconvolutionWidget(OperationWidget):
         ready = idle and last is not None and self.course.iteration == last.iterations
         self.go_on_button.setVisible(ready and self._field_values() == self._done)
 
+    def _stop(self) -> str | None:
+        """Name the rule that ends the run, if there is one."""
+        going_on = self._last is not None
+        takes = "stop" in self.settings.kind.takes
+        return None if going_on or not takes else self.settings.stop.value
+
     def _go_on(self) -> None:
         """Do more iterations, whatever has stopped the last ones."""
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
@@ -234,7 +240,7 @@ class DeconvolutionWidget(OperationWidget):
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
         super()._run(prepare)
         if self._worker is not None:
-            self.course.begin()
+            self.course.begin(self._stop())
             self.keep_button.setVisible(self._is_pictured())
             self.keep_button.setEnabled(True)
             self.go_on_button.setVisible(False)
@@ -295,9 +301,9 @@ class DeconvolutionWidget(OperationWidget):
             return None
         source, psf = self._images()
         given = self._given(source, psf)
-        depth, *lateral = ((0,) * (3 - psf.ndim) + _half_size(psf, given))[-3:]
+        depth = _planes(psf, given) - 1  # as far as the PSF reaches from the plane that is seen
         self._seen = seen(self._viewer, source, depth, _MOST_SEEN)
-        self._around = self._seen.grown([min(half, _MARGIN) for half in lateral])
+        self._around = self._seen.grown((_MARGIN, _MARGIN))
         if given["boundary"] == "padded":
             given["boundary"] = "half_padded"  # in less than half the time
         return partial(_preview, self._seen, self._around, psf, **given)
@@ -331,13 +337,12 @@ def _found(result: Deconvolution) -> dict[str, Any]:
                       "gain": gains[0] if one else gains}}  # fmt: skip
 
 
-def _half_size(psf: Part, given: Mapping[str, Any]) -> tuple[int, ...]:
-    """Find half a PSF's size in voxels of the image."""
+def _planes(psf: Part, given: Mapping[str, Any]) -> int:
+    """Count the planes that a PSF has at the voxel size of the image."""
+    if psf.ndim < 3:
+        return 1
     steps = given["psf_spacing"] or given["spacing"]
-    return tuple(
-        round(n * step / voxel) // 2
-        for n, step, voxel in zip(psf.shape, steps, given["spacing"], strict=True)
-    )
+    return round(psf.shape[0] * steps[0] / given["spacing"][0])
 
 
 def _deconvolve(

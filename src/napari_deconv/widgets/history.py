@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
 from napari.layers import Layer
-from qtpy.QtWidgets import QMenu, QToolButton
+from qtpy.QtWidgets import QMenu, QPushButton
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -47,7 +47,7 @@ class _Run:
     settings: Settings
 
 
-class History(QToolButton):
+class History(QPushButton):
     """A button with a menu of the runs so far, the newest first.
 
     Parameters
@@ -63,7 +63,6 @@ class History(QToolButton):
         self._runs: list[_Run] = []
         self.setText("History")
         self.setToolTip("The runs so far: take their settings back, or run them again.")
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._menu = QMenu(self)
         self._menu.aboutToShow.connect(self.fill)
         self.setMenu(self._menu)

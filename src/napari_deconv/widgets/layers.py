@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pint
+
+from napari_deconv.files import Image as FileImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
+    "as_file_image",
     "aside",
     "centred",
+    "checksum",
     "in_sight",
     "micrometres",
     "on_source",
@@ -38,7 +43,8 @@ __all__ = [
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
 
-_NOT_SPACE = {"t", "time", "c", "ch", "channel"}
+_TIME = {"t", "time"}
+_NOT_SPACE = _TIME | {"c", "ch", "channel"}
 
 
 def space_axes(layer: Layer) -> int:
@@ -215,9 +221,28 @@ def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.
     return corner
 
 
+def as_file_image(layer: Image) -> FileImage:
+    """Describe a layer, of several resolutions the full one, as an image of a file."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    space = "ZYX"[-space_axes(layer) :]
+    leading = ["T" if label.lower() in _TIME else "C" for label in layer.axis_labels]
+    axes = "".join(leading[: layer.ndim - len(space)]) + space
+    return FileImage(np.asarray(data), spacing(layer), axes, dict(layer.metadata), name=layer.name)
+
+
+def checksum(data: npt.ArrayLike) -> int:
+    """Tell whether data have been changed since."""
+    return zlib.crc32(np.ascontiguousarray(data).tobytes())
+
+
 def origin(layer: Layer) -> dict[str, Any]:
-    """Tell how the data of a layer can be had again: see `napari_deconv.recipe`."""
+    """Tell how the data of a layer can be had again: see `napari_deconv.recipe.provenance`.
+
+    Points that have been edited by hand nothing can make again.
+    """
     written = layer.metadata.get(KEY, {})
+    if "checksum" in written and written["checksum"] != checksum(layer.data):
+        return {"layer": layer.name}
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
     if "operation" in written:

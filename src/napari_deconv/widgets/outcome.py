@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.recipe import Recipe
+from napari_deconv.recipe.recipe import Recipe
 
 __all__ = ["Outcome"]
 
@@ -34,7 +35,7 @@ class Outcome(QWidget):
     Parameters
     ----------
     arrays : callable
-        Gives, by the names of a record's inputs, the arrays that nothing can make again.
+        Gives what the layers of some names hold, by their names.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Outcome(QWidget):
         Says what has come out, or what went wrong.
     """
 
-    def __init__(self, arrays: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, arrays: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:
         super().__init__()
         self._arrays = arrays
         self._record: Mapping[str, Any] | None = None
@@ -75,6 +76,7 @@ class Outcome(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (self.line, self._buttons, self.text):
             layout.addWidget(part)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self._buttons.hide()
         self.text.hide()
 
@@ -114,7 +116,8 @@ class Outcome(QWidget):
     def save(self, path: Path) -> None:
         """Save the recipe; arrays that nothing can make again are written beside it."""
         try:
-            Recipe.of(self._record).save(path, self._arrays())
+            recipe = Recipe.of(self._record)
+            recipe.save(path, self._arrays(recipe.layers))
         except DeconvError as error:
             show_error(str(error))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "seen", "single", "surroundings", "whole"]
 
-_LEAST = 8  # voxels of a part in view, along y and x
+_LEAST = 8  # voxels of a part in view, along each axis that is shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,22 +160,20 @@ def seen(viewer: ViewerModel, part: Part, half_depth: int, most: int) -> Part:
     """
     layer, count = part.layer, space_axes(part.layer)
     first = part.ndim - count
-    current = _current(viewer, layer) / part.factors
-    offset = viewer.dims.ndim - part.ndim
-    shown = [axis - offset for axis in viewer.dims.displayed if axis >= offset]
-    level = layer.downsample_factors[layer.data_level] if layer.multiscale else 1
-    corners = np.sort(layer.corner_pixels * level / part.factors, axis=0)
+    current = _in_layer(viewer, layer, viewer.dims.point) / part.factors
+    corners = _corners(viewer, layer) / part.factors
+    shown = [axis - viewer.dims.ndim + part.ndim for axis in viewer.dims.displayed]
     box = []
     for axis, size in enumerate(part.shape):
         if axis in shown:
-            low, high = corners[0, axis], corners[1, axis] + 1
+            low, high = np.floor(corners[:, axis].min()), np.ceil(corners[:, axis].max()) + 1
         else:
             reach = half_depth if axis >= first else 0
             middle = round(min(max(current[axis], 0), size - 1))
             low, high = middle - reach, middle + reach + 1
-        box.append(slice(max(int(low), 0), min(int(np.ceil(high)), size)))
+        box.append(slice(int(max(low, 0)), int(min(high, size))))
     box[first:] = _cut_down(box[first:], most)
-    if any(part.stop - part.start < _LEAST for part in box[-2:]):
+    if any(box[axis].stop - box[axis].start < min(_LEAST, part.shape[axis]) for axis in shown):
         raise DeconvError(f"Hardly anything of “{layer.name}” is in view.")
     return replace(part, box=tuple(box))
 
@@ -204,13 +203,28 @@ def surroundings(part: Part, most: int) -> Part:
     return replace(part, box=tuple(box))
 
 
-def _current(viewer: ViewerModel, layer: Image) -> npt.NDArray[np.float64]:
-    """Find the voxel at the viewer's current position, whose units may be others."""
-    point = np.array(viewer.dims.point[-layer.ndim :])
+def _corners(viewer: ViewerModel, layer: Image) -> npt.NDArray[np.float64]:
+    """Find the voxels in the corners of the canvas; those of the layer if the view is 3-D."""
+    if viewer.dims.ndisplay == 3:
+        return np.array(layer.extent.data)
+    rows_and_columns = list(viewer.dims.displayed)
+    centre = np.array(viewer.scene.camera.center[-2:])
+    half = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    corners = []
+    for signs in product((-1, 1), repeat=2):
+        point = np.array(viewer.dims.point)
+        point[rows_and_columns] = centre + signs * half
+        corners.append(_in_layer(viewer, layer, point))
+    return np.array(corners)
+
+
+def _in_layer(viewer: ViewerModel, layer: Image, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Find the voxel at a point of the viewer's world, whose units may be others."""
+    place = np.asarray(point, dtype=float)[-layer.ndim :]
     if viewer.layers.units is not None:
         units = viewer.layers.units[-layer.ndim :]
-        point = point * micrometres(units) / micrometres(layer.units)
-    return np.array(layer.world_to_data(point))
+        place = place * micrometres(units) / micrometres(layer.units)
+    return np.array(layer.world_to_data(place))
 
 
 def _cut_down(box: Sequence[slice], most: int) -> list[slice]:

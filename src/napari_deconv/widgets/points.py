@@ -10,6 +10,7 @@ import numpy as np
 from napari_deconv.beads import Beads
 from napari_deconv.beads.table import ACCEPTED
 from napari_deconv.errors import DeconvError
+from napari_deconv.widgets.layers import KEY, checksum
 
 if TYPE_CHECKING:
     from napari.layers import Points
@@ -57,7 +58,7 @@ def bead_options(beads: Beads, part: Part, metadata: Mapping[str, Any]) -> dict[
             "anchor": "upper_left",
             "translation": np.eye(part.ndim)[-1] * size / 2,
         },
-        "metadata": dict(metadata),
+        "metadata": {KEY: {**metadata[KEY], "checksum": checksum(beads.positions)}},
         **part.placement(),
     }
 

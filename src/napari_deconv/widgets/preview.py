@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import CheckBox
 from napari.layers import Layer
 from napari.qt.threading import create_worker
@@ -23,6 +24,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 """Data, options and type of a layer."""
 
 _DEBOUNCE = 60  # ms
+
+# What differs from one picture to the next.
+_CHANGING = ("name", "scale", "translate", "contrast_limits", "metadata")
 
 
 class Preview(QObject):
@@ -60,6 +64,7 @@ class Preview(QObject):
             "as you change them.",
         )  # fmt: skip
         self.note = note()
+        self.note.native.hide()
         self._viewer = viewer
         self._prepare = prepare
         self._present = present
@@ -81,30 +86,39 @@ class Preview(QObject):
 
     def follow(self, *_: Any) -> None:
         """Make it anew if there is one: the view has changed."""
-        if self._layers:
+        if any(layer.visible for layer in self._layers):
             self.request()
 
     def pause(self, paused: bool) -> None:
-        """Stop it while the operation itself runs, or go on; its layers go."""
-        self._paused = paused
-        self.clear()
+        """Hide it while the operation itself runs, and then until a setting is changed.
 
-    def clear(self) -> None:
-        """Take its layers away, and drop what is on its way."""
+        To take layers away would hold the window up: napari collects garbage then.
+        """
+        self._paused = paused
+        self._stop()
+        for layer in self._layers:
+            layer.visible = False
+
+    def _stop(self) -> None:
+        """Drop what is on its way."""
         self._timer.stop()
         self._wanted = False
         if self._worker is not None:
             self._worker.quit()
+
+    def clear(self) -> None:
+        """Take its layers away."""
+        self._stop()
         for layer in self._layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self._layers = []
-        self.note.value = ""
+        self._say("")
 
     def close(self) -> None:
         """End it for good."""
-        self.clear()
         self._paused = True
+        self.clear()
         self._viewer.dims.events.point.disconnect(self.follow)
         self._viewer.scene.camera.events.disconnect(self.follow)
 
@@ -115,6 +129,8 @@ class Preview(QObject):
             self.clear()
 
     def _start(self) -> None:
+        if self._paused:
+            return
         if self._worker is not None:  # its result would be out of date
             self._wanted = True
             self._worker.quit()
@@ -147,40 +163,51 @@ class Preview(QObject):
         if worker.abort_requested:
             return
         made = self._present(result)
-        self.note.value = ""
-        kinds = [type(layer).__name__.lower() for layer in self._layers]
-        standing = all(layer in self._viewer.layers for layer in self._layers)
-        if not standing or kinds != [kind for _, _, kind in made]:
+        self._say("")
+        standing = [layer for layer in self._layers if layer in self._viewer.layers]
+        if [_kind(layer) for layer in standing] != [_kind_of(each) for each in made]:
             self._replace(made)
             return
         for layer, (data, options, _) in zip(self._layers, made, strict=True):
-            if layer.data.shape != data.shape or layer.ndim != data.ndim:
-                self._replace(made)
-                return
             layer.data = data
-            for name in ("scale", "translate", "contrast_limits"):
-                if name in options:
+            for name in _CHANGING:
+                if name in options and not np.array_equal(getattr(layer, name), options[name]):
                     setattr(layer, name, options[name])
+            layer.visible = True
 
     def _replace(self, made: Sequence[LayerData]) -> None:
         for layer in self._layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         selected = set(self._viewer.layers.selection)
-        self._layers = [
-            self._viewer.add_layer(Layer.create(data, options, kind))
-            for data, options, kind in made
-        ]
+        self._layers = [Layer.create(data, options, kind) for data, options, kind in made]
+        for layer in self._layers:
+            self._viewer.add_layer(layer)
         self._viewer.layers.selection = {
             layer for layer in selected if layer in self._viewer.layers
         }
 
     def _failed(self, error: Exception) -> None:
         self.clear()
-        self.note.value = f"No preview: {error}"
+        self._say(f"No preview: {error}")
+
+    def _say(self, text: str) -> None:
+        self.note.value = text
+        self.note.native.setVisible(bool(text))
 
     def _finished(self) -> None:
         self._worker = None
         if self._wanted:
             self._wanted = False
             self._start()
+
+
+def _kind(layer: Layer) -> tuple[str, int]:
+    """Say what has to agree for a layer to take other data."""
+    return type(layer).__name__.lower(), layer.ndim
+
+
+def _kind_of(made: LayerData) -> tuple[str, int]:
+    """Say the same of what is to be shown; points have more than data, and are made anew."""
+    data, _, kind = made
+    return kind, -1 if kind == "points" else data.ndim

@@ -1,0 +1,207 @@
+"""Previews: what they show, that they follow, that nothing of them stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hand import SPACING
+
+from napari_deconv.background import subtract_background
+from napari_deconv.beads import detect_beads, threshold_beads
+from napari_deconv.deconvolution import deconvolve
+from napari_deconv.psf.psf import Psf
+from napari_deconv.psf.synthetic.models import make_psf
+from napari_deconv.widgets.layers import KEY
+
+UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
+
+
+@pytest.fixture
+def settle(qtbot):
+    """Wait until a widget's preview has shown what it has to show."""
+
+    def wait(widget):
+        preview = widget.preview
+        idle = lambda: not preview._timer.isActive() and preview._worker is None  # noqa: E731
+        qtbot.waitUntil(idle, timeout=20_000)
+
+    return wait
+
+
+@pytest.fixture
+def preview(open_widget, settle):
+    """Open a widget with its preview switched on."""
+
+    def open_it(title, **fields):
+        widget = open_widget(title).widget
+        for name, value in fields.items():
+            getattr(widget, name).value = value
+        widget.preview.box.value = True
+        settle(widget)
+        return widget
+
+    return open_it
+
+
+def aside(viewer):
+    return {
+        layer.name: layer
+        for layer in viewer.layers
+        if layer.metadata.get(KEY, {}).get("role") == "aside"
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("rolling_ball", {"radius": 1.0, "spacing": SPACING}), ("percentile", {"percentile": 1}),
+     ("mean", {"factor": 1.25, "floor": 0.1})],
+)  # fmt: skip
+def test_background_is_that_of_the_run(viewer, preview, bead_image, settle, method, options):
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Background subtraction", method=method)
+    layer = aside(viewer)["Preview · background"]
+    expected = subtract_background(bead_image, method, **options)
+    planes = layer.data.shape[0]
+    middle = viewer.dims.current_step[0]
+    assert planes == 3
+    shown = expected[middle - 1 : middle + 2]
+    np.testing.assert_allclose(layer.data, shown, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(
+        layer.translate, np.add(UM["translate"], ((middle - 1) * 0.25, 0, 0))
+    )
+    assert layer not in widget.image.choices
+
+
+def test_of_the_surfaces_the_margin_is_right(viewer, preview, bead_image, qtbot, settle):
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Background subtraction", method="top_hat")
+    viewer.scene.camera.zoom *= 3
+    qtbot.wait(100)
+    widget.radius.value = 0.5
+    settle(widget)
+    layer = aside(viewer)["Preview · background"]
+    assert layer.data.shape[1] < 40
+    start = np.round((layer.translate - UM["translate"]) / SPACING).astype(int)
+    box = tuple(slice(a, a + n) for a, n in zip(start, layer.data.shape, strict=True))
+    expected = subtract_background(bead_image, "top_hat", radius=0.5, spacing=SPACING)[box]
+    np.testing.assert_allclose(layer.data, expected, atol=1e-3)
+
+
+def test_beads_are_those_of_the_run(viewer, preview, bead_image, settle):
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Bead detection")
+    found = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.1)
+    np.testing.assert_allclose(aside(viewer)["Preview · beads"].data, found.positions)
+    widget.method.value = "otsu"
+    settle(widget)
+    layers = aside(viewer)
+    np.testing.assert_array_equal(
+        layers["Preview · labels"].data, threshold_beads(bead_image, "otsu")
+    )
+    widget.threshold.value = "x"
+    widget.method.value = "manual"
+    settle(widget)
+    assert aside(viewer) == {}
+    assert "No preview: “x” is not understood" in widget.preview.note.value
+    assert widget.preview.note.native.isVisibleTo(widget)
+
+
+def test_a_psf_is_previewed_whole(viewer, preview, settle):
+    viewer.add_image(np.ones((8, 32, 32)), name="cells", **UM)
+    widget = preview("Synthetic PSF", model="gaussian", size="9 × 15 × 15")
+    layer = aside(viewer)["Preview · PSF"]
+    widget.fwhm_lateral.value = 0.4
+    settle(widget)
+    expected = make_psf("gaussian", shape=(9, 15, 15), spacing=SPACING, fwhm=(0.6, 0.4, 0.4))
+    np.testing.assert_array_equal(layer.data, expected.data)
+    assert layer in viewer.layers
+
+
+@pytest.fixture
+def cells(viewer, bead_image, psf_array):
+    viewer.add_image(psf_array, name="PSF", **UM)
+    image = np.pad(bead_image, ((8, 8), (30, 30), (30, 30)), mode="reflect")
+    viewer.add_image(image, name="cells", **UM)
+    viewer.reset_view()
+    viewer.dims.set_current_step(0, 20)
+    return image
+
+
+def test_deconvolution_is_nearly_that_of_the_run(viewer, preview, cells, psf_array, settle, qtbot):
+    widget = preview("Deconvolution")
+    viewer.scene.camera.zoom *= 2
+    qtbot.wait(100)
+    widget.settings.stop.value = None
+    widget.settings.iterations.value = 15
+    settle(widget)
+    layer = aside(viewer)["Preview · RL"]
+    psf = Psf(psf_array, SPACING)
+    expected = deconvolve(cells, psf, spacing=SPACING, iterations=15, levels="auto").image
+    start = np.round((layer.translate - UM["translate"]) / SPACING).astype(int)
+    depth = viewer.dims.current_step[0]
+    assert start[0] == depth - 12
+    assert layer.data.shape[0] == 25
+    rows, columns = (slice(a, a + n) for a, n in zip(start[1:], layer.data.shape[1:], strict=True))
+    plane, whole = layer.data[12], expected[depth, rows, columns]
+    assert 10 < rows.start < rows.stop < 122
+    error = np.linalg.norm(plane - whole) / np.linalg.norm(whole)
+    assert error < 0.05  # of another number of voxels outside
+
+
+def test_it_follows_the_view_and_newer_settings_win(viewer, preview, cells, settle, qtbot):
+    widget = preview("Deconvolution")
+    layer = aside(viewer)["Preview · RL"]
+    before = layer.translate.copy()
+    viewer.dims.set_current_step(0, 14)
+    settle(widget)
+    assert layer.translate[0] == UM["translate"][0] + (14 - 12) * 0.25
+    assert before[0] != layer.translate[0]
+    for iterations in range(5, 15):
+        widget.settings.iterations.value = iterations
+        qtbot.wait(20)
+    widget.settings.method.value = "wiener"
+    settle(widget)
+    assert list(aside(viewer)) == ["Preview · Wiener filter"]
+
+
+def test_it_is_hidden_by_a_run_and_comes_back_with_a_setting(viewer, preview, cells, settle, qtbot):
+    widget = preview("Deconvolution")
+    widget.settings.iterations.value = 3
+    settle(widget)
+    layer = aside(viewer)["Preview · RL"]
+    assert layer.visible
+    assert viewer.layers.selection.active.name == "cells"
+    widget.run_button.click()
+    assert not layer.visible
+    qtbot.waitUntil(lambda: widget.run_button.text() == "Run", timeout=20_000)
+    assert not layer.visible
+    viewer.dims.set_current_step(0, 10)
+    settle(widget)
+    assert not layer.visible
+    widget.settings.iterations.value = 4
+    settle(widget)
+    assert layer.visible
+    widget.preview.box.value = False
+    assert aside(viewer) == {}
+    widget.settings.iterations.value = 5
+    settle(widget)
+    assert aside(viewer) == {}
+
+
+def test_closing_the_dock_takes_it_away(viewer, preview, cells, qtbot):
+    widget = preview("Deconvolution")
+    count = len(viewer.dims.events.point.callbacks)
+    camera = len(viewer.scene.camera.events.callbacks)
+    viewer.window.remove_dock_widget(widget)
+    assert aside(viewer) == {}
+    assert len(viewer.dims.events.point.callbacks) == count - 1
+    assert len(viewer.scene.camera.events.callbacks) == camera - 1
+
+
+def test_what_is_out_of_view_is_said(viewer, preview, cells, settle, qtbot):
+    widget = preview("Deconvolution")
+    viewer.scene.camera.center = (0, 1000, 1000)
+    qtbot.wait(100)
+    settle(widget)
+    assert aside(viewer) == {}
+    assert "Hardly anything of “cells” is in view" in widget.preview.note.value
