@@ -309,6 +309,18 @@ def test_what_was_gone_on_from(tmp_path):
     np.testing.assert_array_equal(names["result"], more.image)
 
 
+def test_paths_are_relative_to_the_recipe_only_beside_it(files):
+    """Wherever it is saved from and loaded from, it is the same file."""
+    recipe = Recipe.model_validate({
+        "napari-deconv": 1, "input": {"path": "image.tif"}, "background": {"method": "mean"},
+    })  # fmt: skip
+    (files / "sub").mkdir()
+    for place, path in (("here.yaml", "image.tif"), ("sub/there.yaml", str(files / "image.tif"))):
+        recipe.save(place)
+        assert f"path: {path}" in Path(place).read_text()
+        assert Recipe.load(place).input.path == str(files / "image.tif")
+
+
 def test_where_an_array_is_in_a_file(files):
     both = str((files / "both.ome.tif").resolve())
     assert file_origin("both.ome.tif", IMAGE) == {"path": both, "channel": 1}
@@ -419,6 +431,55 @@ def test_what_is_no_recipe(tmp_path, content):
         Recipe.load(tmp_path / "r.yaml")
     with pytest.raises(DeconvError, match="cannot be read"):
         Recipe.load(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &a [*a]", "a: &a {b: 1}\nc: *a", "a: " + "[" * 5000, "a: \x00", "? [a]\n: b", "1: 2"],
+)
+def test_yaml_meant_to_hurt(tmp_path, text):
+    (tmp_path / "r.yaml").write_text(f"napari-deconv: 1\n{text}")
+    with pytest.raises(DeconvError, match=r"^r\.yaml"):
+        Recipe.load(tmp_path / "r.yaml")
+
+
+VALID = """napari-deconv: 1
+input: {path: a.tif, channel: 0, spacing: [0.3, 0.1, 1e-1]}
+background: {method: top_hat, radius: 2}
+psf:
+  beads: {path: b.tif, bead_diameter: 0.1, detection: {method: dog, reject: {edge: false}}}
+mask: m.tif
+deconvolution: {method: richardson_lucy, iterations: 5, regularization: tv, levels: auto}
+output: {path: out.ome.tif, dtype: float32}
+engine: cpu
+"""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_slip_of_the_pen_is_a_sentence(tmp_path_factory, data):
+    """Characters taken out, put in or doubled anywhere: a recipe, or one line that names it."""
+    text = VALID
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        stop = data.draw(st.integers(start, min(start + 6, len(text))))
+        put = data.draw(
+            st.sampled_from(["", " ", ":", "[", "}", "-", "\n", "x", "1", "é", "null", "\t"])
+        )
+        text = text[:start] + put + text[stop:]
+    path = tmp_path_factory.getbasetemp() / "slip.yaml"
+    path.write_text(text, encoding="utf-8")
+    recipe, message = None, ""
+    try:
+        recipe = Recipe.load(path)
+    except DeconvError as error:
+        message = str(error)
+    if recipe is None:
+        assert message.startswith("slip.yaml")
+        assert "\n" not in message
+    else:
+        path.write_text(recipe.to_yaml(), encoding="utf-8")
+        assert Recipe.load(path) == recipe
 
 
 @settings(max_examples=60, deadline=None)

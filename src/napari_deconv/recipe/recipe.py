@@ -163,8 +163,8 @@ class Recipe(Steps):
         folder = path.parent.resolve()
         for holder, key in _paths(data):
             file = Path(holder[key]).resolve()
-            if file.is_relative_to(folder):
-                holder[key] = file.relative_to(folder).as_posix()
+            inside = file.is_relative_to(folder)
+            holder[key] = file.relative_to(folder).as_posix() if inside else str(file)
         with replacing(path) as temporary:
             temporary.write_text(dump(data), encoding="utf-8")
 

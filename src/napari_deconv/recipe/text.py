@@ -20,7 +20,16 @@ Place = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """Numbers such as 1e-3, which YAML 1.1 takes for a text, are numbers."""
+    """Numbers such as 1e-3, which YAML 1.1 takes for a text, are numbers; there are no aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            # A few lines of them can stand for more than any memory holds.
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*) are not known here, write it twice", event.start_mark
+            )
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver(
@@ -69,8 +78,8 @@ class Document:
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self._lines: dict[Place, int] = {}
-        loader = _Loader(text)
         try:
+            loader = _Loader(text)
             node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
                 raise DeconvError(f"{name} is no recipe: expected keys with values.")
@@ -78,8 +87,8 @@ class Document:
             self.data: dict[str, Any] = loader.construct_document(node)
         except yaml.YAMLError as error:
             raise DeconvError(f"{name} is no YAML: {_problem(error)}.") from error
-        finally:
-            loader.dispose()
+        except RecursionError as error:
+            raise DeconvError(f"{name} is no recipe: it is nested too deeply.") from error
 
     def _number(self, node: yaml.Node, place: Place) -> None:
         """Note the lines of a node and of all below it."""
@@ -202,4 +211,4 @@ def _written(place: Place) -> str:
 def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return str(error)
+    return " ".join(str(error).split())
