@@ -1,0 +1,225 @@
+"""What is measured on two images, in a thread, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deconv.background import estimate_background
+from napari_deconv.errors import DeconvError
+from napari_deconv.gain import CameraGain, estimate_gain
+from napari_deconv.metrics import (
+    PowerSpectrum,
+    Residual,
+    ShellCorrelation,
+    fourier_shell_correlation,
+    orthogonal_projections,
+    power_spectrum,
+    residual,
+    split_correlation,
+)
+from napari_deconv.psf.psf import Psf
+from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.widgets.compare.world import volume
+from napari_deconv.widgets.plot import Curve
+
+if TYPE_CHECKING:
+    from napari_deconv._progress import Callback
+    from napari_deconv.widgets.parts import Part
+
+__all__ = [
+    "Correlated",
+    "Unexplained",
+    "correlate_halves",
+    "correlate_pair",
+    "correlation_curves",
+    "halves",
+    "project",
+    "residual_line",
+    "resolution_line",
+    "spectra",
+    "spectrum_curves",
+    "unexplained",
+]
+
+_DIRECTIONS = {"lateral": "", "axial": " z"}
+_NOISE_BEYOND = 0.0027  # of Gaussian noise, farther out than 3 σ
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """A correlation, and what was correlated."""
+
+    title: str
+    shells: Mapping[str, ShellCorrelation]
+    note: str
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """A residual, and what of the camera was taken for it."""
+
+    residual: Residual
+    background: Any
+    camera: CameraGain
+    notes: Sequence[str]
+
+
+def spectra(
+    images: Sequence[tuple[str, Part, Sequence[float]]], *, callback: Callback
+) -> list[tuple[str, Mapping[str, PowerSpectrum]]]:
+    """Make the power spectra of named images, each with its voxel size."""
+    return [(name, power_spectrum(volume(part), voxel)) for name, part, voxel in images]
+
+
+def spectrum_curves(found: Sequence[tuple[str, Mapping[str, PowerSpectrum]]]) -> list[Curve]:
+    """Draw power relative to the lowest frequency: images have other grey values each."""
+    return [
+        Curve(name + _DIRECTIONS[direction], spectrum.frequency, spectrum.power / start)
+        for name, both in found
+        for direction, spectrum in both.items()
+        if (start := float(both["lateral"].power[0])) > 0
+    ]
+
+
+def correlate_halves(
+    name: str, part: Part, voxel: Sequence[float], *, callback: Callback
+) -> Correlated:
+    """Correlate the halves of an image's photons, its gain estimated."""
+    image = volume(part)
+    camera = estimate_gain(image)
+    shells = split_correlation(image, voxel, gain=camera.gain, offset=camera.offset)
+    note = f"The photons of “{name}”, split in two ({camera.gain:.3g} grey values a photon)."
+    return Correlated("halves", shells, note)
+
+
+def halves(part: Part, *, callback: Callback) -> tuple[Any, Any]:
+    """Split the photons of an image in two images of the same brightness."""
+    image = volume(part)
+    camera = estimate_gain(image)
+    return split_photons(image, 0.5, gain=camera.gain, offset=camera.offset)
+
+
+def correlate_pair(
+    names: Sequence[str], first: Part, second: Part, voxel: Sequence[float], *, callback: Callback
+) -> Correlated:
+    """Correlate two images."""
+    shells = fourier_shell_correlation(volume(first), volume(second), voxel)
+    note = (
+        f"“{names[0]}” with “{names[1]}”: a resolution only if their noise is independent, as of "
+        "two recordings, or of two halves deconvolved apart."
+    )
+    return Correlated("pair", shells, note)
+
+
+def correlation_curves(found: Correlated) -> list[Curve]:
+    """Draw correlations with both thresholds."""
+    curves = []
+    for direction, shells in found.shells.items():
+        resolution = shells.resolution()
+        mark = 1 / resolution if 0 < resolution < np.inf else None
+        curves.append(Curve(direction, shells.frequency, shells.correlation, mark))
+    shells = found.shells["lateral"]
+    curves.append(
+        Curve("1/7", shells.frequency, np.full_like(shells.frequency, 1 / 7), dashed=True)
+    )
+    curves.append(Curve("½ bit", shells.frequency, np.minimum(shells.half_bit, 1), dashed=True))
+    return curves
+
+
+def resolution_line(found: Correlated) -> str:
+    """Say the resolution in each direction."""
+    parts = []
+    for direction, shells in found.shells.items():
+        one_seventh = _micrometres(shells.resolution(), shells)
+        half_bit = _micrometres(shells.resolution(shells.half_bit), shells)
+        parts.append(f"{direction} {one_seventh} (half bit: {half_bit})")
+    return f"Resolution (1/7): {', '.join(parts)}. {found.note}"
+
+
+def _micrometres(resolution: float, shells: ShellCorrelation) -> str:
+    if resolution == 0:
+        return f"below {1 / shells.frequency[-1]:.3g} µm, two voxels"
+    return "none" if np.isinf(resolution) else f"{resolution:.3g} µm"
+
+
+def project(
+    images: Sequence[tuple[str, Part, Sequence[float]]], *, callback: Callback
+) -> list[tuple[Any, float]]:
+    """Make the projections of several volumes."""
+    return [orthogonal_projections(volume(part), voxel) for _, part, voxel in images]
+
+
+def unexplained(
+    part: Part,
+    result: Part,
+    psf: Part,
+    voxels: tuple[Sequence[float], Sequence[float] | None],
+    found: Mapping[str, Any],
+    *,
+    callback: Callback,
+) -> Unexplained:
+    """Make the residual of a result.
+
+    Parameters
+    ----------
+    part, result, psf : Part
+        What `residual` takes.
+    voxels : tuple
+        Voxel size of the image and of the PSF, None for that of the image.
+    found : mapping
+        ``"background"`` and ``"gain"`` where they are known; else they are estimated.
+    callback : callable
+        Not called: it is one step.
+    """
+    image, points = volume(part), np.asarray(psf)
+    own, its = voxels
+    background, gain = found.get("background"), found.get("gain")
+    notes = []
+    if background is None:
+        background = estimate_background(image)
+        notes.append(f"background {background:.4g} estimated (1st percentile)")
+    camera = _camera(image, gain, notes)
+    left = residual(
+        image,
+        volume(result),
+        Psf(points, (own if its is None else its)[-points.ndim :]),
+        spacing=own,
+        background=background,
+        gain=camera.gain,
+        offset=camera.offset,
+    )
+    return Unexplained(left, background, camera, notes)
+
+
+def _camera(image: Any, gain: float | None, notes: list[str]) -> CameraGain:
+    """Take or estimate gain and offset; where that fails, one photon a grey value."""
+    try:
+        estimated = estimate_gain(image)
+    except DeconvError as error:
+        if gain is None:
+            notes.append(f"one grey value a photon assumed: {str(error).split(':')[0]}")
+        return CameraGain(gain or 1.0, 0.0, 0.0)
+    if gain is None:
+        notes.append(f"gain {estimated.gain:.3g} estimated")
+        return estimated
+    return CameraGain(gain, estimated.offset, 0.0)
+
+
+def residual_line(found: Unexplained) -> str:
+    """Say how to read a residual."""
+    left = found.residual
+    verdict = (
+        "Even grey fog is noise: the result explains the image."
+        if left.beyond < 5 * _NOISE_BEYOND and left.correlation < 0.1
+        else "Structure that can be recognised is light the model does not explain: not converged, "
+        "a wrong PSF or a wrong background."
+    )
+    notes = f" ({'; '.join(found.notes)})" if found.notes else ""
+    return (
+        f"{100 * left.beyond:.2g} % of the voxels lie beyond ±3 σ (noise: 0.27 %), spread "
+        f"{left.spread:.2f} σ, neighbours correlate {left.correlation:.2f}{notes}. {verdict}"
+    )
