@@ -27,14 +27,15 @@ __all__ = ["main"]
         "napari-deconv demo",
         "napari-deconv distill beads.tif --bead-diameter 0.2 -o psf.ome.tif",
         "napari-deconv deconvolve cells.ome.tif psf.ome.tif -n 40 -o cells_rl.ome.tif",
+        "napari-deconv run recipe.yaml -o result.ome.tif",
     ],
 )
 @click.version_option(package_name="napari-deconv")
 def main() -> None:
     """Deconvolve microscope images: from beads to PSF to sharper stacks.
 
-    Images are TIFF, OME-TIFF or ImageJ TIFF. The voxel size is read from the file; where it has
-    none, give --spacing z,y,x in µm.
+    Images are TIFF, OME-TIFF, ImageJ TIFF or OME-Zarr. The voxel size is read from the file; where
+    it has none, give --spacing z,y,x in µm.
     """
 
 
