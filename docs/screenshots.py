@@ -34,9 +34,14 @@ def run(viewer: napari.Viewer, title: str, **fields: object) -> QWidget:
     """Open a widget in place of the others, set some fields, run it to the end."""
     widget = show(viewer, title, **fields)
     widget.run_button.click()
+    finish(widget)
+    return widget
+
+
+def finish(widget: QWidget) -> None:
+    """Wait for the end of a run."""
     while widget.run_button.text() != "Run":
         wait(0.1)
-    return widget
 
 
 def show(viewer: napari.Viewer, title: str, **fields: object) -> QWidget:
@@ -65,7 +70,11 @@ def background(viewer: napari.Viewer) -> None:
 
 def beads(viewer: napari.Viewer) -> None:
     """Find beads, and unfold the rules."""
-    run(viewer, "Bead detection", bead_diameter=0.1).more_button.click()
+    widget = show(viewer, "Bead detection", bead_diameter=0.1)
+    widget.preview.box.value = False  # unfolding More would show it again, over the result
+    widget.run_button.click()
+    finish(widget)
+    widget.more_button.click()
 
 
 def distilling(viewer: napari.Viewer) -> None:
@@ -97,6 +106,39 @@ def deconvolution(viewer: napari.Viewer) -> None:
     only(viewer, "cells", "cells · RL 40", grid=True)
 
 
+def running(viewer: napari.Viewer) -> None:
+    """Look at a run on its way."""
+    widget = show(viewer, "Deconvolution")
+    widget.run_button.click()
+    while widget.progress_bar.value() < 20 and widget.run_button.text() != "Run":
+        wait(0.05)
+
+
+def compare_split(viewer: napari.Viewer) -> None:
+    """See before and after left and right of a divider, and their profiles."""
+    run(viewer, "Deconvolution")
+    fields = show(viewer, "Compare").fields
+    fields.view.value, fields.measure.value = "split", "profile"
+    wait(3)
+
+
+def compare_projections(viewer: napari.Viewer) -> None:
+    """See before and after from three sides, and the power spectra."""
+    run(viewer, "Deconvolution")
+    widget = show(viewer, "Compare")
+    fields = widget.fields
+    fields.view.value = "projections"
+    wait(5)
+    fields.measure.value = "spectrum"
+    widget.run_button.click()
+    wait(5)
+
+
+def simulate(viewer: napari.Viewer) -> None:
+    """Record the truth with another camera."""
+    run(viewer, "Simulate acquisition", photons=50).more_button.click()
+
+
 SHOTS: dict[Callable[[napari.Viewer], None], str] = {
     background: "beads_widefield",
     beads: "beads_widefield",
@@ -104,7 +146,11 @@ SHOTS: dict[Callable[[napari.Viewer], None], str] = {
     psf_quality: "beads_widefield",
     synthetic_psf: "cells_widefield",
     preview: "cells_widefield",
+    running: "cells_widefield",
     deconvolution: "cells_widefield",
+    compare_split: "cells_widefield",
+    compare_projections: "cells_widefield",
+    simulate: "cells_widefield",
 }
 """What is done before the window is photographed, and the sample that is open."""
 
@@ -128,6 +174,7 @@ def take(act: Callable[[napari.Viewer], None], sample: str) -> None:
         viewer.theme = theme
         save(viewer, f"{act.__name__}-{theme}")
     viewer.window.remove_dock_widget("all")
+    wait(3)  # a run that is going on ends after its step
     viewer.close()
 
 
