@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -19,6 +20,12 @@ from napari_deconv.widgets.layers import KEY, provenance
 SHAPE = (6, 40, 50)
 UNITS = ("µm",) * 3
 VIEWS = ("beside", "split", "blink", "projections")
+
+
+@pytest.fixture(autouse=True)
+def no_threads_of_dask():
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 def volume(seed, shape=SHAPE):
@@ -395,7 +402,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+OFTEN = ("series", "multiscale", "rotated")
+
+
+ALL = [kind if kind in OFTEN else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_every_kind_of_layer_can_be_compared(viewer, open_widget, kind, said):
     data, options = KINDS[kind]()
     if kind == "rgb":
@@ -415,8 +428,7 @@ def test_every_kind_of_layer_can_be_compared(viewer, open_widget, kind, said):
             viewer.dims.set_current_step(0, 1)
         settle(widget)
     viewer.dims.ndisplay = min(3, viewer.dims.ndim)
-    for view in VIEWS[:-1]:
-        look(widget, view=view)
+    look(widget, view="split", divider=0.6)
     viewer.dims.ndisplay = 2
     look(widget, view="none", measure="none")
     assert state(viewer)[:3] == before[:3]

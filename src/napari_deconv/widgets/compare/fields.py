@@ -7,7 +7,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSlider, PushButton
 
-from napari_deconv.widgets.fields import check, choice, number
+from napari_deconv.widgets.fields import check, choice, entry, number
 
 __all__ = ["CompareFields", "image_choice"]
 
@@ -87,10 +87,20 @@ class CompareFields:
             "Profiles from 0 to 1", False, "Compare shapes where grey values differ."
         )
 
+        self.gain = entry(
+            "Gain", "", "Grey values a photon, from the camera's data sheet or a calibration. "
+            "Automatic takes what the result was made with, or estimates it from the noise.",
+            "automatic",
+        )  # fmt: skip
+        self.offset = entry(
+            "Camera offset", "", "Grey value without light. Automatic estimates it.", "automatic"
+        )
+
     def applies(self) -> dict[Any, bool]:
         """Say which fields apply now."""
         view = self.view.value
         shown = view not in ("none", "projections")
+        counts = self.measure.value in ("halves", "residual", "split")
         return {
             self.divider: view == "split",
             self.interval: view == "blink",
@@ -98,4 +108,6 @@ class CompareFields:
             self.darkest: shown and self.contrast.value == "percentiles",
             self.brightest: shown and self.contrast.value == "percentiles",
             self.normalised: self.measure.value == "profile",
+            self.gain: counts,
+            self.offset: counts,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,20 +86,20 @@ def spectrum_curves(found: Sequence[tuple[str, Mapping[str, PowerSpectrum]]]) ->
 
 
 def correlate_halves(
-    name: str, part: Part, voxel: Sequence[float], *, callback: Callback
+    name: str, part: Part, voxel: Sequence[float], known: Mapping[str, float], *, callback: Callback
 ) -> Correlated:
-    """Correlate the halves of an image's photons, its gain estimated."""
+    """Correlate the halves of an image's photons; see `_camera` for what is known."""
     image = volume(part)
-    camera = estimate_gain(image)
+    camera = _camera(image, known)
     shells = split_correlation(image, voxel, gain=camera.gain, offset=camera.offset)
     note = f"The photons of “{name}”, split in two ({camera.gain:.3g} grey values a photon)."
     return Correlated("halves", shells, note)
 
 
-def halves(part: Part, *, callback: Callback) -> tuple[Any, Any]:
+def halves(part: Part, known: Mapping[str, float], *, callback: Callback) -> tuple[Any, Any]:
     """Split the photons of an image in two images of the same brightness."""
     image = volume(part)
-    camera = estimate_gain(image)
+    camera = _camera(image, known)
     return split_photons(image, 0.5, gain=camera.gain, offset=camera.offset)
 
 
@@ -158,7 +158,7 @@ def unexplained(
     result: Part,
     psf: Part,
     voxels: tuple[Sequence[float], Sequence[float] | None],
-    found: Mapping[str, Any],
+    known: Mapping[str, float],
     *,
     callback: Callback,
 ) -> Unexplained:
@@ -170,19 +170,20 @@ def unexplained(
         What `residual` takes.
     voxels : tuple
         Voxel size of the image and of the PSF, None for that of the image.
-    found : mapping
-        ``"background"`` and ``"gain"`` where they are known; else they are estimated.
+    known : mapping
+        ``"background"``, ``"gain"`` and ``"offset"`` where they are; else they are estimated.
     callback : callable
         Not called: it is one step.
     """
     image, points = volume(part), np.asarray(psf)
     own, its = voxels
-    background, gain = found.get("background"), found.get("gain")
-    notes = []
+    background, notes = known.get("background"), []
     if background is None:
         background = estimate_background(image)
-        notes.append(f"background {background:.4g} estimated (1st percentile)")
-    camera = _camera(image, gain, notes)
+        notes.append(f"background {background:.4g} estimated, the 1st percentile")
+    camera = _camera(image, known)
+    if "gain" not in known:
+        notes.append(f"gain {camera.gain:.3g} estimated")
     left = residual(
         image,
         volume(result),
@@ -195,18 +196,20 @@ def unexplained(
     return Unexplained(left, background, camera, notes)
 
 
-def _camera(image: Any, gain: float | None, notes: list[str]) -> CameraGain:
-    """Take or estimate gain and offset; where that fails, one photon a grey value."""
+def _camera(image: Any, known: Mapping[str, float]) -> CameraGain:
+    """Take gain and offset where they are known, and estimate the rest.
+
+    Where the offset of a known gain cannot be estimated it is 0, or the darkest voxel below that.
+    """
+    if "gain" in known and "offset" in known:
+        return CameraGain(known["gain"], known["offset"], 0.0)
     try:
-        estimated = estimate_gain(image)
-    except DeconvError as error:
-        if gain is None:
-            notes.append(f"one grey value a photon assumed: {str(error).split(':')[0]}")
-        return CameraGain(gain or 1.0, 0.0, 0.0)
-    if gain is None:
-        notes.append(f"gain {estimated.gain:.3g} estimated")
-        return estimated
-    return CameraGain(gain, estimated.offset, 0.0)
+        estimated = estimate_gain(image, offset=known.get("offset"))
+    except DeconvError:
+        if "gain" not in known:
+            raise
+        return CameraGain(known["gain"], min(0.0, float(image.min())), 0.0)
+    return replace(estimated, gain=known.get("gain", estimated.gain))
 
 
 def residual_line(found: Unexplained) -> str:

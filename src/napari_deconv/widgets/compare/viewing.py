@@ -49,7 +49,7 @@ class ViewingWidget(OperationWidget):
         self._shown: tuple[Any, ...] = ()
         main = [self.image, self.after, fields.swap, self.third, fields.view, fields.divider]
         main += [fields.interval, fields.contrast, fields.darkest, fields.brightest]
-        main += [fields.measure, fields.normalised, self.psf]
+        main += [fields.measure, fields.normalised, self.psf, fields.gain, fields.offset]
         self._build([*main, self.voxel_size.field, self.voxel_size.note], [])
         self.plot = Plot()
         self.plot.setVisible(False)

@@ -15,6 +15,7 @@ from napari_deconv.widgets.compare import measures
 from napari_deconv.widgets.compare.show import Show
 from napari_deconv.widgets.compare.viewing import ViewingWidget
 from napari_deconv.widgets.compare.world import current_volume
+from napari_deconv.widgets.fields import read_number
 from napari_deconv.widgets.layers import provenance, space_axes, spacing
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class CompareWidget(ViewingWidget):
     def _prepare_halves(self) -> Callable[..., Any]:
         self._tell = self._show_correlation
         part = self._take(self.image.value, "image before")
-        return partial(measures.correlate_halves, part.layer.name, part, self._voxel_of(part.layer))
+        voxel, known = self._voxel_of(part.layer), self._found_for(part)
+        return partial(measures.correlate_halves, part.layer.name, part, voxel, known)
 
     def _prepare_pair(self) -> Callable[..., Any]:
         self._tell = self._show_correlation
@@ -104,7 +106,7 @@ class CompareWidget(ViewingWidget):
     def _prepare_split(self) -> Callable[..., Any]:
         self._tell = self._show_halves
         self._part = self._take(self.image.value, "image before")
-        return partial(measures.halves, self._part)
+        return partial(measures.halves, self._part, self._found_for(self._part))
 
     def _prepare_residual(self) -> Callable[..., Any]:
         self._tell = self._show_residual
@@ -114,11 +116,14 @@ class CompareWidget(ViewingWidget):
             self._take(self.psf.value, "PSF"),
         )
         voxels = self._voxel_of(part.layer), spacing(psf.layer)
-        return partial(measures.unexplained, part, result, psf, voxels, self._found(part))
+        return partial(measures.unexplained, part, result, psf, voxels, self._found_for(part))
 
-    def _found(self, part: Part) -> dict[str, Any]:
-        """Read background and gain of the volume that is shown, if the result says them."""
-        found = self._made().get("found", {})
+    def _found_for(self, part: Part) -> dict[str, float]:
+        """Read what is known of the camera, and of the background of the volume that is shown.
+
+        What is typed goes before what the result was made with.
+        """
+        found = self._made().get("found", {}) if self._its_source() == part.layer else {}
         series = part.ndim - space_axes(part.layer)
         place = tuple(one.start for one in part.box[:series])
         number = int(np.ravel_multi_index(place, part.voxels.shape[:series])) if series else 0
@@ -127,6 +132,10 @@ class CompareWidget(ViewingWidget):
             values = [value for value in np.ravel(found.get(name, [])) if value is not None]
             if values:
                 known[name] = float(values[min(number, len(values) - 1)])
+        for name in ("gain", "offset"):
+            text = getattr(self.fields, name).value.strip()
+            if text:
+                known[name] = read_number(text)
         return known
 
     # -- results ---------------------------------------------------------------------------------
