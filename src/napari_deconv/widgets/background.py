@@ -117,6 +117,8 @@ class BackgroundWidget(OperationWidget):
             given["value"] = read_number(given["value"])
         if applies[self.voxel_size.field]:
             given["spacing"] = self._voxel(part)
+        if space_axes(part.layer) == 2:
+            given["planes"] = True
         return given | {"method": self.method.value, "device": self.device.value}
 
     def _prepare_preview(self) -> Callable[..., Any] | None:
@@ -131,8 +133,6 @@ class BackgroundWidget(OperationWidget):
                 math.ceil(_SURFACES[given["method"]] * given["radius"] / step)
                 for step in given["spacing"]
             ]
-            if axes == 2:
-                given["spacing"] = (*([1.0] * (whole.ndim - 2)), *given["spacing"])[-3:]
         part = seen(self._viewer, whole, 1, _MOST_SEEN)
         return partial(_preview, self.output.value, part, reach=reach, **given)
 
@@ -185,13 +185,7 @@ def _subtract(
 ) -> tuple[Any, Any, float]:
     """Subtract or estimate the background, and say how bright it is on average."""
     image = np.asarray(part)
-    if space_axes(part.layer) == 2 and image.ndim > 2:
-        image = image[..., np.newaxis, :, :]  # each plane has its own background
-        if "spacing" in parameters:
-            parameters["spacing"] = (parameters["spacing"][0], *parameters["spacing"])
     data, call = recorded(function, image, method=method, **parameters)
-    if np.size(data) == image.size:
-        data = data.reshape(part.shape)
     level = float(np.mean(data, dtype=float))
     if function is subtract_background:
         mean = float(np.mean(image, dtype=float))

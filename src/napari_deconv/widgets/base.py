@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Widget
+from magicgui.widgets import Widget
 from napari.layers import Labels, Layer, Points
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.recipe import made, record
-from napari_deconv.widgets.fields import VoxelSize, choice
+from napari_deconv.widgets.choosing import LayerWidget
+from napari_deconv.widgets.fields import choice
 from napari_deconv.widgets.form import Form
 from napari_deconv.widgets.history import History, Settings
 from napari_deconv.widgets.kept import Kept
@@ -28,11 +29,9 @@ from napari_deconv.widgets.layers import (
     in_sight,
     origin,
     psf_options,
-    role,
-    space_axes,
 )
 from napari_deconv.widgets.outcome import Outcome
-from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.parts import whole
 from napari_deconv.widgets.points import read_beads
 from napari_deconv.widgets.preferences import preferences
 from napari_deconv.widgets.progress import ProgressBar
@@ -50,10 +49,10 @@ if TYPE_CHECKING:
 __all__ = ["OperationWidget"]
 
 _WIDTH = 320
-_RESOLUTIONS = [("Full", "full"), ("As shown", "shown")]
+_OVERVIEW = 0.2  # s
 
 
-class OperationWidget(QWidget):
+class OperationWidget(LayerWidget):
     """A dock widget that runs one operation in a thread and shows its result as layers.
 
     A subclass makes its fields, among them `image`, hands them to `_build`, and writes `_prepare`,
@@ -66,28 +65,17 @@ class OperationWidget(QWidget):
     """
 
     title = ""
-    image: ComboBox
     preview: Preview | None = None
 
     def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__()
-        self._viewer = viewer
+        super().__init__(viewer)
         self._worker: Worker | None = None
-        self._started = self._seconds = 0.0
+        self._started = self._seconds = self._overviewed = 0.0
         self._said: list[str] = []
-        self._known: dict[ComboBox, list[Layer]] = {}
-        self._by_hand: set[ComboBox] = set()
         self._origins: dict[str, Mapping[str, Any]] = {}
         self._inputs: dict[str, Layer] = {}
         self._record: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
-        self.voxel_size = VoxelSize()
-        self.resolution = choice(
-            "Resolution",
-            _RESOLUTIONS,
-            "The image has several. Full takes all of it; as shown takes the coarser one that is "
-            "on the screen now, which is faster.",
-        )
         self.device = choice(
             "Device",
             [("Automatic", "auto")],
@@ -133,9 +121,7 @@ class OperationWidget(QWidget):
     # -- layout ----------------------------------------------------------------------------------
     def _build(self, main: Sequence[ValueWidget], more: Sequence[ValueWidget]) -> None:
         """Lay out the fields in rows, those of `more` folded, above Run and the result line."""
-        self.image.changed.connect(self.voxel_size.follow)
-        for choosing in self._layer_fields():
-            choosing.changed.connect(lambda _, field=choosing: self._by_hand.add(field))
+        self._watch_layers()
         after = main.index(self.image) + 1
         main = [*main[:after], self.resolution, *main[after:]]
         self._form = Form(main, [*more, self.device], self._arrange)
@@ -187,8 +173,7 @@ class OperationWidget(QWidget):
         applies = self._applies()
         note = self.voxel_size.note
         applies[note] = applies.get(note, True) and bool(note.value)
-        image = self.image.value
-        applies[self.resolution] = isinstance(image, Layer) and getattr(image, "multiscale", False)
+        applies[self.resolution] = self._is_multiscale()
         self._form.show_rows(applies)
         self.defaults_button.setVisible(self._form.unfolded)
         if self.preview is not None:
@@ -232,58 +217,6 @@ class OperationWidget(QWidget):
             self.result_line.setText(f"The settings of “{title}” are back.")
 
     # -- layers ----------------------------------------------------------------------------------
-    def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
-        """Name the fields that choose layers, each with the roles that fit it, the best first."""
-        return {}
-
-    def _part(self, purpose: str, take: Callable[[Layer | None, str, int], Part] = whole) -> Part:
-        """Take the image at the resolution that is chosen."""
-        layer = self.image.value
-        multiscale = layer is not None and layer.multiscale
-        shown = multiscale and self.resolution.value == "shown"
-        return take(layer, purpose, layer.data_level if shown else 0)
-
-    def _voxel(self, part: Part) -> tuple[float, ...]:
-        """Read the voxel size in µm, at the resolution of a part."""
-        axes = space_axes(part.layer)
-        return tuple((np.array(self.voxel_size.value(axes)) * part.factors[-axes:]).tolist())
-
-    def reset_choices(self, *_: Any) -> None:
-        """Follow the layers of the viewer; napari calls this.
-
-        The newest layer that fits is chosen, until the user chooses another one.
-        """
-        for field, roles in self._layer_fields().items():
-            by_hand, before = field in self._by_hand, field.value
-            field.value = self._choice(field, roles, by_hand)
-            if not by_hand or (field.value is None and before is not None):
-                self._by_hand.discard(field)
-        self.voxel_size.follow(self.image.value)
-
-    def _choice(self, field: ComboBox, roles: Sequence[str], by_hand: bool) -> Layer | None:
-        before, known = field.value, self._known.get(field)
-        field.reset_choices()
-        layers = [layer for layer in field.choices if layer is not None]
-        fitting = ([layer for layer in layers if role(layer) == one] for one in roles)
-        sensible: list[Layer] = next(filter(None, fitting), [])
-        self._known[field] = sensible
-        kept = before in layers or (by_hand and before is None)
-        if kept and (by_hand or not any(layer not in (known or ()) for layer in sensible)):
-            return before
-        active = self._viewer.layers.selection.active
-        if known is None and active in sensible:
-            return active
-        return sensible[-1] if sensible else None
-
-    def _open_dropped(self, field: ComboBox, paths: list[str]) -> None:
-        """Open files with napari's readers, and choose the first layer for this field only."""
-        others = {other: other.value for other in self._layer_fields() if other is not field}
-        layers = self._viewer.open(paths)
-        if layers and layers[0] in field.choices:
-            field.value = layers[0]
-            for other, value in others.items():
-                other.value = value
-
     def _metadata(
         self, call: Mapping[str, Any], kind: str, stop_reason: str = "", **more: Any
     ) -> dict[str, Any]:
@@ -382,9 +315,14 @@ class OperationWidget(QWidget):
             self.result_line.clear()
 
     def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
-        """Fill the widget's bar, and the one of napari."""
+        """Fill the widget's bar, and now and then that of napari, which handles events meanwhile.
+
+        They may be more steps: done for each of them, these calls would pile up.
+        """
         self.progress_bar.step(iteration, iterations, coarse)
-        if not coarse:
+        now = time.perf_counter()
+        if not coarse and now - self._overviewed > _OVERVIEW:
+            self._overviewed = now
             overview = self._worker.pbar
             overview.total = iterations
             overview.update(iteration - overview.n)

@@ -14,7 +14,7 @@ from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import choice, layer_choice, note, orange
-from napari_deconv.widgets.layers import KEY, on_source, set_contrast, space_axes, spacing
+from napari_deconv.widgets.layers import made_here, on_source, set_contrast, space_axes, spacing
 from napari_deconv.widgets.parts import Part, whole
 from napari_deconv.widgets.workers import recorded
 
@@ -110,7 +110,7 @@ class ConvolveWidget(BlurringWidget):
 def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
     """Call the function; a PSF that was not made here may be a raw recording."""
     points = np.asarray(psf)
-    if KEY not in psf.layer.metadata:
+    if not made_here(psf.layer):
         points, _ = repair_psf(points)
     known = spacing(psf.layer)
     return recorded(

@@ -29,8 +29,8 @@ from napari_deconv.widgets.fields import (
     read_number,
 )
 from napari_deconv.widgets.layers import (
-    KEY,
     aside,
+    made_here,
     spacing,
 )
 from napari_deconv.widgets.method import MethodFields
@@ -192,7 +192,7 @@ class DeconvolutionWidget(OperationWidget):
             given["background"] = read_number(self.background_value.value)
         if self._applies()[self.leave_out] and self.leave_out.value is not None:
             given["leave_out"] = whole(self.leave_out.value, "mask")
-        given["psf_spacing"], given["own_psf"] = spacing(psf.layer), KEY in psf.layer.metadata
+        given["psf_spacing"], given["own_psf"] = spacing(psf.layer), made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
     def _read_inputs(self) -> None:

@@ -20,7 +20,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import KEY, role, spacing, spacing_is_certain
+from napari_deconv.widgets.layers import known, role, spacing, spacing_is_certain
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -260,7 +260,7 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
         return ""
     if found is None:
         return "The layer has no voxel size: enter it."
-    if not spacing_is_certain(layer) and "spacing" not in layer.metadata.get(KEY, {}):
+    if not spacing_is_certain(layer) and "spacing" not in known(layer):
         return "The layer's scale has no unit: are these µm?"
     return ""
 

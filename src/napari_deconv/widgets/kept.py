@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, LineEdit
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 
 from napari_deconv.widgets.preferences import recall, remember
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 __all__ = ["Kept"]
+
+_CHOSEN = (CheckBox, ComboBox, FloatSpinBox, SpinBox)
 
 
 class Kept:
@@ -24,15 +26,12 @@ class Kept:
     title : str
         The widget's.
     fields : mapping
-        Its fields by their names; of those that are typed into nothing is kept: it is meant for
-        one image.
+        Its fields by their names; texts and files among them are meant for one image and not kept.
     """
 
     def __init__(self, title: str, fields: Mapping[str, ValueWidget]) -> None:
         self._title = title
-        self._fields = {
-            name: field for name, field in fields.items() if not isinstance(field, LineEdit)
-        }
+        self._fields = {name: field for name, field in fields.items() if isinstance(field, _CHOSEN)}
         self._first = self._values()
 
     def recall(self) -> None:

@@ -6,12 +6,15 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 import pint
 
 from napari_deconv.files import Image as FileImage
+from napari_deconv.files import provenance_of
+from napari_deconv.widgets.preferences import preferences
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,6 +30,8 @@ __all__ = [
     "centred",
     "checksum",
     "in_sight",
+    "known",
+    "made_here",
     "micrometres",
     "on_source",
     "origin",
@@ -47,6 +52,29 @@ _TIME = {"t", "time"}
 _NOT_SPACE = _TIME | {"c", "ch", "channel"}
 
 
+# What is known of the files that layers are from.
+_of_files: WeakKeyDictionary[Layer, Mapping[str, Any]] = WeakKeyDictionary()
+_FILES = (".tif", ".tiff", ".zarr")
+
+
+def known(layer: Layer) -> Mapping[str, Any]:
+    """Read where a layer comes from: from its metadata, or the file, which readers pass over."""
+    if KEY in layer.metadata:
+        written: Mapping[str, Any] = layer.metadata[KEY]
+        return written
+    path = layer.source.path
+    if path is None or not str(path).lower().endswith(_FILES):
+        return {}
+    if layer not in _of_files:
+        _of_files[layer] = provenance_of(path)
+    return _of_files[layer]
+
+
+def made_here(layer: Layer) -> bool:
+    """Tell whether a layer's data were made by this plugin, so that nothing has to be repaired."""
+    return not {"operation", "sample"}.isdisjoint(known(layer))
+
+
 def space_axes(layer: Layer) -> int:
     """Count the trailing axes of a layer that are space: (y, x) or (z, y, x).
 
@@ -61,17 +89,19 @@ def space_axes(layer: Layer) -> int:
 def spacing(layer: Layer) -> tuple[float, ...] | None:
     """Read the voxel size of a layer, (z, y, x) or (y, x) in µm; None where it has none.
 
-    A layer in pixels has a voxel size only if its metadata say so (see `psf_options`), or its scale
-    is not 1: many readers set no unit (see `spacing_is_certain`).
+    A layer in pixels has a voxel size only if its metadata or its file say so (see `known`), or if
+    its scale is not 1: many readers set no unit (see `spacing_is_certain`). It is then taken to be
+    in the unit that the user prefers.
     """
     axes = slice(layer.ndim - space_axes(layer), None)
     scale = np.abs(layer.scale[axes])
     if spacing_is_certain(layer):
         return tuple((scale * micrometres(layer.units[axes])).tolist())
-    written = layer.metadata.get(KEY, {}).get("spacing")
-    if written is not None:
-        return tuple(written)
-    return None if np.all(scale == 1) else tuple(scale.tolist())
+    written = known(layer).get("spacing")
+    if written is not None and len(written) >= len(scale):
+        return tuple(written[-len(scale) :])
+    scale = scale * micrometres([pint.Unit(preferences().unit)])
+    return None if np.all(layer.scale[axes] == 1) else tuple(scale.tolist())
 
 
 def spacing_is_certain(layer: Layer) -> bool:
@@ -278,5 +308,5 @@ def role(layer: Layer) -> str:
     for a while only. Layers made here say it themselves; of others, those with "PSF" in their name
     are PSFs.
     """
-    written = layer.metadata.get(KEY, {}).get("role")
+    written: str | None = known(layer).get("role")
     return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")

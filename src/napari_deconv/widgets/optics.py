@@ -16,7 +16,7 @@ from napari_deconv.psf.synthetic.ome_optics import optics_from_file
 from napari_deconv.psf.synthetic.presets import fluorophores, objectives
 from napari_deconv.psf.synthetic.sampling import nyquist_step
 from napari_deconv.widgets.fields import check, choice, entry, note, number, orange, read_numbers
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.layers import known
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -290,7 +290,7 @@ def read_pairs(text: str, kind: Callable[[str], Any]) -> dict[Any, float]:
 
 def stated_optics(image: Image) -> dict[str, Any]:
     """Find the optics in a layer's metadata, or in the TIFF it was read from."""
-    optics = image.metadata.get(KEY, {}).get("optics")
+    optics = known(image).get("optics")
     path = image.source.path
     if optics is not None or path is None or Path(path).suffix.lower() not in (".tif", ".tiff"):
         return dict(optics or {})

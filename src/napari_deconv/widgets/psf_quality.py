@@ -24,7 +24,7 @@ from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import entry, layer_choice, number
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.layers import known, made_here
 from napari_deconv.widgets.optics import OpticsFields, stated_optics
 from napari_deconv.widgets.parts import Part, single
 from napari_deconv.widgets.points import read_beads
@@ -133,11 +133,11 @@ class PsfQualityWidget(OperationWidget):
 
     def _its_beads(self) -> Layer | None:
         """Find the points that the PSF has been distilled from, the newest if there are several."""
-        made = {} if self.image.value is None else self.image.value.metadata.get(KEY, {})
+        made = {} if self.image.value is None else known(self.image.value)
         if "beads" not in made:
             return None
         found = [layer for layer in self.beads.choices if layer is not None]
-        sources = [layer.metadata.get(KEY, {}).get("source") for layer in found]
+        sources = [known(layer).get("source") for layer in found]
         its = [layer for layer, name in zip(found, sources, strict=True) if name == made["source"]]
         return its[-1] if its else None
 
@@ -156,15 +156,15 @@ class PsfQualityWidget(OperationWidget):
         """Take over the optics of a synthetic PSF, or of the image that it belongs to."""
         if psf is None:
             return
-        made = psf.metadata.get(KEY, {})
+        made = known(psf)
         written = made.get("parameters", {})
-        known = {name: written[name] for name in _OPTICS if written.get(name) is not None}
-        if not known:  # it is not synthetic
-            known = stated_optics(psf)
+        found = {name: written[name] for name in _OPTICS if written.get(name) is not None}
+        if not found:  # it is not synthetic
+            found = stated_optics(psf)
             if made.get("source") in self._viewer.layers:
-                known |= stated_optics(self._viewer.layers[made["source"]])
-        if known:
-            self.optics.take(_UNLESS_STATED | known)
+                found |= stated_optics(self._viewer.layers[made["source"]])
+        if found:
+            self.optics.take(_UNLESS_STATED | found)
 
     def _theory(self) -> dict[str, Any] | None:
         """Read the optics; None if they are not all known."""
@@ -179,7 +179,7 @@ class PsfQualityWidget(OperationWidget):
             _measure,
             psf,
             self._voxel(psf),
-            psf.layer.metadata.get(KEY),
+            dict(known(psf.layer)) if made_here(psf.layer) else None,
             self._read_beads(),
             theory=self._theory(),
             earlier=self.earlier.value,
@@ -192,7 +192,7 @@ class PsfQualityWidget(OperationWidget):
         points = self.beads.value
         if points is None:
             return None
-        name = points.metadata.get(KEY, {}).get("source")
+        name = known(points).get("source")
         if name not in self._viewer.layers:
             raise DeconvError(
                 f"The image of “{points.name}” is not open: open it, or choose no beads."
