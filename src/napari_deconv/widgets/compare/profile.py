@@ -49,6 +49,7 @@ class Profile:
     ) -> None:
         self._viewer = viewer
         self._layer = layer
+        self._copies = copies
         self._ends = self._across()
         self._busy = False
         self.moved = moved
@@ -102,6 +103,7 @@ class Profile:
         box = extent(self._viewer, self._layer)
         offset = dims.ndim - box.shape[1]
         half = np.array(self._viewer.canvas.size) / camera.zoom / 2
+        half[1] /= self._copies  # cells beside each other share the canvas
         for place, axis in enumerate(dims.displayed[-2:]):
             if axis < offset:
                 continue

@@ -11,8 +11,8 @@ from napari.layers import Image
 from napari_deconv.widgets.compare.profile import Profile
 from napari_deconv.widgets.compare.split import Split
 from napari_deconv.widgets.compare.stage import Picture, Stage
-from napari_deconv.widgets.compare.world import full_shape
-from napari_deconv.widgets.layers import KEY, in_sight, micrometres
+from napari_deconv.widgets.compare.world import extent, full_shape
+from napari_deconv.widgets.layers import KEY, micrometres
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -71,13 +71,13 @@ class Show:
     def beside(self, moved: Callable[[], None] | None) -> None:
         """Show the layers side by side; with a line for profiles if `moved` is given."""
         self._take_over()
-        fits = any(in_sight(self._viewer, source) for source in self._sources)
+        whole = _nearly_whole(self._viewer, self._sources[0])
         self._add_profile(len(self.pictures), moved)
         lines = [[line] for line in self._lines()] or [[] for _ in self.pictures]
         layers = [[picture.layer] for picture in self.pictures]
         self._stage.add_beside([one + line for one, line in zip(layers, lines, strict=True)])
         self._take_hold()
-        if fits:
+        if whole:
             self._fit([picture.layer for picture in self.pictures])
 
     def divided(self, dragged: Callable[[float], None], moved: Callable[[], None] | None) -> None:
@@ -166,6 +166,15 @@ class Show:
         before = tuple(camera.center), camera.zoom
         self._viewer.reset_view(layers=layers, reset_camera_angle=False)
         self._camera = [before, (tuple(camera.center), camera.zoom)]
+
+
+def _nearly_whole(viewer: ViewerModel, layer: Image) -> bool:
+    """Tell whether the canvas shows most of a layer: then all of it is to be seen in a cell too."""
+    box = np.ptp(extent(viewer, layer), axis=0)
+    offset = viewer.dims.ndim - layer.ndim
+    sides = np.array([box[axis - offset] for axis in viewer.dims.displayed[-2:] if axis >= offset])
+    size = np.array(viewer.canvas.size[-len(sides) :])
+    return viewer.dims.ndisplay == 2 and bool(np.all(sides * viewer.scene.camera.zoom < 1.3 * size))
 
 
 def _montage(source: Image, montage: Any, pixel: float) -> Image:
