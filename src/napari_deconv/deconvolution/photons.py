@@ -17,6 +17,7 @@ from napari_deconv.forward import Observation
 from napari_deconv.gain import CameraGain, estimate_gain
 from napari_deconv.solvers.position import Monitor
 from napari_deconv.solvers.stopping import (
+    HELD_OUT,
     Stopping,
     expected_discrepancy,
     make_stopping,
@@ -84,10 +85,13 @@ class Camera:
         """Make what measures the finest level."""
         if not self.gain > 0:
             return Monitor(volume.model, volume.observation)
-        held_out = None if self._held_out is None else self._counts(volume, self._held_out)
-        counts = self._counts(volume, self.problem.image)
-        photon = self.gain / volume.scale
-        return Monitor(volume.model, volume.observation, counts, held_out, photon)
+        counts, photon = self._counts(volume, self.problem.image), self.gain / volume.scale
+        if self._held_out is None:
+            return Monitor(volume.model, volume.observation, counts, None, photon)
+        # Both parts are as bright as the whole, of fewer photons.
+        held_out = self._counts(volume, self._held_out)
+        photons = photon / (1 - HELD_OUT), photon / HELD_OUT
+        return Monitor(volume.model, volume.observation, counts, held_out, *photons)
 
     def _counts(self, volume: Volume, image: npt.NDArray[Any]) -> Observation:
         less = _less(self.problem, image, self._offset)

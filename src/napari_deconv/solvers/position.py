@@ -83,8 +83,8 @@ class Monitor:
         The same less the camera's offset, to tell the discrepancy.
     held_out : Observation, optional
         Photons that are kept aside, less the offset.
-    photon : float
-        One photon in the units of the data.
+    photon, held_photon : float
+        One photon in the units of the data, and one of those that are kept aside.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Monitor:
         counts: Observation | None = None,
         held_out: Observation | None = None,
         photon: float = 1.0,
+        held_photon: float = 1.0,
     ) -> None:
         self._engine = model.engine
         self._observation = observation
@@ -102,6 +103,7 @@ class Monitor:
         voxels, mask = prod(model.shape), observation.mask
         counted = model.engine.sum(mask) * (voxels if mask.size == 1 else 1)
         self._per_voxel = 2 / (photon * counted)
+        self._held_per_voxel = 2 / (held_photon * counted)
 
     def due(self, position: Position) -> bool:
         """Tell whether it is time to measure."""
@@ -114,7 +116,7 @@ class Monitor:
         if self._counts is not None:
             position.discrepancy = self._per_voxel * self._divergence(light, self._counts)
         if self._held_out is not None:
-            position.held_out = self._per_voxel * self._divergence(light, self._held_out)
+            position.held_out = self._held_per_voxel * self._divergence(light, self._held_out)
 
     def _divergence(self, light: Array, seen: Observation) -> float:
         return self._engine.divergence(light, seen.data, seen.background, seen.mask, seen.floor)

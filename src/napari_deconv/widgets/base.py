@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import Widget
-from napari.layers import Labels, Layer, Points
+from napari.layers import Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
@@ -22,21 +22,18 @@ from napari_deconv.widgets.choosing import LayerWidget
 from napari_deconv.widgets.fields import choice
 from napari_deconv.widgets.form import Form
 from napari_deconv.widgets.history import History, Settings
+from napari_deconv.widgets.inputs import Inputs
 from napari_deconv.widgets.kept import Kept
 from napari_deconv.widgets.layers import (
     KEY,
-    as_file_image,
     in_sight,
-    origin,
     psf_options,
 )
 from napari_deconv.widgets.outcome import Outcome
-from napari_deconv.widgets.parts import whole
-from napari_deconv.widgets.points import read_beads
 from napari_deconv.widgets.preferences import preferences
 from napari_deconv.widgets.progress import ProgressBar
 from napari_deconv.widgets.words import in_fields_words
-from napari_deconv.widgets.workers import Task, Worker, busy
+from napari_deconv.widgets.workers import Task, Worker, busy, traced
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -72,8 +69,7 @@ class OperationWidget(LayerWidget):
         self._worker: Worker | None = None
         self._started = self._seconds = self._overviewed = 0.0
         self._said: list[str] = []
-        self._origins: dict[str, Mapping[str, Any]] = {}
-        self._inputs: dict[str, Layer] = {}
+        self._inputs = Inputs({})
         self._record: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
         self.device = choice(
@@ -145,7 +141,7 @@ class OperationWidget(LayerWidget):
         self._buttons = QHBoxLayout()
         self._buttons.addWidget(self.run_button)
         self._buttons.addWidget(self.progress_bar, stretch=1)
-        self.outcome = Outcome(self._arrays)
+        self.outcome = Outcome(lambda names: self._inputs.arrays(self._viewer, names))
         self.result_line = self.outcome.line
 
         layout = QVBoxLayout(self)
@@ -153,6 +149,9 @@ class OperationWidget(LayerWidget):
         layout.addWidget(self._form)
         if self.preview is not None:
             self.preview.setParent(self)
+            for field in self._rows:
+                field.changed.connect(self.preview.request)
+            self.preview.request()
             layout.addWidget(self.preview.box.native)
             layout.addWidget(self.preview.note.native)
         layout.addLayout(self._buttons)
@@ -176,8 +175,6 @@ class OperationWidget(LayerWidget):
         applies[self.resolution] = self._is_multiscale()
         self._form.show_rows(applies)
         self.defaults_button.setVisible(self._form.unfolded)
-        if self.preview is not None:
-            self.preview.request()
 
     def _look_for_devices(self) -> None:
         """Look for devices when More is first unfolded."""
@@ -222,8 +219,8 @@ class OperationWidget(LayerWidget):
     ) -> dict[str, Any]:
         """Write down where a layer of the result comes from; `kind` is its role."""
         how = made(self._seconds, get_engine(call["engine"]), stop_reason)
-        self._record = record(call, self._origins, how)
-        source = self._inputs.get("image")
+        self._record = record(call, self._inputs.origins, how)
+        source = self._inputs.layers.get("image")
         named = {} if source is None else {"source": source.name}
         return {KEY: {**self._record, **more, **named, "role": kind}}
 
@@ -238,19 +235,6 @@ class OperationWidget(LayerWidget):
         options = psf_options(psf, name, metadata, source)
         if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
             self._viewer.reset_view()
-
-    def _arrays(self, names: Sequence[str]) -> dict[str, Any]:
-        """Give what layers hold, by their names, for a recipe that is saved."""
-        found = [self._viewer.layers[name] for name in names if name in self._viewer.layers]
-        return {layer.name: self._array(layer) for layer in found}
-
-    def _array(self, layer: Layer) -> Any:
-        if isinstance(layer, Points):
-            image = self._inputs["image"]
-            return read_beads(layer, whole(image, "image"), self.voxel_size.value(layer.ndim))
-        if isinstance(layer, Labels):  # what is painted is left out
-            return np.asarray(whole(layer, "mask")) == 0
-        return as_file_image(layer)
 
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:
@@ -278,10 +262,12 @@ class OperationWidget(LayerWidget):
         except DeconvError as error:
             self._failed(error)
             return
-        self._read_inputs()
+        self._inputs = Inputs(self._input_layers(), self._taken)
+        self._settings = Settings({field: field.value for field in self._rows})
         if self.preview is not None:
             self.preview.pause(True)
-        task = Task(self.title, function, pictured=self._is_pictured())
+        traceable = partial(traced, function, self._inputs.files())
+        task = Task(self.title, traceable, pictured=self._is_pictured())
         worker = create_worker(
             task, _worker_class=Worker, _ignore_errors=True, _progress={"desc": self.title}
         )
@@ -300,13 +286,6 @@ class OperationWidget(LayerWidget):
         worker.measured.connect(self._measured)
         worker.pictured.connect(self._pictured)
         worker.start()
-
-    def _read_inputs(self) -> None:
-        """Remember the layers that are read, where they come from, and the settings."""
-        layers = self._input_layers()
-        self._inputs = {name: layer for name, layer in layers.items() if layer is not None}
-        self._origins = {name: origin(layer) for name, layer in self._inputs.items()}
-        self._settings = Settings({field: field.value for field in self._rows})
 
     def _begun(self) -> None:
         self._started = time.perf_counter()
@@ -348,13 +327,15 @@ class OperationWidget(LayerWidget):
             notification_manager.receive_error(RuntimeError, unexpected, error.__traceback__)
         self.result_line.setText(message)
 
-    def _returned(self, result: Any) -> None:
+    def _returned(self, returned: tuple[Any, Mapping[str, Any]]) -> None:
         # The viewer or the dock may have closed since the worker sent it.
         if self._worker.abort_requested:
             self._aborted()
             return
         self._seconds = time.perf_counter() - self._started
         self._record = None
+        result, places = returned
+        self._inputs.found(places)
         line, call = self._show(result)
         # Notifications are cut off, and gone after some seconds.
         self.result_line.setText(
@@ -367,7 +348,7 @@ class OperationWidget(LayerWidget):
 
     def _run_title(self) -> str:
         """Name a run in the history."""
-        source = self._inputs.get("image")
+        source = self._inputs.layers.get("image")
         return f"{'' if source is None else source.name} · {self._seconds:.1f} s"
 
     def _aborted(self) -> None:
@@ -391,7 +372,7 @@ class OperationWidget(LayerWidget):
             self.reset_choices()
             return
         self.cancel()
-        self._inputs = {}
+        self._inputs = Inputs({})
         if self.preview is not None:
             self.preview.close()
         self.voxel_size.release()

@@ -38,6 +38,7 @@ class LayerWidget(QWidget):
         self._viewer = viewer
         self._known: dict[ComboBox, list[Layer]] = {}
         self._by_hand: set[ComboBox] = set()
+        self._taken: Part | None = None
         self.voxel_size = VoxelSize()
         self.resolution = choice(
             "Resolution",
@@ -64,7 +65,8 @@ class LayerWidget(QWidget):
         """Take the image at the resolution that is chosen."""
         layer = self.image.value
         shown = self._is_multiscale() and self.resolution.value == "shown"
-        return take(layer, purpose, layer.data_level if shown else 0)
+        self._taken = take(layer, purpose, layer.data_level if shown else 0)
+        return self._taken
 
     def _voxel(self, part: Part) -> tuple[float, ...]:
         """Read the voxel size in µm, at the resolution of a part."""

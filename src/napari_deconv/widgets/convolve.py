@@ -104,7 +104,7 @@ class ConvolveWidget(BlurringWidget):
         data, call = result
         options = on_source(self._source, "blurred", self._metadata(call, "result"))
         set_contrast(self._viewer.add_image(data, **options), 0)
-        return f"Blurred with “{self._inputs['psf'].name}”.", call
+        return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 
 def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:

@@ -195,12 +195,6 @@ class DeconvolutionWidget(OperationWidget):
         given["psf_spacing"], given["own_psf"] = spacing(psf.layer), made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
-    def _read_inputs(self) -> None:
-        super()._read_inputs()
-        psf = self._origins["psf"]
-        if "operation" not in psf and "sample" not in psf:
-            self._origins["psf"] = psf | {"spacing": spacing(self._inputs["psf"])}
-
     def _field_values(self) -> list[Any]:
         """Collect what all fields but the iterations say."""
         apart = (self.settings.iterations, self.psf_note, self.voxel_size.note)
@@ -230,7 +224,7 @@ class DeconvolutionWidget(OperationWidget):
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
         before = self._record
         self._run(lambda: partial(self._job, **more))
-        self._origins["initial"] = before
+        self._inputs.origins["initial"] = before
 
     def _keep(self) -> None:
         self._worker.keep()
@@ -275,7 +269,7 @@ class DeconvolutionWidget(OperationWidget):
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "result", result.stop_reason)
-            self._show_psf(result.psf, "PSF (blind)", found, self._inputs["image"])
+            self._show_psf(result.psf, "PSF (blind)", found, self._inputs.layers["image"])
         self._last = None if method.direct else result
         self.course.end(result, call["parameters"]["stop"] is not None)
         return _line(result), call
@@ -284,7 +278,9 @@ class DeconvolutionWidget(OperationWidget):
         """Show an estimate that was kept on the way; its recipe does so many iterations."""
         last = self._last
         parameters = last.recipe["parameters"]
-        before = last.iterations - parameters["iterations"] if self._origins.get("initial") else 0
+        before = (
+            last.iterations - parameters["iterations"] if self._inputs.origins.get("initial") else 0
+        )
         image, changed = last.image, {"keep_every": None}
         if iteration != last.iterations:
             image = last.intermediate[iteration]

@@ -125,7 +125,7 @@ class DistillWidget(OperationWidget):
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         psf, line = result
-        source = self._inputs["image"]
+        source = self._inputs.layers["image"]
         metadata = self._metadata(psf.metadata, "psf")
         self._show_psf(psf, f"PSF ({source.name})", metadata, source)
         return line, psf.metadata

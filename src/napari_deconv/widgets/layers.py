@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pint
 
-from napari_deconv.files import Image as FileImage
 from napari_deconv.files import provenance_of
 from napari_deconv.widgets.preferences import preferences
 
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
-    "as_file_image",
     "aside",
     "centred",
     "checksum",
     "in_sight",
     "known",
+    "letters",
     "made_here",
     "micrometres",
     "on_source",
@@ -48,8 +47,9 @@ __all__ = [
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
 
-_TIME = {"t", "time"}
-_NOT_SPACE = _TIME | {"c", "ch", "channel"}
+_LETTERS = {
+    "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
+}  # fmt: skip
 
 
 # What is known of the files that layers are from.
@@ -75,15 +75,24 @@ def made_here(layer: Layer) -> bool:
     return not {"operation", "sample"}.isdisjoint(known(layer))
 
 
+def letters(layer: Layer) -> str:
+    """Name each axis of a layer: T, C, Z, Y or X, as its label, unit or file says; else "?"."""
+    written = known(layer).get("axes", "")
+    if len(written) > layer.ndim:  # a reader has split it into channels
+        written = written.replace("C", "")
+    if len(written) != layer.ndim:
+        written = "?" * layer.ndim
+    seconds = ["T" if unit.is_compatible_with("second") else None for unit in layer.units]
+    said = zip(layer.axis_labels, seconds, written, strict=True)
+    return "".join(_LETTERS.get(label.lower()) or time or letter for label, time, letter in said)
+
+
 def space_axes(layer: Layer) -> int:
     """Count the trailing axes of a layer that are space: (y, x) or (z, y, x).
 
-    A third axis is time or channel if it is labelled so or measured in seconds, else z.
+    A third axis is z unless its label, its unit or the file says time or channel.
     """
-    if layer.ndim < 3:
-        return 2
-    label, unit = layer.axis_labels[-3], layer.units[-3]
-    return 2 if label.lower() in _NOT_SPACE or unit.is_compatible_with("second") else 3
+    return 2 if layer.ndim < 3 or letters(layer)[-3] in "TC" else 3
 
 
 def spacing(layer: Layer) -> tuple[float, ...] | None:
@@ -118,8 +127,15 @@ def placement(layer: Layer) -> dict[str, Any]:
         "rotate": layer.rotate,
         "shear": layer.shear,
         "affine": layer.affine.affine_matrix,
-        "axis_labels": layer.axis_labels,
+        "axis_labels": _labels(layer),
     }
+
+
+def _labels(layer: Layer) -> tuple[str, ...]:
+    """Take the labels of a layer; where napari has numbered the axes, what its file says."""
+    said = zip(layer.axis_labels, letters(layer), strict=True)
+    return tuple(label if letter == "?" or label.lower() in _LETTERS else letter.lower()
+                 for label, letter in said)  # fmt: skip
 
 
 def on_source(part: Part, operation: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,15 +265,6 @@ def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.
     corner = np.broadcast_to(centred(extent, psf.shape, step), psf.ndim).copy()
     corner[-1] = extent[1, -1] + 5 * step[-1]
     return corner
-
-
-def as_file_image(layer: Image) -> FileImage:
-    """Describe a layer, of several resolutions the full one, as an image of a file."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    space = "ZYX"[-space_axes(layer) :]
-    leading = ["T" if label.lower() in _TIME else "C" for label in layer.axis_labels]
-    axes = "".join(leading[: layer.ndim - len(space)]) + space
-    return FileImage(np.asarray(data), spacing(layer), axes, dict(layer.metadata), name=layer.name)
 
 
 def checksum(data: npt.ArrayLike) -> int:

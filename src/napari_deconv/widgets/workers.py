@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari.qt.threading import WorkerBase, WorkerBaseSignals
@@ -14,9 +14,9 @@ from qtpy.QtCore import Signal
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
 from napari_deconv.engines import get_engine
-from napari_deconv.recipe import describe
+from napari_deconv.recipe import describe, file_origin
 
-__all__ = ["Task", "Worker", "busy", "recorded"]
+__all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 
 # The warnings machinery that superqt redirects for a worker belongs to the whole process, and
 # several operations at once are not faster: one at a time.
@@ -46,6 +46,29 @@ def recorded(
     result = function(*arrays, **parameters, engine=engine)
     parameters.pop("callback", None)
     return result, describe(function.__name__, parameters, engine)
+
+
+def traced(
+    function: Callable[..., Any], files: Mapping[str, tuple[str, Any]], callback: Callback
+) -> tuple[Any, dict[str, dict[str, Any] | None]]:
+    """Call a function, and look where in files its arrays are: layers may have been changed.
+
+    Parameters
+    ----------
+    function : callable
+        Called with ``callback=``.
+    files : mapping
+        By the names of inputs the file that each may be from, and its array.
+    callback : callable
+        For the function.
+
+    Returns
+    -------
+    tuple
+        What the function returns, and the origins by name; None for what is not in its file.
+    """
+    result = function(callback=callback)
+    return result, {name: file_origin(path, data) for name, (path, data) in files.items()}
 
 
 class _Cancelled(Exception):

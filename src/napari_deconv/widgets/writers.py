@@ -12,8 +12,9 @@ import pint
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, write_image
 from napari_deconv.widgets.layers import KEY, micrometres
+from napari_deconv.widgets.parts import Part
 
-__all__ = ["image_of", "write_layer", "write_layers"]
+__all__ = ["as_file_image", "image_of", "write_layer", "write_layers"]
 
 _LETTERS = {
     "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
@@ -119,6 +120,12 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
         time_interval=_time_interval(meta, axes),
         name=str(meta.get("name", "")),
     )
+
+
+def as_file_image(part: Part) -> Image:
+    """Take a part of a layer as an image."""
+    meta = part.layer.as_layer_data_tuple()[1] | part.placement() | {"multiscale": False}
+    return image_of(np.asarray(part), meta)
 
 
 def _write(path: str, image: Image) -> None:

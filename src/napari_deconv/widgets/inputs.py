@@ -1,0 +1,80 @@
+"""The layers that a run reads, and where their data are from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer, Points
+
+from napari_deconv.widgets.layers import origin, spacing
+from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.points import read_beads
+from napari_deconv.widgets.writers import as_file_image
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["Inputs"]
+
+
+class Inputs:
+    """What a run reads, as it was when the run began.
+
+    Parameters
+    ----------
+    layers : mapping
+        By the names that the called function has for them.
+    part : Part, optional
+        What was taken of the image, where that may be a coarser resolution.
+
+    Attributes
+    ----------
+    layers : dict of Layer
+        By the same names.
+    origins : dict of dict
+        Where their data can be had again; see `napari_deconv.recipe.provenance`.
+    """
+
+    def __init__(self, layers: Mapping[str, Layer | None], part: Part | None = None) -> None:
+        self.layers = {name: layer for name, layer in layers.items() if layer is not None}
+        self.origins = {name: origin(layer) for name, layer in self.layers.items()}
+        self._part = part
+        if part is not None and part.level:
+            self.origins["image"] = {"layer": part.name}
+        psf = self.origins.get("psf", {"sample": ""})
+        if "operation" not in psf and "sample" not in psf:
+            voxel = spacing(self.layers["psf"])
+            psf["spacing"] = None if voxel is None else list(voxel)
+
+    def files(self) -> dict[str, tuple[str, Any]]:
+        """Name the files that inputs may be from, with what the layers hold in memory."""
+        held = {name: layer.data for name, layer in self.layers.items()}
+        return {
+            name: (self.origins[name]["path"], data)
+            for name, data in held.items()
+            if "path" in self.origins[name] and isinstance(data, np.ndarray)
+        }
+
+    def found(self, places: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Take note of where in files inputs are; None stands for nowhere."""
+        for name, place in places.items():
+            if place is None:
+                del self.origins[name]["path"]
+            self.origins[name] |= place or {"layer": self.layers[name].name}
+
+    def arrays(self, viewer: ViewerModel, names: Sequence[str]) -> dict[str, Any]:
+        """Give what layers of these names hold, for a recipe that is saved."""
+        arrays = {name: self._array(viewer.layers[name]) for name in names if name in viewer.layers}
+        if self._part is not None and self._part.name in names:
+            arrays[self._part.name] = as_file_image(self._part)
+        return arrays
+
+    def _array(self, layer: Layer) -> Any:
+        if isinstance(layer, Points):
+            image = whole(self.layers["image"], "image")
+            return read_beads(layer, image, spacing(image.layer) or (1.0,) * image.ndim)
+        if isinstance(layer, Labels):  # what is painted is left out
+            return np.asarray(whole(layer, "mask")) == 0
+        return as_file_image(whole(layer, "image"))
