@@ -39,9 +39,10 @@ def read_image(
     """Read a TIFF, OME-TIFF, ImageJ TIFF or OME-Zarr.
 
     Where a TIFF has no z axis and exactly one axis besides y and x, and that axis is an unnamed
-    sequence (``I``, ``Q``) or time (``T``, with a `DeconvWarning`, unless `write_image` wrote it),
-    it is taken as z: many programs write stacks so. Channels, time and other axes lead, axes of
-    length 1 are dropped. Of several images the first is read, of a pyramid the full resolution.
+    sequence (``I``, ``Q``) or time (``T``, with a `DeconvWarning`; not if its step in seconds is
+    stated or `write_image` wrote it), it is taken as z: many programs write stacks so. Channels,
+    time and other axes lead, axes of length 1 are dropped. Of several images the first is read, of
+    a pyramid the full resolution.
 
     Parameters
     ----------
@@ -147,23 +148,24 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     -------
     dict
         What `write_image` stored as metadata (see `napari_deconv.recipe.provenance`), with the
-        ``"role"``, and the voxel size (z, y, x) or (y, x) in µm as ``"spacing"`` where the file
-        states one, which may be all that is known; ``{}`` for what cannot be read.
+        ``"role"``; ``"axes"``, letters in the order of the file; and the voxel size (z, y, x) or
+        (y, x) in µm as ``"spacing"`` where the file states one. ``{}`` for what cannot be read.
     """
     path = Path(path)
     try:
         if path.is_file():
             header, axes = read_tiff_header(path)
             metadata = header.metadata
-            spacing = spacing_of(header.sizes, axes[-3:] if "Z" in axes else axes[-2:])
+            spacing = spacing_of(header.sizes, "ZYX" if "Z" in axes else "YX")
         else:
             from napari_deconv.files.ngff import read_ngff_header
 
             image = read_ngff_header(path)
-            metadata, spacing = image.metadata, image.spacing
+            metadata, spacing, axes = image.metadata, image.spacing, image.axes
     except DeconvError:
         return {}
     role = {}
     if "operation" in metadata:
         role = {"role": "psf" if metadata["operation"] in _PSF_MAKERS else "result"}
-    return {**role, **metadata, **({} if spacing is None else {"spacing": list(spacing)})}
+    stated = {} if spacing is None else {"spacing": list(spacing)}
+    return {**role, **metadata, "axes": axes, **stated}

@@ -32,7 +32,7 @@ def read_tiff(path: Path, with_spacing: bool) -> Image:
     try:
         with tifffile.TiffFile(path) as tif:
             header = read_header(tif)
-            data, axes = _read_series(tif, path, own=bool(header.metadata))
+            data, axes = _read_series(tif, path, _means_time(header))
     except DeconvError:
         raise
     except Exception as error:  # a damaged file can fail in any way inside the reader
@@ -55,7 +55,7 @@ def read_tiff(path: Path, with_spacing: bool) -> Image:
 
 
 def read_tiff_header(path: Path) -> tuple[Header, str]:
-    """Read what a file says about its first image, and its axes, without the voxels.
+    """Read what a file says about its first image, and its axes as they lie, without the voxels.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_tiff_header(path: Path) -> tuple[Header, str]:
     try:
         with tifffile.TiffFile(path) as tif:
             header = read_header(tif)
-            return header, _order(tif.series[0].axes, bool(header.metadata))[1]
+            return header, _order(tif.series[0].axes, _means_time(header))[0]
     except Exception as error:  # as in read_tiff
         raise DeconvError(f"{path} cannot be read as a TIFF image: {error}.") from error
 
@@ -93,8 +93,13 @@ def write_tiff(path: Path, image: Image) -> None:
             ) from error
 
 
-def _read_series(tif: tifffile.TiffFile, path: Path, own: bool) -> tuple[npt.NDArray[Any], str]:
-    """Read the first image with its axes in the project's order; `own` if we have written it."""
+def _means_time(header: Header) -> bool:
+    """Tell whether a T is time: where we have written it, or where its step is stated."""
+    return bool(header.metadata) or header.time_interval is not None
+
+
+def _read_series(tif: tifffile.TiffFile, path: Path, timed: bool) -> tuple[npt.NDArray[Any], str]:
+    """Read the first image with its axes in the project's order; `timed` if T is time."""
     if not tif.series:
         raise DeconvError(f"{path} has no image in it.")
     series = tif.series[0]
@@ -109,16 +114,16 @@ def _read_series(tif: tifffile.TiffFile, path: Path, own: bool) -> tuple[npt.NDA
     if "Y" not in axes or "X" not in axes or 0 in series.shape:
         raise DeconvError(f"{path} has axes {axes}, shape {series.shape}: expected an image.")
     _check_complete(series, path)
-    named, order = _order(axes, own)
+    named, order = _order(axes, timed)
     if "T" in axes and "T" not in order:
         _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
     return series.asarray().transpose([named.index(axis) for axis in order]), order
 
 
-def _order(axes: str, own: bool) -> tuple[str, str]:
+def _order(axes: str, timed: bool) -> tuple[str, str]:
     """Name a file's axes, z instead of a lone unnamed one or time, and give our order of them."""
     extra = axes.replace("Y", "").replace("X", "")
-    if extra in ("I", "Q") or (extra == "T" and not own):
+    if extra in ("I", "Q") or (extra == "T" and not timed):
         axes, extra = axes.replace(extra, "Z"), "Z"
     return axes, extra.replace("Z", "") + ("ZYX" if "Z" in extra else "YX")
 

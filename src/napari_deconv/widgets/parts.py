@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import micrometres, placement, space_axes
+from napari_deconv.widgets.layers import letters, micrometres, placement, space_axes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -109,7 +109,7 @@ def whole(layer: Image | Labels | None, purpose: str, level: int = 0) -> Part:
     Raises
     ------
     DeconvError
-        If no layer is chosen, or if it is RGB.
+        If no layer is chosen, if it is RGB, or if something lies between its z and its y.
     """
     if layer is None:
         raise DeconvError(f"No {purpose} is chosen: open one, then choose it above.")
@@ -118,8 +118,23 @@ def whole(layer: Image | Labels | None, purpose: str, level: int = 0) -> Part:
             f"“{layer.name}” is an RGB picture: split it into channels (right click on the layer), "
             "then choose one."
         )
+    axes = letters(layer)
+    if "Z" in axes[:-3]:
+        raise DeconvError(_wrong_order(layer, axes))
     voxels = layer.data[level] if layer.multiscale else layer.data
     return Part(layer, voxels, tuple(slice(0, n) for n in voxels.shape), level)
+
+
+def _wrong_order(layer: Image | Labels, axes: str) -> str:
+    """Say what to do with a stack whose planes are apart, as ImageJ writes several channels."""
+    given = f"“{layer.name}” has the axes {', '.join(axes.lower())}: expected z, y, x at the end."
+    if axes[-3] != "C":
+        return f"{given} Change their order where it was saved, then open it again."
+    path = layer.source.path or "the file"
+    return (
+        f"{given} Open its channels as layers: in napari's console, type "
+        f'viewer.open(r"{path}", channel_axis={axes.index("C")}).'
+    )
 
 
 def single(layer: Image | None, purpose: str, level: int = 0) -> Part:
