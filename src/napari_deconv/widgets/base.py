@@ -146,7 +146,7 @@ class OperationWidget(LayerWidget):
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self._form)
+        layout.addWidget(self._form, stretch=1)
         if self.preview is not None:
             self.preview.setParent(self)
             for field in self._rows:
@@ -156,6 +156,7 @@ class OperationWidget(LayerWidget):
             layout.addWidget(self.preview.note.native)
         layout.addLayout(self._buttons)
         layout.addWidget(self.outcome)
+        layout.addStretch()
         self.setMinimumWidth(_WIDTH)
         self._add_shortcuts()
         self._kept = Kept(self.title, self._lasting())

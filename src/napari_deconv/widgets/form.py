@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Form"]
 
+_REARRANGED = (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Polish)
+
 
 class Form(QScrollArea):
     """Fields in rows, in the order of the keyboard; it scrolls if it gets long.
@@ -73,6 +75,7 @@ class Form(QScrollArea):
         inner = QWidget()
         inner.setLayout(self._form)
         self.setWidget(inner)
+        inner.installEventFilter(self)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -105,6 +108,10 @@ class Form(QScrollArea):
             if label is not None:
                 label.setVisible(shown)
 
+    def _fit(self) -> None:
+        """Take no more height than the rows do; less makes it scroll."""
+        self.setMaximumHeight(self.widget().sizeHint().height() + 2)
+
     def _fold(self) -> None:
         self.unfolded = not self.unfolded
         self.more_button.setText("▾ More" if self.unfolded else "▸ More")
@@ -121,6 +128,8 @@ class Form(QScrollArea):
             return True
         if event.type() == QEvent.Type.Resize and isinstance(field, QLabel):
             _make_room(field)
+        if field is self.widget() and event.type() in _REARRANGED:
+            self._fit()
         if field in self._drops and event.type() in (QEvent.Type.DragEnter, QEvent.Type.Drop):
             paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
             if paths:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from napari.qt.threading import WorkerBase, WorkerBaseSignals
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QThreadPool, Signal
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
@@ -25,6 +27,18 @@ _one_at_a_time = threading.Lock()
 # Seconds from one picture to the next, at least, and how many times as long as one takes to make.
 _BETWEEN_PICTURES = 0.25
 _RARELY = 10
+
+
+# A thread that outlives the application takes the process down with it.
+_made: WeakSet[Worker] = WeakSet()
+_PATIENCE = 30_000  # ms
+
+
+@atexit.register
+def _end_all() -> None:
+    for worker in _made:
+        worker.quit()
+    QThreadPool.globalInstance().waitForDone(_PATIENCE)
 
 
 def busy() -> bool:
@@ -129,6 +143,7 @@ class Worker(WorkerBase):
     def __init__(self, task: Task) -> None:
         super().__init__(SignalsClass=_Signals)
         self._task = task
+        _made.add(self)
         self._enough = False
         self._next_picture = 0.0
         self._row = -1.0
