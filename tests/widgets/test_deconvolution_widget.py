@@ -130,14 +130,14 @@ def test_blind_shows_the_psf_it_found(viewer, deconvolution, bead_image, psf_arr
 
 def test_the_coarse_start_does_not_run_backwards(viewer, deconvolution, monkeypatch):
     widget = deconvolution.widget
-    shown, progressed = [], widget._progressed
+    bar = widget.progress_bar
+    shown, step = [], bar.step
 
     def note(iteration, iterations, coarse):
-        progressed(iteration, iterations, coarse)
-        bar = widget.progress_bar
+        step(iteration, iterations, coarse)
         shown.append((bar.text().split(" · ")[0], bar.value() / bar.maximum()))
 
-    monkeypatch.setattr(widget, "_progressed", note)
+    monkeypatch.setattr(bar, "step", note)
     deconvolution.run()
     filled = [part for _, part in shown]
     assert filled == sorted(filled)
@@ -233,7 +233,7 @@ def test_notes_are_not_cut_off(viewer, deconvolution, bead_image, psf_array):
     widget = deconvolution.widget
     deconvolution.qtbot.wait(100)
     for note in (widget.psf_note.native, widget.voxel_size.note.native):
-        assert note.width() == widget._form.widget().contentsRect().width() - 4
+        assert note.width() == widget._form.beside_more.geometry().width()
         assert note.height() >= note.heightForWidth(note.width())
 
 
