@@ -12,7 +12,7 @@ import numpy as np
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import choice, entry, layer_choice, number, read_number
-from napari_deconv.widgets.layers import aside, on_source, set_contrast, space_axes
+from napari_deconv.widgets.layers import add_result, aside, on_source, space_axes
 from napari_deconv.widgets.parts import Part, seen, surroundings
 from napari_deconv.widgets.preview import LayerData, Preview
 from napari_deconv.widgets.workers import recorded
@@ -37,7 +37,7 @@ _METHODS = [
 
 
 # What follows the image, and from how many radii away; the other methods take one level.
-_SURFACES = {"rolling_ball": 2, "top_hat": 2, "gaussian": 4}
+_SURFACES = {"rolling_ball": 1, "top_hat": 2, "gaussian": 4}
 
 # Voxels of a preview, and those that its levels are measured on: some tenths of a second.
 _MOST_SEEN = 1_000_000
@@ -149,7 +149,7 @@ class BackgroundWidget(OperationWidget):
             return f"The background is {levels}.", call
         short = "background estimate" if estimate else "background"
         options = on_source(self._source, short, metadata)
-        set_contrast(self._viewer.add_image(data, **options), 0.1)
+        add_result(self._viewer, data, options, 0.1)
         what = "shown" if estimate else "taken away"
         return f"Background {what}: {level:.4g} on average.", call
 
@@ -167,7 +167,7 @@ def _preview(
     """Do it to what is in view: levels are those of its surroundings, surfaces begin outside."""
     if method in _SURFACES:
         around = part.grown(reach)
-        data = function(np.asarray(around), method, **parameters, engine=device)
+        data = function(np.asarray(around), method, **parameters, engine=device, callback=callback)
         return part, data[part.within(around)]
     floor = parameters.pop("floor", None)
     around = np.asarray(surroundings(part, _MOST_AROUND))

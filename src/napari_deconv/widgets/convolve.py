@@ -14,7 +14,7 @@ from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.base import OperationWidget
 from napari_deconv.widgets.fields import choice, layer_choice, note, orange
-from napari_deconv.widgets.layers import made_here, on_source, set_contrast, space_axes, spacing
+from napari_deconv.widgets.layers import add_result, made_here, on_source, space_axes, spacing
 from napari_deconv.widgets.parts import Part, whole
 from napari_deconv.widgets.workers import recorded
 
@@ -103,7 +103,7 @@ class ConvolveWidget(BlurringWidget):
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         data, call = result
         options = on_source(self._source, "blurred", self._metadata(call, "result"))
-        set_contrast(self._viewer.add_image(data, **options), 0)
+        add_result(self._viewer, data, options, 0)
         return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.widgets.layers import on_source, provenance, set_contrast
+from napari_deconv.widgets.layers import add_result, on_source, provenance, set_contrast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,16 +39,15 @@ class Estimate:
 
     def picture(self, image: Any, short: str) -> None:
         """Show an estimate on the way."""
-        fresh = not self._stands()
         self._put(image, f"{short} …", provenance({}, "result"))
-        if fresh:
-            set_contrast(self._layer, 0)
         self._pictured = True
 
     def show(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:
         """Show a result."""
+        stood = self._stands()
         self._put(image, short, metadata)
-        set_contrast(self._layer, 0)
+        if stood:
+            set_contrast(self._layer, 0)
         self._before = (image, short, metadata)
         self._pictured = False
 
@@ -67,7 +66,7 @@ class Estimate:
     def _put(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:
         options = on_source(self._part, short, metadata)
         if not self._stands():
-            self._layer = self._viewer.add_image(image, **options)
+            self._layer = add_result(self._viewer, image, options, 0)
             return
         self._layer.data = image
         self._layer.name, self._layer.metadata = options["name"], options["metadata"]

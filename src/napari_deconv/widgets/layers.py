@@ -11,19 +11,21 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 import pint
+from napari.layers import Image
 
 from napari_deconv.files import provenance_of
 from napari_deconv.widgets.preferences import preferences
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
     from napari_deconv.psf.psf import Psf
     from napari_deconv.widgets.parts import Part
 
 __all__ = [
     "KEY",
+    "add_result",
     "aside",
     "centred",
     "checksum",
@@ -43,6 +45,8 @@ __all__ = [
     "spacing",
     "spacing_is_certain",
 ]
+
+_SAMPLES = 100_000  # voxels that contrast is set by
 
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
@@ -166,10 +170,20 @@ def aside(
 ) -> tuple[npt.NDArray[np.float32], dict[str, Any], str]:
     """Make what is shown of a part for a while: data, options and type of a layer."""
     options = on_source(part, what, provenance({}, "aside")) | {"name": f"Preview · {what}"}
-    low, high = _contrast(data, darkest)
+    low, high, _ = _contrast(data, darkest)
     if low < high:
         options["contrast_limits"] = low, high
     return data, options, "image"
+
+
+def add_result(
+    viewer: ViewerModel, data: npt.NDArray[Any], options: Mapping[str, Any], darkest: float
+) -> Image:
+    """Add an image layer, its contrast set as by `set_contrast` before napari draws it."""
+    layer = Image(data, **options)
+    set_contrast(layer, darkest)
+    viewer.add_layer(layer)
+    return layer
 
 
 def set_contrast(layer: Image, darkest: float) -> None:
@@ -177,17 +191,19 @@ def set_contrast(layer: Image, darkest: float) -> None:
 
     A few voxels outshine the rest; in a sparse image they are what there is to see.
     """
-    layer.reset_contrast_limits("data")  # widens the range of the slider
-    low, high = _contrast(layer.data, darkest)
+    low, high, brightest = _contrast(layer.data, darkest)
     if low < high:
+        darkest_shown, _ = layer.contrast_limits_range
+        layer.contrast_limits_range = min(low, darkest_shown), max(high, brightest)
         layer.contrast_limits = low, high
 
 
-def _contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float]:
-    values = np.ravel(data)
-    values = values[:: max(1, values.size // 1_000_000)]
+def _contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, float]:
+    """Find what is black and what is white, and the brightest voxel, in some milliseconds."""
+    values = data.flat[:: data.size // _SAMPLES | 1]  # an odd step keeps to no column
     low, high = np.percentile(values, (darkest, 99.9))
-    return float(low), float(max(high, np.max(data) / 5))
+    brightest = float(np.max(data))
+    return float(low), float(max(high, brightest / 5)), brightest
 
 
 def in_sight(viewer: ViewerModel, layer: Layer) -> bool:

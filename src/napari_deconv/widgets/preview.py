@@ -173,7 +173,8 @@ class Preview(QObject):
             for name in _CHANGING:
                 if name in options and not np.array_equal(getattr(layer, name), options[name]):
                     setattr(layer, name, options[name])
-            layer.visible = True
+            if not layer.visible:  # to show what is shown takes as long as to show it first
+                layer.visible = True
 
     def _replace(self, made: Sequence[LayerData]) -> None:
         for layer in self._layers:

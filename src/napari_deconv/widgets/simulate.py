@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deconv.acquisition import simulate_acquisition
 from napari_deconv.widgets.convolve import BlurringWidget
 from napari_deconv.widgets.fields import choice, integer, layer_choice, number
-from napari_deconv.widgets.layers import on_source, set_contrast
+from napari_deconv.widgets.layers import add_result, on_source
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -71,7 +71,7 @@ class SimulateWidget(BlurringWidget):
         data, call = result
         options = on_source(self._source, "simulated", self._metadata(call, "image"))
         self._by_hand.add(self.image)  # what it makes is an image, and not the next object
-        set_contrast(self._viewer.add_image(data, **options), 0.1)
+        add_result(self._viewer, data, options, 0.1)
         return _line(call["parameters"]), call
 
 
