@@ -232,8 +232,10 @@ def test_notes_are_not_cut_off(viewer, deconvolution, bead_image, psf_array):
     viewer.add_image(psf_array, name="bare PSF")
     widget = deconvolution.widget
     deconvolution.qtbot.wait(100)
+    form = widget._form.widget()
+    form.layout().activate()
     for note in (widget.psf_note.native, widget.voxel_size.note.native):
-        assert note.width() == widget._form.beside_more.geometry().width()
+        assert note.width() == form.layout().contentsRect().width()
         assert note.height() >= note.heightForWidth(note.width())
 
 
