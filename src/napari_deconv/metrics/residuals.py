@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
-from napari_deconv._checks import check_background, check_image, check_number
+from napari_deconv._checks import as_volume, check_background, check_image, check_number
+from napari_deconv._progress import Callback, Progress
+from napari_deconv.deconvolution.volume import Problem, Volume, extend, make_model
+from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.prepare import prepare_psf
 from napari_deconv.psf.psf import Psf
+from napari_deconv.solvers.acceleration import HeavyBall
+from napari_deconv.solvers.position import CHECK_EVERY, Monitor, Position
+from napari_deconv.solvers.regularization import Unregularized
+from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
 __all__ = ["Residual", "residual"]
+
+Float = npt.NDArray[np.float32]
+
+_MOST = 50  # iterations
+_GAIN = 0.01  # of the divergence, in `CHECK_EVERY` iterations
+_DARKEST = 0.01  # of the image's mean: what is outside can grow from there
 
 
 @dataclass(frozen=True)
@@ -49,12 +62,16 @@ def residual(
     background: npt.ArrayLike = 0.0,
     gain: float = 1.0,
     offset: float = 0.0,
+    engine: str | Engine = "auto",
+    callback: Callback | None = None,
 ) -> Residual:
     """Compare an image with the model of it, in standard deviations of its noise.
 
-    (y − m) / √(gain·(m − offset)) with m = h ⊗ x + b: Pearson's residual of photon noise. What is
-    outside the image is taken as its mirror image, so that near its borders the residual says more
-    about that than about the result.
+    (y − m) / √(gain·(m − offset)) with m = h ⊗ x + b: Pearson's residual of photon noise. The
+    result is x inside the image. Light also comes from outside it, in widefield stacks a large part
+    of all: there x is what makes the image most likely, found by Richardson–Lucy as deconvolution
+    with padding finds it (Bertero & Boccacci, Astron. Astrophys. 437, 369, 2005). It can take over
+    what a wrong PSF leaves unexplained near the borders, which then looks better than it is.
 
     Parameters
     ----------
@@ -70,6 +87,11 @@ def residual(
         b, one number or one a voxel.
     gain, offset : float
         Grey value = gain × photons + offset (see `estimate_gain`).
+    engine : str or Engine
+        Where it is computed.
+    callback : callable, optional
+        Called with a `Progress` after every iteration; what it raises ends the run. There may be
+        fewer than planned.
 
     Returns
     -------
@@ -80,6 +102,8 @@ def residual(
     ------
     DeconvError
         If shapes do not match, or a value cannot be used.
+    DeviceError
+        If the device is missing, too small, or fails.
     """
     recorded: npt.NDArray[Any] = check_image(image)
     estimate = check_image(result, "result")
@@ -95,8 +119,19 @@ def residual(
         raise DeconvError(
             f"The PSF has {kernel.ndim} axes, the image {recorded.ndim}: choose a PSF with as many."
         )
-    model = _blurred(estimate.astype(np.float32), kernel)
-    model += np.asarray(check_background(background, recorded), np.float32)
+    dark = np.asarray(check_background(background, recorded), np.float32)
+    dark = np.broadcast_to(dark, recorded.shape)
+    problem = Problem(
+        image=as_volume(np.maximum(recorded - np.float32(offset), 0)),  # as photons are distributed
+        background=as_volume(dark - np.float32(offset)),
+        mask=None,
+        psfs=(as_volume(kernel),),
+        depths=(0.0,),
+        spacing=(1.0, 1.0, 1.0),
+        boundary="half_padded",
+    )
+    light = _light(problem, as_volume(estimate.astype(np.float32)), get_engine(engine), callback)
+    model = light.reshape(recorded.shape) + dark
     # A model without any light expects no noise: a hundredth of a photon keeps it finite.
     variance = gain * np.maximum(model - offset, gain / 100)
     values = ((recorded - model) / np.sqrt(variance)).astype(np.float32)
@@ -106,13 +141,35 @@ def residual(
     )
 
 
-def _blurred(
-    estimate: npt.NDArray[np.float32], kernel: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Convolve with a kernel whose centre is voxel n // 2, mirroring at the borders."""
-    margins = [(size - 1 - size // 2, size // 2) for size in kernel.shape]
-    padded = np.pad(estimate, margins, mode="symmetric")
-    return np.asarray(scipy.signal.fftconvolve(padded, kernel, mode="valid"))
+def _light(problem: Problem, estimate: Float, engine: Engine, callback: Callback | None) -> Float:
+    """Hx, x the estimate inside the image and what explains the image best outside.
+
+    What is inside becomes a part of the background: a voxel that starts at 0 stays 0.
+    """
+    model = make_model(problem, engine)
+    light = engine.full(model.shape, 0.0)
+    model.apply(engine.asarray(estimate, model.grid), light)
+    inside: Float = engine.to_numpy(light)
+    volume = Volume(replace(problem, background=problem.background + inside), model)
+    around = extend(estimate, model.grid, "reflect")
+    np.maximum(around, _DARKEST * problem.image.mean(), out=around)
+    around[tuple(slice(size) for size in estimate.shape)] = 0
+    position = Position(engine.asarray(around / np.float32(volume.scale)))
+    steps = richardson_lucy(
+        model, volume.observation, position, _MOST, Monitor(model, volume.observation),
+        acceleration=HeavyBall(engine), regularization=Unregularized(),
+    )  # fmt: skip
+    before = inf
+    for _ in steps:
+        if callback is not None:
+            callback(Progress(position.iteration, _MOST))
+        if position.iteration % CHECK_EVERY == 1:  # this step has measured
+            if before - position.divergence < _GAIN * position.divergence:
+                break
+            before = position.divergence
+    model.apply(position.estimate, light)
+    outside: Float = engine.to_numpy(light)
+    return inside + outside * np.float32(volume.scale)
 
 
 def _neighbour_correlation(values: npt.NDArray[np.float32]) -> float:

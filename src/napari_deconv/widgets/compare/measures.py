@@ -46,7 +46,11 @@ __all__ = [
 ]
 
 _DIRECTIONS = {"lateral": "", "axial": " z"}
-_NOISE_BEYOND = 0.0027  # of Gaussian noise, farther out than 3 σ
+
+# What is left of simulated cells after 40 iterations correlates by 0.06 with their own PSF, by
+# 0.16 with one 30 % wider, by 0.4 with that of 10 µm of depth.
+_STRUCTURE = 0.1
+_NOISE_SPREAD = (0.85, 1.15)
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ def unexplained(
     voxels: tuple[Sequence[float], Sequence[float] | None],
     known: Mapping[str, float],
     *,
+    device: str,
     callback: Callback,
 ) -> Unexplained:
     """Make the residual of a result.
@@ -172,8 +177,10 @@ def unexplained(
         Voxel size of the image and of the PSF, None for that of the image.
     known : mapping
         ``"background"``, ``"gain"`` and ``"offset"`` where they are; else they are estimated.
+    device : str
+        Where it is computed.
     callback : callable
-        Not called: it is one step.
+        Called after every iteration.
     """
     image, points = volume(part), np.asarray(psf)
     own, its = voxels
@@ -192,6 +199,8 @@ def unexplained(
         background=background,
         gain=camera.gain,
         offset=camera.offset,
+        engine=device,
+        callback=callback,
     )
     return Unexplained(left, background, camera, notes)
 
@@ -215,14 +224,23 @@ def _camera(image: Any, known: Mapping[str, float]) -> CameraGain:
 def residual_line(found: Unexplained) -> str:
     """Say how to read a residual."""
     left = found.residual
-    verdict = (
-        "Even grey fog is noise: the result explains the image."
-        if left.beyond < 5 * _NOISE_BEYOND and left.correlation < 0.1
-        else "Structure that can be recognised is light the model does not explain: not converged, "
-        "a wrong PSF or a wrong background."
-    )
+    low, high = _NOISE_SPREAD
+    if left.correlation >= _STRUCTURE:
+        verdict = (
+            "Structure is left, light that the model does not explain: too few iterations, a wrong "
+            "PSF or a wrong background."
+        )
+    elif left.spread > high:
+        verdict = "It is even, but more than noise: the gain may be higher, or the offset lower."
+    elif left.spread < low:
+        verdict = "It is less than noise: noise was fitted, or the gain is lower."
+    else:
+        verdict = (
+            "Only noise is left: the result explains the image. So may one with a PSF that is too "
+            "narrow."
+        )
     notes = f" ({'; '.join(found.notes)})" if found.notes else ""
     return (
-        f"{100 * left.beyond:.2g} % of the voxels lie beyond ±3 σ (noise: 0.27 %), spread "
-        f"{left.spread:.2f} σ, neighbours correlate {left.correlation:.2f}{notes}. {verdict}"
+        f"Spread {left.spread:.2f} σ (noise: 1), {100 * left.beyond:.2g} % of the voxels beyond "
+        f"±3 σ (0.27 %), neighbours correlate {left.correlation:.2f} (0){notes}. {verdict}"
     )

@@ -116,7 +116,8 @@ class CompareWidget(ViewingWidget):
             self._take(self.psf.value, "PSF"),
         )
         voxels = self._voxel_of(part.layer), spacing(psf.layer)
-        return partial(measures.unexplained, part, result, psf, voxels, self._found_for(part))
+        known, device = self._found_for(part), self.device.value
+        return partial(measures.unexplained, part, result, psf, voxels, known, device=device)
 
     def _found_for(self, part: Part) -> dict[str, float]:
         """Read what is known of the camera, and of the background of the volume that is shown.
