@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
@@ -158,10 +159,17 @@ class SyntheticPsfWidget(OperationWidget):
             _make,
             model=self.model.value,
             shape=shape,
-            spacing=self.voxel_size.value(len(shape)),
+            spacing=self._steps(len(shape)),
             device=self.device.value,
             **self._of_model(self.model.value, len(shape)),
         )
+
+    def _steps(self, axes: int) -> tuple[float, ...]:
+        """Read the voxel size, of an image of several resolutions that of the chosen one."""
+        steps = self.voxel_size.value(axes)
+        if not self._is_multiscale():
+            return steps
+        return tuple((np.array(steps) * self._part("image").factors[-axes:]).tolist())
 
     def _of_model(self, model: str, axes: int) -> dict[str, Any]:
         """Read what only this model takes."""
