@@ -47,7 +47,7 @@ def aside(viewer):
     return {
         layer.name: layer
         for layer in viewer.layers
-        if layer.metadata.get(KEY, {}).get("role") == "aside"
+        if layer.metadata.get(KEY, {}).get("role") == "aside" and layer.visible
     }
 
 
@@ -205,3 +205,37 @@ def test_what_is_out_of_view_is_said(viewer, preview, cells, settle, qtbot):
     settle(widget)
     assert aside(viewer) == {}
     assert "Hardly anything of “cells” is in view" in widget.preview.note.value
+
+
+def test_points_follow_in_their_layer(viewer, preview, bead_image, settle):
+    image = bead_image.astype(np.float32)
+    image[:, :24] = 3 * image[:, :24] - 200  # three beads are three times as bright
+    viewer.add_image(image, name="beads", **UM)
+    widget = preview("Bead detection")
+    layer = aside(viewer)["Preview · beads"]
+    for threshold, count in ((3000, 3), (500, 9), (3000, 3)):
+        widget.threshold.value = str(threshold)
+        settle(widget)
+        given = {"spacing": SPACING, "bead_diameter": 0.1, "threshold": threshold}
+        found = detect_beads(image, **given)
+        assert len(found) == count
+        assert aside(viewer) == {"Preview · beads": layer}
+        np.testing.assert_allclose(layer.data, found.positions)
+        assert list(layer.features["status"]) == list(found.status)
+        lime = (layer.border_color == (0, 1, 0, 1)).all(axis=1)
+        np.testing.assert_array_equal(lime, found.accepted)
+        assert [str(text) for text in layer.text.values] == list(layer.features["reason"])
+
+
+def test_it_comes_back_when_the_image_is_in_view_again(viewer, preview, cells, settle, qtbot):
+    widget = preview("Deconvolution")
+    centre = viewer.scene.camera.center
+    viewer.scene.camera.center = (0, 1000, 1000)
+    qtbot.wait(100)
+    settle(widget)
+    assert aside(viewer) == {}
+    viewer.scene.camera.center = centre
+    qtbot.wait(100)
+    settle(widget)
+    assert list(aside(viewer)) == ["Preview · RL"]
+    assert not widget.preview.note.value

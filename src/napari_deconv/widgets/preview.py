@@ -26,7 +26,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 _DEBOUNCE = 60  # ms
 
 # What differs from one picture to the next.
-_CHANGING = ("name", "scale", "translate", "contrast_limits", "metadata")
+_CHANGING = (
+    "name", "scale", "translate", "contrast_limits", "metadata",
+    "features", "size", "border_color", "text",
+)  # fmt: skip
 
 
 class Preview(QObject):
@@ -85,17 +88,18 @@ class Preview(QObject):
             self._timer.start()
 
     def follow(self, *_: Any) -> None:
-        """Make it anew if there is one: the view has changed."""
-        if any(layer.visible for layer in self._layers):
+        """Make it anew if there is one, or it could not be made: the view has changed."""
+        if self.note.value or any(layer.visible for layer in self._layers):
             self.request()
 
     def pause(self, paused: bool) -> None:
-        """Hide it while the operation itself runs, and then until a setting is changed.
-
-        To take layers away would hold the window up: napari collects garbage then.
-        """
+        """Hide it while the operation itself runs, and then until a setting is changed."""
         self._paused = paused
         self._stop()
+        self._hide()
+
+    def _hide(self) -> None:
+        """Hide its layers: to take them away holds the window up, napari collects garbage then."""
         for layer in self._layers:
             layer.visible = False
 
@@ -189,7 +193,7 @@ class Preview(QObject):
         }
 
     def _failed(self, error: Exception) -> None:
-        self.clear()
+        self._hide()
         self._say(f"No preview: {error}")
 
     def _say(self, text: str) -> None:
@@ -209,6 +213,6 @@ def _kind(layer: Layer) -> tuple[str, int]:
 
 
 def _kind_of(made: LayerData) -> tuple[str, int]:
-    """Say the same of what is to be shown; points have more than data, and are made anew."""
+    """Say the same of what is to be shown."""
     data, _, kind = made
-    return kind, -1 if kind == "points" else data.ndim
+    return kind, data.shape[1] if kind == "points" else data.ndim
