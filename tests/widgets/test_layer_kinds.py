@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from hand import SPACING, blob
-from kinds import KINDS, NAME, PLACES, SHAPE, STACK, lazy
+from kinds import KINDS, NAME, PLACES, SHAPE, lazy
 from napari.settings import get_plugin_settings
 
 from napari_deconv import (

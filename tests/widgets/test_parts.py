@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask
 import dask.array as da
 import numpy as np
@@ -36,8 +38,7 @@ def boxes(shape):
 @given(boxes(STACK.shape))
 def test_a_part_lies_where_its_voxels_are(box):
     source = Image(STACK, **PLACE)
-    part = whole(source, "image")
-    part = type(part)(source, part.voxels, box)
+    part = replace(whole(source, "image"), box=box)
     data = np.asarray(part)
     np.testing.assert_array_equal(data, STACK[box])
     layer = Image(data, rgb=False, **part.placement())
@@ -80,8 +81,7 @@ def test_no_copy_is_made_of_what_is_in_memory():
 
 @given(boxes(STACK.shape), st.integers(0, 5), st.integers(0, 5))
 def test_a_part_within_a_grown_one(box, rows, columns):
-    part = whole(Image(STACK), "image")
-    part = type(part)(part.layer, part.voxels, box)
+    part = replace(whole(Image(STACK), "image"), box=box)
     grown = part.grown((rows, columns))
     assert grown.shape[0] == part.shape[0]
     assert all(

@@ -34,6 +34,8 @@ class Part:
         All of one resolution of the layer: NumPy, Dask, Zarr.
     box : tuple of slice
         Which of them.
+    factors : ndarray
+        How many voxels of the full resolution lie along a voxel, for each axis.
     level : int
         The resolution; 0 is the full one.
     """
@@ -41,6 +43,7 @@ class Part:
     layer: Image | Labels
     voxels: Any
     box: tuple[slice, ...]
+    factors: npt.NDArray[np.float64]
     level: int = 0
 
     def __array__(
@@ -58,13 +61,6 @@ class Part:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.box)
-
-    @property
-    def factors(self) -> npt.NDArray[np.float64]:
-        """How many voxels of the full resolution lie along a voxel, for each axis."""
-        if not self.layer.multiscale:
-            return np.ones(self.ndim)
-        return np.asarray(self.layer.downsample_factors[self.level], dtype=float)
 
     @property
     def name(self) -> str:
@@ -121,8 +117,10 @@ def whole(layer: Image | Labels | None, purpose: str, level: int = 0) -> Part:
     axes = letters(layer)
     if "Z" in axes[:-3]:
         raise DeconvError(_wrong_order(layer, axes))
-    voxels = layer.data[level] if layer.multiscale else layer.data
-    return Part(layer, voxels, tuple(slice(0, n) for n in voxels.shape), level)
+    voxels, factors = layer.data, np.ones(layer.ndim)
+    if layer.multiscale:
+        voxels, factors = layer.data[level], np.array(layer.downsample_factors[level], dtype=float)
+    return Part(layer, voxels, tuple(slice(0, n) for n in voxels.shape), factors, level)
 
 
 def _wrong_order(layer: Image | Labels, axes: str) -> str:
