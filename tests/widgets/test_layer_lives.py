@@ -1,0 +1,180 @@
+"""Layers and windows that change while a widget works on them."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hand import SPACING, blob
+from kinds import KINDS, NAME, STACK
+
+from napari_deconv import Psf, convolve, deconvolve
+from napari_deconv.widgets.layers import KEY
+
+UM = {"scale": SPACING, "units": ("µm",) * 3}
+POINTS = blob((9, 11, 11), (4, 5, 5)).astype(np.float32)
+TITLES = ["Background subtraction", "Deconvolution", "Convolve", "Bead detection", "PSF distilling"]
+
+
+@pytest.fixture
+def image(viewer):
+    viewer.add_image(POINTS, name="PSF", **UM)
+    return viewer.add_image(STACK.copy(), name=NAME, **UM)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Hold every operation before its first step until the event is set."""
+    from napari_deconv.widgets.workers import Task
+
+    go, call = threading.Event(), Task.__call__
+
+    def hold(self, callback):
+        assert go.wait(20)
+        return call(self, callback)
+
+    monkeypatch.setattr(Task, "__call__", hold)
+    return go
+
+
+def test_a_layer_renamed_while_it_is_worked_on(viewer, image, open_widget, held):
+    hand = open_widget("Convolve")
+    hand.click()
+    image.name = "mitochondria"
+    held.set()
+    hand.wait()
+    result = viewer.layers[-1]
+    assert result.name == "mitochondria · blurred"
+    np.testing.assert_array_equal(result.data, convolve(STACK, Psf(POINTS, SPACING)))
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_layers_deleted_while_they_are_worked_on(viewer, image, open_widget, held, said, title):
+    hand = open_widget(title)
+    hand.click()
+    viewer.layers.clear()
+    held.set()
+    hand.wait()
+    assert not [text for text in said() if "failed" in text]
+    assert len(viewer.layers) == 1
+    assert NAME in viewer.layers[0].name
+    assert viewer.layers[0].metadata[KEY]["source"] == NAME
+
+
+@pytest.mark.parametrize("title", ["Deconvolution", "Convolve"])
+def test_data_replaced_while_they_are_worked_on(viewer, image, open_widget, held, title):
+    """What was there when Run was clicked is what is computed."""
+    hand = open_widget(title)
+    if title == "Deconvolution":
+        hand.widget.settings.iterations.value = 3
+        hand.widget.settings.stop.value = None
+    hand.click()
+    image.data = np.zeros((5, 12, 14), np.float32)
+    held.set()
+    hand.wait()
+    psf = Psf(POINTS, SPACING)
+    expected = (
+        convolve(STACK, psf)
+        if title == "Convolve"
+        else deconvolve(STACK, psf, spacing=SPACING, iterations=3, levels="auto").image
+    )
+    result = viewer.layers[-1]
+    np.testing.assert_array_equal(result.data, expected)
+    np.testing.assert_array_equal(result.scale, SPACING)
+
+
+def test_a_pyramid_whose_data_are_replaced(viewer, image, open_widget, held):
+    kind = KINDS["pyramid, as shown"]
+    layer = kind.add(viewer)
+    layer.locked_data_level = 1
+    hand = open_widget("Background subtraction")
+    hand.widget.resolution.value = "shown"
+    hand.click()
+    layer.data = [STACK[:, :20, :20], STACK[:, :20:4, :20:4]]
+    held.set()
+    hand.wait()
+    result = viewer.layers[-1]
+    assert result.data.shape == kind.taken.shape
+    np.testing.assert_allclose(result.scale, kind.spacing)
+
+
+def test_of_two_runs_at_once_the_second_waits(viewer, image, open_widget, held):
+    first, second = open_widget("Convolve"), open_widget("Deconvolution")
+    second.widget.settings.iterations.value = 3
+    second.widget.settings.stop.value = None
+    first.click()
+    first.qtbot.waitUntil(lambda: first.widget.result_line.text() == "")
+    first.qtbot.wait(100)
+    second.click()
+    assert second.widget.result_line.text() == "Waiting for the other run …"
+    held.set()
+    first.wait()
+    second.wait()
+    psf = Psf(POINTS, SPACING)
+    np.testing.assert_array_equal(viewer.layers[f"{NAME} · blurred"].data, convolve(STACK, psf))
+    expected = deconvolve(STACK, psf, spacing=SPACING, iterations=3, levels="auto").image
+    np.testing.assert_array_equal(viewer.layers[f"{NAME} · RL 3"].data, expected)
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_the_window_is_closed_while_it_runs(viewer, image, open_widget, held, said, title):
+    hand = open_widget(title)
+    hand.widget.image.changed.emit(hand.widget.image.value)
+    if getattr(hand.widget, "preview", None) is not None:
+        hand.widget.preview.box.value = True
+    hand.click()
+    viewer.close()
+    held.set()
+    hand.qtbot.wait(200)  # `no_leaks` sees to the threads
+    assert not said()
+
+
+@pytest.mark.parametrize("title", ["Background subtraction", "Bead detection", "Deconvolution"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t, y, x",
+        "pyramid, as shown",
+        "affine",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in KINDS
+            if name not in ("t, y, x", "pyramid, as shown", "affine")
+        ),
+    ],
+)
+def test_the_preview_lies_where_the_voxels_are(viewer, open_widget, said, title, name):
+    kind = KINDS[name]
+    points = POINTS if kind.space == 3 else POINTS[4]
+    viewer.add_image(points, name="PSF", scale=SPACING[-kind.space :], units=("µm",) * kind.space)
+    layer = kind.add(viewer)
+    if kind.resolution == "shown":
+        layer.locked_data_level = 1
+    viewer.reset_view()
+    hand = open_widget(title)
+    widget = hand.widget
+    widget.resolution.value = kind.resolution
+    if kind.typed:
+        widget.voxel_size.field.value = kind.typed
+    widget.preview.box.value = True
+
+    def settled():
+        shown = [each for each in viewer.layers if each.name.startswith("Preview")]
+        return bool(shown or widget.preview.note.value) and widget.preview._worker is None
+
+    hand.qtbot.waitUntil(settled, timeout=20_000)
+    note = widget.preview.note.value
+    shown = [each for each in viewer.layers if each.name.startswith("Preview")]
+    assert bool(shown) != bool(note)
+    if note:
+        assert title == "Bead detection"
+        assert "split it" in note or "No bead" in note
+    else:
+        assert np.all(shown[0].units == layer.units)
+        inside = shown[0].extent.world - layer.extent.world
+        assert np.all(inside[0] >= -1e-6)
+        assert np.all(inside[1] <= 1e-6)
+        place = layer.world_to_data(shown[0].data_to_world((0,) * shown[0].ndim))
+        np.testing.assert_allclose(place / kind.factors, np.round(place / kind.factors), atol=1e-6)
+    assert not said()
