@@ -58,7 +58,7 @@ _GO_ON = 10
 
 # Voxels of a preview, and those that its background is measured on: some tenths of a second.
 _MOST_SEEN = 800_000
-_MOST_AROUND = 2_000_000
+_MOST_AROUND = 800_000
 _MARGIN = 8  # voxels around a preview that are computed and not shown
 
 
@@ -169,6 +169,7 @@ class DeconvolutionWidget(OperationWidget):
             given["keep_every"] = how_often(given["iterations"], int(np.prod(source.shape)))
         self._job = partial(_deconvolve, source, psf, **given)
         self._one_volume = source.ndim == psf.ndim
+        self._method = self.settings.method.value
         self._last = None
         self._done = self._field_values()
         self._estimate.begin(source)
@@ -254,7 +255,7 @@ class DeconvolutionWidget(OperationWidget):
 
     def _pictured(self, image: Any, iteration: int) -> None:
         if not self._worker.abort_requested:
-            self._estimate.picture(image, f"{_short(self.settings.method.value)} {iteration}")
+            self._estimate.picture(image, f"{_short(self._method)} {iteration}")
         self._worker.shown()
 
     def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
@@ -278,15 +279,15 @@ class DeconvolutionWidget(OperationWidget):
         """Show an estimate that was kept on the way; its recipe does so many iterations."""
         last = self._last
         parameters = last.recipe["parameters"]
-        before = (
-            last.iterations - parameters["iterations"] if self._inputs.origins.get("initial") else 0
-        )
+        going_on = "initial" in self._inputs.origins
+        before = last.iterations - parameters["iterations"] if going_on else 0
         image, changed = last.image, {"keep_every": None}
         if iteration != last.iterations:
             image = last.intermediate[iteration]
             changed["iterations"] = iteration - before
         call = last.recipe | {"parameters": parameters | changed}
-        metadata = self._metadata(call, "result", f"stepped to iteration {iteration}")
+        reason = f"stepped to iteration {iteration}"
+        metadata = self._metadata(call, "result", reason, **_found(last))
         self._estimate.show(image, f"{_short(parameters['method'])} {iteration}", metadata)
         self.outcome.take(self._record)
         self._offer_going_on()
@@ -302,7 +303,10 @@ class DeconvolutionWidget(OperationWidget):
         self._around = self._seen.grown((_MARGIN, _MARGIN))
         if given["boundary"] == "padded":
             given["boundary"] = "half_padded"  # in less than half the time
-        return partial(_preview, self._seen, self._around, psf, **given)
+        if given["background"] == "auto":  # that of the planes about the one that is seen
+            plane = seen(self._viewer, source, 0, _MOST_SEEN)
+            given["background"] = surroundings(plane, _MOST_AROUND)
+        return partial(_preview, self._around, psf, **given)
 
     def _present(self, result: Any) -> list[LayerData]:
         image = np.asarray(result).reshape(self._around.shape)[self._seen.within(self._around)]
@@ -361,10 +365,10 @@ def _deconvolve(
     return deconvolve(np.asarray(source), points, **parameters)
 
 
-def _preview(part: Part, around: Part, psf: Part, **parameters: Any) -> Deconvolution:
-    """Deconvolve what is in view, with the background of its surroundings."""
-    if parameters["background"] == "auto":
-        image = np.asarray(surroundings(part, _MOST_AROUND))
+def _preview(around: Part, psf: Part, **parameters: Any) -> Deconvolution:
+    """Deconvolve what is in view, with the background of its surroundings, if they are given."""
+    if isinstance(parameters["background"], Part):
+        image = np.asarray(parameters["background"])
         parameters["background"] = float(
             np.ravel(estimate_background(image, engine=parameters["engine"]))[0]
         )
