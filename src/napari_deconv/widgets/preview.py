@@ -23,7 +23,7 @@ __all__ = ["LayerData", "Preview"]
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, options and type of a layer."""
 
-_DEBOUNCE = 60  # ms
+_DEBOUNCE = 40  # ms
 
 # What differs from one picture to the next.
 _CHANGING = (
