@@ -22,7 +22,7 @@ from napari_deconv.widgets.fields import (
     read_numbers,
 )
 from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.parts import Part, seen, single, surroundings
+from napari_deconv.widgets.parts import Part, seen, single
 from napari_deconv.widgets.points import REASONS, bead_options
 from napari_deconv.widgets.preview import LayerData, Preview
 from napari_deconv.widgets.workers import recorded
@@ -54,7 +54,8 @@ _RULES = {
 
 
 # Voxels that a preview takes: some tenths of a second; and of a margin around them.
-_MOST_SEEN = 1_000_000
+_MOST_SEEN = 600_000
+_HALF_DEPTH = 16  # planes on either side of the one in view
 _MARGIN = 12
 
 
@@ -126,7 +127,7 @@ class BeadsWidget(OperationWidget):
         if self.image.value is None:
             return None
         whole = self._part("image", single)
-        part = surroundings(seen(self._viewer, whole, 0, _MOST_SEEN), _MOST_SEEN)
+        part = seen(self._viewer, whole, _HALF_DEPTH, _MOST_SEEN)
         return partial(_preview, part, **self._given(whole))
 
     def _present(self, result: Any) -> list[LayerData]:
