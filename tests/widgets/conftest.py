@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import dask
 import numpy as np
 import pytest
 from hand import Hand, blob
@@ -50,6 +51,13 @@ def no_leaks():
     new = {thread.name for thread in set(threading.enumerate()) - before if not thread.daemon}
     assert not {name for name in new if not name.startswith("napari-deconv_")}  # the engine's own
     assert not WorkerBase._worker_set
+
+
+@pytest.fixture
+def dask_in_place():
+    """Let Dask work in the thread that asks, which can be seen, and start no others."""
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 @pytest.fixture

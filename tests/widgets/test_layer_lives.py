@@ -12,6 +12,8 @@ from kinds import KINDS, NAME, STACK
 from napari_deconv import Psf, convolve, deconvolve
 from napari_deconv.widgets.layers import KEY
 
+pytestmark = pytest.mark.usefixtures("dask_in_place")
+
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 POINTS = blob((9, 11, 11), (4, 5, 5)).astype(np.float32)
 TITLES = ["Background subtraction", "Deconvolution", "Convolve", "Bead detection", "PSF distilling"]

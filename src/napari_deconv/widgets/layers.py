@@ -160,9 +160,23 @@ def on_source(part: Part, operation: str, metadata: Mapping[str, Any]) -> dict[s
         "gamma": part.layer.gamma,
         "blending": part.layer.blending,
         "rgb": False,
-        "metadata": dict(metadata),
+        "metadata": _with_voxel_size(part, metadata),
         **part.placement(),
     }
+
+
+def _with_voxel_size(part: Part, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the voxel size where the layer's scale does not say it: what was used, or is known."""
+    if spacing_is_certain(part.layer):
+        return dict(metadata)
+    axes, written = space_axes(part.layer), metadata.get(KEY, {})
+    voxel = written.get("parameters", {}).get("spacing") or ()
+    if len(voxel) != axes:
+        known_size = spacing(part.layer)
+        if known_size is None:
+            return dict(metadata)
+        voxel = (np.array(known_size) * part.factors[-axes:]).tolist()
+    return {**metadata, KEY: {**written, "spacing": list(voxel)}}
 
 
 def aside(
