@@ -173,6 +173,9 @@ def test_results_are_those_of_the_api_and_lie_on_the_layer(
             before = str(layer.as_layer_data_tuple()[1])
             hand.click()
             hand.wait()
+            line = hand.widget.result_line.text()
+            assert ("At full resolution." in line) == (name == "pyramid, full")
+            assert ("At resolution level 1, as shown." in line) == (name == "pyramid, as shown")
             for what, expected in given(hand, partial(expect, kind, psf)).items():
                 result = viewer.layers[f"{NAME}{level(kind)} · {what}"]
                 np.testing.assert_array_equal(result.data, expected)

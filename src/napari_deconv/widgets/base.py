@@ -339,9 +339,8 @@ class OperationWidget(LayerWidget):
         self._inputs.found(places)
         line, call = self._show(result)
         # Notifications are cut off, and gone after some seconds.
-        self.result_line.setText(
-            "\n".join([f"{line} {self._seconds:.1f} s on {call['engine']}.", *self._said])
-        )
+        line = f"{line} {self._inputs.resolution}{self._seconds:.1f} s on {call['engine']}."
+        self.result_line.setText("\n".join([line, *self._said]))
         if self._record is not None:
             self.outcome.take(self._record)
         self.history.add(self._run_title(), self._settings)

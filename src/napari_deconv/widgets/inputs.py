@@ -40,13 +40,23 @@ class Inputs:
     def __init__(self, layers: Mapping[str, Layer | None], part: Part | None = None) -> None:
         self.layers = {name: layer for name, layer in layers.items() if layer is not None}
         self.origins = {name: origin(layer) for name, layer in self.layers.items()}
-        self._part = part
-        if part is not None and part.level:
-            self.origins["image"] = {"layer": part.name}
+        # A widget that does not always take it may have that of another image.
+        its = part is not None and part.layer is self.layers.get("image")
+        self._part = part if its else None
+        if self._part is not None and self._part.level:
+            self.origins["image"] = {"layer": self._part.name}
         psf = self.origins.get("psf", {"sample": ""})
         if "operation" not in psf and "sample" not in psf:
             voxel = spacing(self.layers["psf"])
             psf["spacing"] = None if voxel is None else list(voxel)
+
+    @property
+    def resolution(self) -> str:
+        """Say which of several resolutions was taken; nothing where there is one."""
+        if self._part is None or not self._part.layer.multiscale:
+            return ""
+        level = self._part.level
+        return f"At resolution level {level}, as shown. " if level else "At full resolution. "
 
     def files(self) -> dict[str, tuple[str, Any]]:
         """Name the files that inputs may be from, with what the layers hold in memory."""
