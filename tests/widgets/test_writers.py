@@ -10,7 +10,8 @@ from napari.layers import Image
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of, read_image
 from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.writers import image_of, write_layer, write_layers
+from napari_deconv.widgets.parts import whole
+from napari_deconv.widgets.writers import as_file_image, image_of, write_layer, write_layers
 
 STACK = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
 RECORD = {"operation": "make_psf", "parameters": {"na": 1.4}, "role": "psf"}
@@ -90,6 +91,16 @@ def test_axes(shape, labels, axes):
 def test_of_a_pyramid_the_full_resolution_is_saved():
     layer = Image([STACK, STACK[:, ::2, ::2]], multiscale=True)
     np.testing.assert_array_equal(image_of(*layer.as_layer_data_tuple()[:2]).data, STACK)
+
+
+def test_a_coarse_level_has_its_own_voxels():
+    """Also where only the metadata or the file say what a voxel is."""
+    layer = Image(
+        [STACK, STACK[:, ::2, ::2]], multiscale=True, metadata={KEY: {"spacing": [0.3, 0.1, 0.1]}}
+    )
+    image = as_file_image(whole(layer, "image", 1))
+    np.testing.assert_array_equal(image.data, STACK[:, ::2, ::2])
+    np.testing.assert_allclose(image.spacing, (0.3, 0.1 * 5 / 3, 0.2))  # of 5 rows, 3 are left
 
 
 def test_what_cannot_be_saved(tmp_path):

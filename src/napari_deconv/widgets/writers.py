@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pint
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, write_image
-from napari_deconv.widgets.layers import KEY, micrometres
+from napari_deconv.widgets.layers import KEY, micrometres, spacing
 from napari_deconv.widgets.parts import Part
 
 __all__ = ["as_file_image", "image_of", "write_layer", "write_layers"]
@@ -125,7 +126,10 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
 def as_file_image(part: Part) -> Image:
     """Take a part of a layer as an image."""
     meta = part.layer.as_layer_data_tuple()[1] | part.placement() | {"multiscale": False}
-    return image_of(np.asarray(part), meta)
+    voxel = spacing(part.layer)
+    if voxel is not None:
+        voxel = tuple((np.array(voxel) * part.factors[-len(voxel) :]).tolist())
+    return replace(image_of(np.asarray(part), meta), spacing=voxel)
 
 
 def _write(path: str, image: Image) -> None:
