@@ -342,7 +342,7 @@ def _planes(psf: Part, given: Mapping[str, Any]) -> int:
     if psf.ndim < 3:
         return 1
     steps = given["psf_spacing"] or given["spacing"]
-    return round(psf.shape[0] * steps[0] / given["spacing"][0])
+    return max(1, round(psf.shape[0] * steps[0] / given["spacing"][0]))
 
 
 def _deconvolve(
