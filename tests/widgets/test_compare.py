@@ -94,19 +94,13 @@ def shown(viewer):
 
 
 # -- which layers --------------------------------------------------------------------------------
-def test_a_result_and_its_source_are_chosen(compare, pair):
+def test_the_source_follows_the_result_until_they_are_swapped(viewer, compare, pair):
     assert (compare.image.value, compare.after.value, compare.third.value) == (*pair, None)
-
-
-def test_the_source_follows_the_result(viewer, compare, pair):
     other = viewer.layers["other"]
     newer = add(viewer, "other · RL", volume(4), "result", other)
     assert (compare.image.value, compare.after.value) == (other, newer)
     compare.after.value = pair[1]
     assert compare.image.value == pair[0]
-
-
-def test_swap_exchanges_and_lasts(viewer, compare, pair):
     compare.fields.swap.native.click()
     assert (compare.image.value, compare.after.value) == pair[::-1]
     viewer.add_points(np.ones((1, 3)))
@@ -123,33 +117,36 @@ def test_one_layer_cannot_be_compared(viewer, open_widget):
 
 
 # -- views and leaving them ----------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("view", "profile"), [*((view, True) for view in VIEWS), ("none", True), ("beside", False)]
-)
-def test_leaving_a_view_restores_everything(viewer, compare, view, profile):
+def test_leaving_a_view_restores_everything(viewer, compare):
     viewer.canvas.grid.stride, viewer.canvas.grid.spacing = 2, 0.1
     before = state(viewer)
-    look(compare, view=view, measure="profile" if profile else "none")
+    for view, measure in (*((view, "profile") for view in VIEWS), ("beside", "none")):
+        look(compare, view=view, measure=measure)
+        assert state(viewer) != before
+        assert not {"cells", "beads", "cells · RL"} & set(shown(viewer))
+        look(compare, view="none", measure="none")
+        assert state(viewer) == before
+    look(compare, measure="profile")
     assert state(viewer) != before
-    assert view == "none" or not {"cells", "beads", "cells · RL"} & set(shown(viewer))
-    look(compare, view="none", measure="none")
+    look(compare, measure="none")
     assert state(viewer) == before
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_closing_the_dock_restores_everything(viewer, open_widget, pair, view):
+def test_closing_the_dock_restores_everything(viewer, open_widget, pair):
     before = state(viewer)
-    hand = open_widget("Compare")
-    look(hand.widget, view=view, measure="profile")
-    viewer.window.remove_dock_widget(hand.dock)
-    assert state(viewer) == before
-    settle(hand.widget)
-    assert state(viewer) == before
+    for view in VIEWS:
+        hand = open_widget("Compare")
+        look(hand.widget, view=view, measure="profile")
+        viewer.window.remove_dock_widget(hand.dock)
+        assert state(viewer) == before
+        settle(hand.widget)
+        assert state(viewer) == before
 
 
-@pytest.mark.parametrize(
-    ("view", "gone"), [*((view, "source") for view in VIEWS), ("split", "picture")]
-)
+SLOW = [pytest.param(view, "source", marks=pytest.mark.slow) for view in VIEWS if view != "split"]
+
+
+@pytest.mark.parametrize(("view", "gone"), [*SLOW, ("split", "source"), ("split", "picture")])
 def test_removing_a_layer_leaves_the_view(viewer, compare, pair, view, gone):
     before = state(viewer)
     look(compare, view=view)
@@ -166,13 +163,50 @@ def test_removing_a_layer_leaves_the_view(viewer, compare, pair, view, gone):
     assert after[5] == before[5]
 
 
-def test_views_follow_each_other_without_leftovers(viewer, compare):
+def temporary(viewer):
+    return [layer for layer in viewer.layers if role(layer) == "aside"]
+
+
+def test_each_temporary_layer_is_made_once(viewer, compare, pair):
+    """napari takes long to add and to remove one."""
     before = state(viewer)
-    for view in (*VIEWS, VIEWS[0]):
+    expected = {
+        "beside": ["cells (compare)", "cells · RL (compare)"],
+        "split": ["cells (compare)", "cells · RL (compare)", "Divider (compare)"],
+        "blink": ["cells (compare)"],
+        "projections": ["cells · projections", "cells · RL · projections"],
+    }
+    for view in VIEWS:
         look(compare, view=view)
-        assert sum(role(layer) == "compared" for layer in viewer.layers) in (2, 3)
+    made = set(temporary(viewer))
+    assert len(made) == 5
+    for view in (*VIEWS, *reversed(VIEWS), "split", "beside"):
+        look(compare, view=view)
+        assert set(temporary(viewer)) == made
+        assert shown(viewer) == expected[view]
+        if view != "split":
+            for picture, source in zip(compare._now.pictures, pair, strict=True):
+                assert picture.layer.data.shape == source.data.shape
+                np.testing.assert_array_equal(picture.layer.translate, source.translate)
+    pair[1].data = volume(9)
+    look(compare, view="projections")
+    top = viewer.layers["cells · RL · projections"].data[0][:40, :50]
+    np.testing.assert_array_equal(top, pair[1].data.max(0))
     look(compare, view="none")
+    assert temporary(viewer) == []
     assert state(viewer) == before
+
+
+def test_the_line_lies_on_top_and_stays_where_it_is(viewer, compare):
+    look(compare, view="beside", measure="profile")
+    compare._now.profile.ends = [(0.5, 1, 1), (0.5, 2, 3)]
+    for view in ("split", "blink", "none", "beside", "split"):
+        look(compare, view=view)
+        visible = [layer for layer in viewer.layers if layer.visible]
+        assert visible[-1].name.startswith("Profile (compare)")
+        assert viewer.layers.selection.active.name.startswith("Profile (compare)")
+        np.testing.assert_allclose(np.array(compare._now.profile.ends)[:, 1:], [(1, 1), (2, 3)])
+    assert len(temporary(viewer)) == 5  # two pictures, two lines, a divider
 
 
 def role(layer):
@@ -236,17 +270,13 @@ def test_voxels_are_shared_and_never_changed(viewer, compare, pair):
         assert layer.contrast_limits == limit
 
 
-def test_a_result_that_grows_is_followed(viewer, compare, pair):
+def test_a_result_that_grows_and_is_moved_is_followed(viewer, compare, pair):
     for view in VIEWS[:-1]:
         look(compare, view=view)
         new = volume(9) + len(view)
         pair[1].data = new
         picture = compare._now.pictures[1].layer
         assert np.shares_memory(picture.data, new)
-
-
-def test_a_layer_that_is_moved_is_followed(viewer, compare, pair):
-    look(compare, view="beside")
     pair[1].translate = (0, 1, 0)
     settle(compare)
     np.testing.assert_allclose(compare._now.pictures[1].layer.translate, (0, 1, 0))
@@ -281,10 +311,10 @@ def check_sides(viewer, widget, at):
         assert seen_from(own[1], point) is None, x
 
 
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 1.0])
-def test_each_side_shows_its_layer_where_it_lies(viewer, compare, place):
-    look(compare, view="split", divider=place)
-    check_sides(viewer, compare, -0.05 + 5.0 * place)
+def test_each_side_shows_its_layer_where_it_lies(viewer, compare):
+    for place in (0.0, 0.3, 0.5, 1.0):
+        look(compare, view="split", divider=place)
+        check_sides(viewer, compare, -0.05 + 5.0 * place)
 
 
 def test_the_divider_lies_between_the_sides(viewer, compare):
@@ -419,7 +449,7 @@ KINDS = {
 }
 
 
-OFTEN = ("series", "multiscale")
+OFTEN = ("series",)
 
 
 ALL = [kind if kind in OFTEN else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
@@ -452,7 +482,10 @@ def test_every_kind_of_layer_can_be_compared(viewer, open_widget, kind, said):
     assert not said()
 
 
-@pytest.mark.parametrize("angle", [90, 180, 270])
+QUARTERS = [90, *(pytest.param(angle, marks=pytest.mark.slow) for angle in (180, 270))]
+
+
+@pytest.mark.parametrize("angle", QUARTERS)
 def test_the_split_of_turned_layers_is_where_the_divider_is(viewer, open_widget, angle):
     first = add(viewer, "first", volume(1), **turned(angle))
     add(viewer, "second", volume(2), "result", first, **turned(angle))
@@ -512,7 +545,7 @@ def test_nothing_is_left_after_many_views(viewer, open_widget, pair):
     gone = []
     for turn in range(4):
         look(hand.widget, view=VIEWS[turn % 4], measure="profile" if turn % 2 else "none")
-        gone += [weakref.ref(layer) for layer in viewer.layers if role(layer) == "compared"]
+        gone += [weakref.ref(layer) for layer in temporary(viewer)]
     look(hand.widget, view="none", measure="none")
     assert [own(emitter) for emitter in emitters] == before
     viewer.window.remove_dock_widget(hand.dock)

@@ -164,15 +164,16 @@ def test_the_residual_takes_what_the_result_was_made_with(qtbot, viewer, compare
     assert shown.data.std() == pytest.approx(1, abs=0.15)
     line = compare.result_line.text()
     assert "estimated" not in line
-    assert "Only noise is left" in line
+    assert "Little more than noise" in line
     truth, psf, image = scene
     blurred = scipy.ndimage.gaussian_filter(truth, 2)
     layers[1].data = blurred
     run(qtbot, compare, "residual")
     assert "Structure is left" in compare.result_line.text()
     known = residual(image, blurred, psf, background=BACKGROUND, gain=GAIN, offset=OFFSET)
-    assert f"Spread {known.spread:.2f} σ" in compare.result_line.text()
-    assert f" {100 * known.beyond:.2g} % of the voxels" in compare.result_line.text()
+    words = compare.result_line.text().split()  # the offset is estimated, not known
+    assert float(words[1]) == pytest.approx(known.spread, rel=0.05)
+    assert float(words[words.index("%") - 1]) / 100 == pytest.approx(known.beyond, rel=0.1)
 
 
 def test_a_result_that_says_nothing_is_estimated_for(qtbot, compare, layers):

@@ -130,3 +130,26 @@ def test_drawing_again_takes_less_than_20_ms(plot):
         plot.grab()
         took.append(time.perf_counter() - start)
     assert min(took) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["cells", "cells · RL 40"], ["cells", "cells · RL 40"]),
+        (
+            ["cells", "cells z", "cells · RL 40", "cells · RL 40 z"],
+            ["cells", "cells z", "…RL 40", "…RL 40 z"],
+        ),
+        (
+            ["experiment 12 position 3 C1", "experiment 12 position 3 C1 · RL 40"],
+            ["experiment 12 position 3 C1", "…RL 40"],
+        ),
+    ],
+)
+def test_the_legend_says_what_tells_curves_apart(qtbot, labels, expected):
+    plot = Plot()
+    qtbot.addWidget(plot)
+    plot.show_curves([Curve(label, [0, 1], [0, 1]) for label in labels], x_label="x", y_label="y")
+    plot.grab()
+    legend = plot._figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == expected

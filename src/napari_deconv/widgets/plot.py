@@ -33,6 +33,7 @@ _NARROW = 10  # to their right, where they have no second scale
 _DPI = 96
 _SMALL = 7.5  # points
 _LEGEND = 36  # letters in all
+_TELLING = 2  # letters: a rest of so few says nothing without what is before it
 
 
 @dataclass(frozen=True)
@@ -229,10 +230,21 @@ def _short(value: float, _: int) -> str:
 
 
 def _fitting(texts: list[str]) -> list[str]:
-    """Cut the middle out of texts that are too long together: names differ at their ends."""
+    """Shorten texts that are too long together to what tells them apart.
+
+    What all of them begin with is left out; then the middle is cut out of the longest.
+    """
     if sum(map(len, texts)) <= _LEGEND:
         return texts
-    room = _LEGEND // len(texts)
+    letters = enumerate(zip(*texts, strict=False))
+    start = next((n for n, one in letters if len(set(one)) > 1), min(map(len, texts)))
+    texts = [
+        f"…{text[start:].lstrip(' ·')}" if start > 1 and len(text) - start > _TELLING else text
+        for text in texts
+    ]
+    room = max(map(len, texts))
+    while sum(min(len(text), room) for text in texts) > _LEGEND:
+        room -= 1
     half = room // 2
     return [
         text if len(text) <= room else f"{text[:half]}…{text[len(text) - room + half + 1 :]}"

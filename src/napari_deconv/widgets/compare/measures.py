@@ -236,8 +236,8 @@ def residual_line(found: Unexplained) -> str:
         verdict = "It is less than noise: noise was fitted, or the gain is lower."
     else:
         verdict = (
-            "Only noise is left: the result explains the image. So may one with a PSF that is too "
-            "narrow."
+            "Little more than noise is left: the result explains the image. So may one with a PSF "
+            "that is too narrow."
         )
     notes = f" ({'; '.join(found.notes)})" if found.notes else ""
     return (

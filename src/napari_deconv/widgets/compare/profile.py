@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Profile"]
 
-_COLOUR = "#e69f00"
+_COLOUR = "#e040fb"  # neither the divider's nor that of a curve
 _WIDTH = 2  # canvas pixels
 
 
@@ -31,47 +31,48 @@ class Profile:
         The viewer; the line stays in its current plane.
     layer : Image
         The line starts as the middle of what is seen of it, from left to right.
-    copies : int
-        How many.
     moved : callable
         Called without arguments whenever the line is moved.
-
-    Attributes
-    ----------
-    lines : list of Shapes
-        The copies, all at the same place, to be added above the pictures.
-    moved : callable
-        The same.
     """
 
-    def __init__(
-        self, viewer: ViewerModel, layer: Image, copies: int, moved: Callable[[], None]
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, layer: Image, moved: Callable[[], None]) -> None:
         self._viewer = viewer
         self._layer = layer
-        self._copies = copies
-        self._ends = self._across()
+        self._lines: list[Shapes] = []
+        self._copies = 0
+        self._ends = np.zeros((2, 0))
         self._busy = False
         self.moved = moved
-        self.lines = [self._make() for _ in range(copies)]
-        self._draw()
-        for line in self.lines:
+
+    def open(self, copies: int) -> list[Shapes]:
+        """Follow the viewer; give so many layers, all with the line, to lie above the pictures."""
+        self.close()
+        self._copies = copies
+        if not self._lines:
+            self._ends = self._across()
+        while len(self._lines) < copies:
+            self._lines.append(self._make())
+        for line in self._lines:
             line.events.set_data.connect(self._dragged)
         for emitter in self._emitters():
             emitter.connect(self._follow)
+        self._stay()
+        return self._lines[:copies]
 
     def take_hold(self) -> None:
         """Let the ends be dragged, which needs layers that have been added to the viewer."""
-        for line in self.lines:
+        for line in self._lines[: self._copies]:
             line.mode = "direct"
             line.selected_data = {0}
 
     def close(self) -> None:
         """Let go of the viewer."""
-        for line in self.lines:
-            line.events.set_data.disconnect(self._dragged)
-        for emitter in self._emitters():
-            emitter.disconnect(self._follow)
+        if self._copies:
+            for line in self._lines:
+                line.events.set_data.disconnect(self._dragged)
+            for emitter in self._emitters():
+                emitter.disconnect(self._follow)
+        self._copies = 0
 
     @property
     def ends(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -91,8 +92,8 @@ class Profile:
     def _make(self) -> Shapes:
         return Shapes(
             ndim=self._viewer.dims.ndim,
-            name="Profile",
-            metadata={KEY: {"role": "compared"}},
+            name="Profile (compare)",
+            metadata={KEY: {"role": "aside"}},
             units=self._viewer.layers.units,
         )
 
@@ -123,7 +124,7 @@ class Profile:
         others = list(self._viewer.dims.not_displayed)
         ends, shift = self._ends.copy(), np.zeros(self._ends.shape[1])
         ends[:, others], shift[others] = 0, self._ends[0, others]
-        for line in self.lines:
+        for line in self._lines:
             line.data = []
             line.add_lines([ends], edge_width=width, edge_color=_COLOUR)
             line.translate = shift
@@ -140,7 +141,7 @@ class Profile:
             return
         self._ends = ends
         self._busy = True
-        for other in self.lines:
+        for other in self._lines:
             if other is not line:
                 other.data = line.data
         self._busy = False
@@ -150,9 +151,13 @@ class Profile:
         """Stay in the plane that is shown, and as thin as before."""
         if self._viewer.dims.ndim != self._ends.shape[1]:
             return
-        others = list(self._viewer.dims.not_displayed)
         if event.type == "order":
             self._ends = self._across()
+        self._stay()
+        self.moved()
+
+    def _stay(self) -> None:
+        """Lie in the plane that is shown."""
+        others = list(self._viewer.dims.not_displayed)
         self._ends[:, others] = np.array(self._viewer.dims.point)[others]
         self._draw()
-        self.moved()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = ["Show"]
 class Show:
     """What is on the canvas while layers are compared.
 
+    Every temporary layer is made once, when a view first needs it.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -32,25 +35,39 @@ class Show:
         The user's layers, the left or first one first.
     disturbed : callable
         See `Stage`.
+    dragged : callable
+        See `Split`.
+    moved : callable
+        See `Profile`.
 
     Attributes
     ----------
     pictures : list of Picture
-        The temporary layers.
+        The temporary layers that show the user's, shown now or not.
     profile : Profile or None
-        The line, if there is one.
+        The line, if it is shown.
     split : Split or None
-        The divider, if there is one.
+        The divider, if it is shown.
     """
 
     def __init__(
-        self, viewer: ViewerModel, sources: Sequence[Image], disturbed: Callable[[], None]
+        self,
+        viewer: ViewerModel,
+        sources: Sequence[Image],
+        disturbed: Callable[[], None],
+        dragged: Callable[[float], None],
+        moved: Callable[[], None],
     ) -> None:
         self._viewer = viewer
         self._sources = list(sources)
         self._stage = Stage(viewer, sources, disturbed)
+        self._dragged = dragged
         self._first = 0
         self._camera: list[tuple[Any, float]] = []
+        self._line = Profile(viewer, sources[0], moved)
+        self._divider: Split | None = None
+        self._montages: list[Image] = []
+        self._projections_hold = False
         self.pictures: list[Picture] = []
         self.profile: Profile | None = None
         self.split: Split | None = None
@@ -62,49 +79,65 @@ class Show:
         """Whether all layers are still there."""
         return self._stage.complete
 
-    def as_they_are(self, moved: Callable[[], None]) -> None:
-        """Only lay a line for profiles across the user's layers."""
-        self._add_profile(1, moved)
-        self._stage.add(self._lines())
+    @property
+    def is_projected(self) -> bool:
+        """Whether there are projections of the layers as they are now."""
+        return self._projections_hold
+
+    def as_they_are(self, profiled: bool) -> None:
+        """Show the user's layers; with a line for profiles across them if `profiled`."""
+        self._begin()
+        self._stage.on_top(self._lines(1 if profiled else 0))
         self._take_hold()
 
-    def beside(self, moved: Callable[[], None] | None) -> None:
-        """Show the layers side by side; with a line for profiles if `moved` is given."""
-        self._take_over()
+    def beside(self, profiled: bool) -> None:
+        """Show the layers side by side."""
+        self._begin()
+        pictures = self._pictured()
         whole = _nearly_whole(self._viewer, self._sources[0])
-        self._add_profile(len(self.pictures), moved)
-        lines = [[line] for line in self._lines()] or [[] for _ in self.pictures]
-        layers = [[picture.layer] for picture in self.pictures]
-        self._stage.add_beside([one + line for one, line in zip(layers, lines, strict=True)])
+        lines = self._lines(len(pictures) if profiled else 0)
+        cells = zip_longest(pictures, lines) if lines else zip(pictures, strict=True)
+        self._stage.in_grid(list(cells))
         self._take_hold()
         if whole:
-            self._fit([picture.layer for picture in self.pictures])
+            self._fit(pictures)
 
-    def divided(self, dragged: Callable[[float], None], moved: Callable[[], None] | None) -> None:
+    def divided(self, profiled: bool) -> None:
         """Show the first two layers left and right of a divider."""
-        self._take_over(2)
-        self.pictures[1].layer.name_overlay.position = "top_right"
-        self.split = Split(self._viewer, *self.pictures, dragged)
-        self._add_profile(1, moved)
-        layers = [picture.layer for picture in self.pictures]
-        self._stage.add([*layers, self.split.line, *self._lines()])
+        self._begin()
+        pictures = self._pictured()[:2]
+        pictures[1].name_overlay.position = "top_right"
+        if self._divider is None:
+            self._divider = Split(self._viewer, *self.pictures[:2], self._dragged)
+        self.split = self._divider
+        self.split.open()
+        lines = self._lines(1 if profiled else 0)
+        self._stage.instead([*pictures, self.split.line, *lines])
         self._take_hold()
 
-    def blinking(self, moved: Callable[[], None] | None) -> None:
+    def blinking(self, profiled: bool) -> None:
         """Show one layer after the other."""
-        self._take_over()
-        self._add_profile(1, moved)
-        self._stage.add([*(picture.layer for picture in self.pictures), *self._lines()])
+        self._begin()
+        pictures = self._pictured()
+        self._stage.instead([*pictures, *self._lines(1 if profiled else 0)])
         self._take_hold()
         self._show_one()
 
-    def projected(self, projections: Sequence[tuple[Any, float]]) -> None:
-        """Show the projections of the layers side by side, each a montage and its pixel in µm."""
-        self._stage.hide_others()
+    def take_projections(self, projections: Sequence[tuple[Any, float]]) -> None:
+        """Take the projections of the layers, each a montage and its pixel in µm."""
         pairs = zip(self._sources, projections, strict=True)
-        montages = [_montage(source, *projection) for source, projection in pairs]
-        self._stage.add_beside([[montage] for montage in montages])
-        self._fit(montages)
+        if self._montages:
+            for layer, (source, (montage, _)) in zip(self._montages, pairs, strict=True):
+                layer.data = _in_series(source, montage)
+        else:
+            self._montages = [_montage(source, *projection) for source, projection in pairs]
+        self._projections_hold = True
+
+    def projected(self) -> None:
+        """Show the projections side by side."""
+        self._begin()
+        self._stage.in_grid([[montage] for montage in self._montages])
+        self._fit(self._montages)
 
     def flip(self) -> None:
         """Show the next layer."""
@@ -113,18 +146,25 @@ class Show:
 
     def close(self) -> None:
         """Leave everything as it was."""
-        for part in (self.profile, self.split):
-            if part is not None:
-                part.close()
+        self._let_go()
         for source in self._sources:
             source.events.data.disconnect(self._renew)
         self._stage.close()
-        camera = self._viewer.scene.camera
-        if self._camera:
-            before, fitted = self._camera
-            if (tuple(camera.center), camera.zoom) == fitted:  # not moved by the user since
-                camera.center, camera.zoom = before
-        self.pictures = []
+        self._unfit()
+        self._montages, self.pictures, self._divider = [], [], None
+
+    def _begin(self) -> None:
+        """Leave the view before."""
+        divided = self.split is not None
+        self._let_go()
+        self._unfit()
+        if divided:
+            self._divider.join()
+
+    def _let_go(self) -> None:
+        self._line.close()
+        if self.split is not None:
+            self.split.close()
         self.profile = self.split = None
 
     def _renew(self, event: Any) -> None:
@@ -135,26 +175,30 @@ class Show:
                 self.split.renew(picture)
             elif source == event.source:
                 picture.layer.data = source.data
+        self._projections_hold = False
         if self.profile is not None:
             self.profile.moved()
 
-    def _take_over(self, most: int | None = None) -> None:
-        self.pictures = [Picture(source) for source in self._sources[:most]]
-        self._stage.hide_others()
-        for picture in self.pictures:
-            picture.layer.name_overlay.visible = True
-            picture.layer.name_overlay.position = "top_left"
+    def _pictured(self) -> list[Image]:
+        """Give the layers that show the sources."""
+        if not self.pictures:
+            self.pictures = [Picture(source) for source in self._sources]
+        layers = [picture.layer for picture in self.pictures]
+        for layer in layers:
+            layer.name_overlay.visible = True
+            layer.name_overlay.position = "top_left"
+        return layers
 
-    def _add_profile(self, copies: int, moved: Callable[[], None] | None) -> None:
-        if moved is not None:
-            self.profile = Profile(self._viewer, self._sources[0], copies, moved)
+    def _lines(self, copies: int) -> list[Layer]:
+        """Give the layers with the line for profiles."""
+        if copies == 0:
+            return []
+        self.profile = self._line
+        return list(self._line.open(copies))
 
     def _take_hold(self) -> None:
         if self.profile is not None:
             self.profile.take_hold()
-
-    def _lines(self) -> list[Layer]:
-        return [] if self.profile is None else list(self.profile.lines)
 
     def _show_one(self) -> None:
         for number, picture in enumerate(self.pictures):
@@ -167,6 +211,15 @@ class Show:
         self._viewer.reset_view(layers=layers, reset_camera_angle=False)
         self._camera = [before, (tuple(camera.center), camera.zoom)]
 
+    def _unfit(self) -> None:
+        """Look from where one looked before, unless the user has moved since."""
+        camera = self._viewer.scene.camera
+        if self._camera:
+            before, fitted = self._camera
+            if (tuple(camera.center), camera.zoom) == fitted:
+                camera.center, camera.zoom = before
+        self._camera = []
+
 
 def _nearly_whole(viewer: ViewerModel, layer: Image) -> bool:
     """Tell whether the canvas shows most of a layer: then all of it is to be seen in a cell too."""
@@ -177,11 +230,16 @@ def _nearly_whole(viewer: ViewerModel, layer: Image) -> bool:
     return viewer.dims.ndisplay == 2 and bool(np.all(sides * viewer.scene.camera.zoom < 1.3 * size))
 
 
+def _in_series(source: Image, montage: Any) -> Any:
+    """Repeat a montage without copying it, wherever the sliders of the source stand."""
+    return np.broadcast_to(montage, (*full_shape(source)[:-2], *montage.shape))
+
+
 def _montage(source: Image, montage: Any, pixel: float) -> Image:
-    """Make a layer that shows a montage wherever the sliders of the source stand."""
+    """Make a layer that shows a montage."""
     scale = [*source.scale[:-2], *(pixel / micrometres(source.units[-2:]))]
     layer = Image(
-        np.broadcast_to(montage, (*full_shape(source)[:-2], *montage.shape)),
+        _in_series(source, montage),
         name=f"{source.name} · projections",
         scale=scale,
         translate=[*source.translate[:-2], 0, 0],
@@ -191,7 +249,7 @@ def _montage(source: Image, montage: Any, pixel: float) -> Image:
         colormap=source.colormap,
         gamma=source.gamma,
         interpolation2d="linear",
-        metadata={KEY: {"role": "compared"}},
+        metadata={KEY: {"role": "aside"}},
     )
     low, high = np.percentile(montage, (0.5, 99.9))
     if low < high:

@@ -57,11 +57,14 @@ class Split:
         self.line = Shapes(
             ndim=viewer.dims.ndim,
             name="Divider (compare)",
-            metadata={KEY: {"role": "compared"}},
+            metadata={KEY: {"role": "aside"}},
             units=viewer.layers.units,
         )
-        viewer.mouse_drag_callbacks.append(self._drag)
-        viewer.scene.camera.events.zoom.connect(self._draw)
+
+    def open(self) -> None:
+        """Follow the viewer."""
+        self._viewer.mouse_drag_callbacks.append(self._drag)
+        self._viewer.scene.camera.events.zoom.connect(self._draw)
         for emitter in self._turned():
             emitter.connect(self._update)
 
@@ -71,6 +74,12 @@ class Split:
         self._viewer.scene.camera.events.zoom.disconnect(self._draw)
         for emitter in self._turned():
             emitter.disconnect(self._update)
+
+    def join(self) -> None:
+        """Let both pictures show the whole again."""
+        for picture in self._sides:
+            picture.layer.data = picture.source.data
+            _set(picture.layer, "translate", picture.source.translate)
 
     def move(self, place: float) -> None:
         """Put the divider at `place`, 0 to 1 from left to right."""

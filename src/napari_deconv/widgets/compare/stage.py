@@ -38,7 +38,7 @@ class Picture:
         self.source = source
         data, options, kind = source.as_layer_data_tuple()
         options["name"] = f"{source.name} (compare)"
-        options["metadata"] = {KEY: {"role": "compared"}}
+        options["metadata"] = {KEY: {"role": "aside"}}
         options["visible"] = True
         self.layer: Image = Layer.create(data, options, kind)
 
@@ -46,7 +46,8 @@ class Picture:
 class Stage:
     """Temporary layers; what they change of the viewer is as before after `close`.
 
-    That is which layers are visible and which are selected, their order, and the grid.
+    That is which layers are visible and which are selected, their order, and the grid. A layer that
+    has been shown stays in the viewer, hidden, until then: napari takes long to add and remove one.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Stage:
         self._viewer = viewer
         self._sources = list(sources)
         self._disturbed = disturbed
-        self._shown: list[Layer] = []
+        self._own: list[Layer] = []
         self._visible: dict[Layer, bool] = {}
         self._selected = list(viewer.layers.selection)
         grid = viewer.canvas.grid
@@ -82,24 +83,25 @@ class Stage:
     @property
     def complete(self) -> bool:
         """Whether all layers, compared and temporary, are still there."""
-        return all(layer in self._viewer.layers for layer in (*self._sources, *self._shown))
+        return all(layer in self._viewer.layers for layer in (*self._sources, *self._own))
 
-    def hide_others(self) -> None:
-        """Hide the layers that are there, and switch the grid off."""
-        self._visible = {layer: layer.visible for layer in self._viewer.layers}
-        for layer in self._visible:
-            layer.visible = False
-        self._viewer.canvas.grid.enabled = False
-
-    def add(self, layers: Sequence[Layer]) -> None:
-        """Add layers above all others; the last one is selected."""
+    def on_top(self, layers: Sequence[Layer]) -> None:
+        """Show temporary layers above the user's; the last one is selected."""
+        self._give_back()
+        self._show(layers)
         for layer in layers:
-            self._shown.append(layer)
-            self._viewer.add_layer(layer)
+            self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
+        self._viewer.layers.selection.active = layers[-1] if layers else None
+
+    def instead(self, layers: Sequence[Layer]) -> None:
+        """Show temporary layers and no others, from bottom to top; the last one is selected."""
+        self._viewer.canvas.grid.enabled = False
+        self._take_over()
+        self._show(layers)
         self._viewer.layers.selection.active = layers[-1]
 
-    def add_beside(self, cells: Sequence[Sequence[Layer]]) -> None:
-        """Lay layers out in a grid, from left to right.
+    def in_grid(self, cells: Sequence[Sequence[Layer]]) -> None:
+        """Show temporary layers and no others in a grid, from left to right.
 
         Parameters
         ----------
@@ -107,10 +109,9 @@ class Stage:
             What lies on each other in each cell, from bottom to top; as many in each. The topmost
             one of the first cell is selected.
         """
+        self._take_over()
         # The grid counts layers from below, hidden ones too.
-        for place, layer in enumerate(layer for cell in cells for layer in cell):
-            self._shown.append(layer)
-            self._viewer.layers.insert(place, layer)
+        self._show([layer for cell in cells for layer in cell])
         self._viewer.layers.selection.active = cells[0][-1]
         grid = self._viewer.canvas.grid
         grid.stride, grid.shape, grid.spacing = len(cells[0]), (-1, -1), 0.01
@@ -122,19 +123,44 @@ class Stage:
         layers.events.removed.disconnect(self._removed)
         for emitter in self._emitters():
             emitter.disconnect(self._moved)
-        for layer in self._shown:
+        for layer in self._own:
             if layer in layers:
                 layers.remove(layer)
-        self._shown.clear()
+        self._own.clear()
+        self._give_back()
+        layers.selection.clear()
+        layers.selection.update(layer for layer in self._selected if layer in layers)
+        self._sources.clear()
+
+    def _take_over(self) -> None:
+        """Hide the user's layers."""
+        for layer in self._viewer.layers:
+            if layer not in self._own and layer not in self._visible:
+                self._visible[layer] = layer.visible
+                layer.visible = False
+
+    def _give_back(self) -> None:
+        """Show the user's layers as they were."""
         for name, value in self._grid.items():
             setattr(self._viewer.canvas.grid, name, value)
         for layer, visible in self._visible.items():
-            if layer in layers:
+            if layer in self._viewer.layers:
                 layer.visible = visible
-        layers.selection.clear()
-        layers.selection.update(layer for layer in self._selected if layer in layers)
         self._visible.clear()
-        self._sources.clear()
+
+    def _show(self, layers: Sequence[Layer]) -> None:
+        """Lay temporary layers below all others, from bottom to top, and hide the rest of them."""
+        for layer in self._own:
+            if layer not in layers:
+                layer.visible = False
+        listed = self._viewer.layers
+        for place, layer in enumerate(layers):
+            layer.visible = True
+            if layer not in listed:
+                self._own.append(layer)
+                listed.insert(place, layer)
+            elif listed.index(layer) != place:
+                listed.move(listed.index(layer), place)
 
     def _emitters(self) -> Iterator[object]:
         yield self._viewer.dims.events.ndim
@@ -146,5 +172,5 @@ class Stage:
         self._disturbed()
 
     def _removed(self, event: object) -> None:
-        if event.value in self._shown or event.value in self._sources:
+        if event.value in self._own or event.value in self._sources:
             self._disturbed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class ViewingWidget(OperationWidget):
         return [
             (layer.name, layer)
             for layer in self._viewer.layers
-            if isinstance(layer, Image) and role(layer) not in ("compared", "aside")
+            if isinstance(layer, Image) and role(layer) != "aside"
         ]
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
@@ -151,6 +151,7 @@ class ViewingWidget(OperationWidget):
     def _arrange(self) -> None:
         super()._arrange()
         self.more_button.hide()
+        self.history.hide()  # there is nothing to go back to
         at_once = self.fields.measure.value in ("none", "profile")
         self.run_button.setVisible(self._worker is not None or not at_once)
 
@@ -183,33 +184,38 @@ class ViewingWidget(OperationWidget):
         wanted = (view, profiled, *sources)
         if wanted == self._shown:
             return
-        ends = self._leave()
+        self._blink.stop()
+        ends = None
+        few = not sources or (view != "none" and len(sources) < 2)
+        over = few or (view == "none" and not profiled)
+        if over or self._shown[2:] != tuple(sources):
+            ends = self._leave()
         self._shown = wanted
-        if view == "projections":
-            self._project()
-        elif view != "none" and len(sources) < 2:
+        if few and view != "none":
             self.result_line.setText("Choose two layers, Before and After.")
-        elif sources and (view != "none" or profiled):
-            self._show_view(sources, view, self._look if profiled else None)
+        elif not over:
+            self._show_view(sources, view, profiled)
             if ends is not None and self._now.profile is not None:
                 self._now.profile.ends = ends
             self._look()
 
-    def _show_view(
-        self, sources: Sequence[Image], view: str, moved: Callable[[], None] | None
-    ) -> None:
+    def _show_view(self, sources: Sequence[Image], view: str, profiled: bool) -> None:
         self.result_line.clear()
-        self._now = show = Show(self._viewer, sources, self._disturbed)
+        if self._now is None:
+            self._now = Show(self._viewer, sources, self._disturbed, self._take_divider, self._look)
+        show = self._now
         if view == "beside":
-            show.beside(moved)
+            show.beside(profiled)
         elif view == "split":
-            show.divided(self._take_divider, moved)
+            show.divided(profiled)
             self._move_divider()
         elif view == "blink":
-            show.blinking(moved)
+            show.blinking(profiled)
             self._set_blinking()
+        elif view == "projections":
+            self._project()
         else:
-            show.as_they_are(moved)
+            show.as_they_are(profiled)
         self.blink_key.setEnabled(view == "blink")
         self._set_contrasts()
 

@@ -12,7 +12,6 @@ from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.recipe import describe
 from napari_deconv.widgets.compare import measures
-from napari_deconv.widgets.compare.show import Show
 from napari_deconv.widgets.compare.viewing import ViewingWidget
 from napari_deconv.widgets.compare.world import current_volume
 from napari_deconv.widgets.fields import read_number
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompareWidget"]
 
+_PROJECTIONS = "Maximum projections: XY, XZ below it, YZ to its right, all in the same scale."
 _SIGMAS = 5.0  # of a residual, from the darkest to the brightest colour
 
 
@@ -39,6 +39,11 @@ class CompareWidget(ViewingWidget):
         super().__init__(napari_viewer)
 
     def _project(self) -> None:
+        if self._now.is_projected:
+            self._now.projected()
+            self.result_line.setText(_PROJECTIONS)
+            return
+        self._now.as_they_are(False)  # while it computes
         if self._worker is not None:
             self.fields.view.value = "none"
             self.result_line.setText("Wait for the run, or cancel it, then choose projections.")
@@ -141,10 +146,10 @@ class CompareWidget(ViewingWidget):
 
     # -- results ---------------------------------------------------------------------------------
     def _show_projections(self, projections: Sequence[tuple[Any, float]]) -> str:
-        if self.fields.view.value == "projections":
-            self._now = Show(self._viewer, self._sources(), self._disturbed)
-            self._now.projected(projections)
-        return "Maximum projections: XY, XZ below it, YZ to its right, all in the same scale."
+        if self._now is not None and self.fields.view.value == "projections":
+            self._now.take_projections(projections)
+            self._now.projected()
+        return _PROJECTIONS
 
     def _show_spectra(self, found: Any) -> str:
         self.plot.show_curves(
