@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import CheckBox
 from napari.layers import Layer
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer
 
 from napari_deconv.errors import DeconvError
@@ -148,7 +147,7 @@ class Preview(QObject):
             self.clear()
             return
         task = Task("Preview", function, pictured=True)
-        self._worker = worker = create_worker(task, _worker_class=Worker, _ignore_errors=True)
+        self._worker = worker = Worker(task)  # napari would remember each until its window closes
         worker.pictured.connect(lambda image, _: self._pictured(worker, image))
         worker.returned.connect(lambda result: self._returned(worker, result))
         worker.errored.connect(self._failed)
