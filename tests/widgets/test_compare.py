@@ -22,6 +22,15 @@ UNITS = ("µm",) * 3
 VIEWS = ("beside", "split", "blink", "projections")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection():
+    """Leave out of each collection what is there before: napari collects with every removal."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def no_threads_of_dask():
     with dask.config.set(scheduler="synchronous"):
@@ -134,7 +143,7 @@ def test_leaving_a_view_restores_everything(viewer, compare):
 
 def test_closing_the_dock_restores_everything(viewer, open_widget, pair):
     before = state(viewer)
-    for view in VIEWS:
+    for view in ("split", "projections"):
         hand = open_widget("Compare")
         look(hand.widget, view=view, measure="profile")
         viewer.window.remove_dock_widget(hand.dock)
@@ -180,7 +189,7 @@ def test_each_temporary_layer_is_made_once(viewer, compare, pair):
         look(compare, view=view)
     made = set(temporary(viewer))
     assert len(made) == 5
-    for view in (*VIEWS, *reversed(VIEWS), "split", "beside"):
+    for view in (*reversed(VIEWS), "split", "beside"):
         look(compare, view=view)
         assert set(temporary(viewer)) == made
         assert shown(viewer) == expected[view]
@@ -229,6 +238,9 @@ def test_the_grid_has_before_on_the_left_with_names(viewer, compare):
         if layer.visible
     ]
     assert visible == [(Image, (0, 0)), (Shapes, (0, 0)), (Image, (0, 1)), (Shapes, (0, 1))]
+    compare.third.value = viewer.layers["other"]
+    look(compare, measure="none")
+    assert len(shown(viewer)) == 3
 
 
 def test_what_was_seen_whole_is_seen_whole_in_its_cell(viewer, compare):
@@ -244,12 +256,6 @@ def test_what_was_seen_whole_is_seen_whole_in_its_cell(viewer, compare):
     viewer.scene.camera.zoom = 5 * zoom  # looking at a detail
     look(compare, view="beside")
     assert viewer.scene.camera.zoom == 5 * zoom
-
-
-def test_three_can_lie_beside_each_other(viewer, compare):
-    compare.third.value = viewer.layers["other"]
-    look(compare, view="beside")
-    assert len(shown(viewer)) == 3
 
 
 def test_voxels_are_shared_and_never_changed(viewer, compare, pair):
@@ -358,7 +364,7 @@ def real(make_napari_viewer, qtbot):
 
 
 @pytest.mark.filterwarnings("ignore:.*qt_viewer.*")
-def test_the_divider_is_dragged_in_the_canvas(real):
+def test_the_divider_and_the_profile_are_dragged_in_the_canvas(real):
     viewer, widget = real
     look(widget, view="split")
     centre = tuple(viewer.scene.camera.center)
@@ -369,12 +375,8 @@ def test_the_divider_is_dragged_in_the_canvas(real):
     assert widget.fields.divider.value == pytest.approx(0.8, abs=0.03)
     assert tuple(viewer.scene.camera.center) != centre
     assert viewer.scene.camera.mouse_pan
-
-
-@pytest.mark.filterwarnings("ignore:.*qt_viewer.*")
-def test_the_profile_is_dragged_in_the_canvas(real):
-    viewer, widget = real
-    look(widget, measure="profile")
+    viewer.reset_view()
+    look(widget, view="none", measure="profile")
     start, end = widget._now.profile.ends
     drag(viewer, end[1:], (3.0, 4.0))
     np.testing.assert_allclose(widget._now.profile.ends[0], start, atol=1e-6)
@@ -382,26 +384,22 @@ def test_the_profile_is_dragged_in_the_canvas(real):
 
 
 # -- blink ---------------------------------------------------------------------------------------
-def test_layers_blink_by_themselves(qtbot, viewer, compare):
+def test_layers_blink_by_themselves_or_by_a_key(qtbot, viewer, compare):
+    assert not compare.blink_key.isEnabled()
     look(compare, view="blink", interval=0.1)
-    first = shown(viewer)
-    assert first == ["cells (compare)"]
-    qtbot.waitUntil(lambda: shown(viewer) == ["cells · RL (compare)"], timeout=2000)
+    first, other = ["cells (compare)"], ["cells · RL (compare)"]
+    assert shown(viewer) == first
+    qtbot.waitUntil(lambda: shown(viewer) == other, timeout=2000)
     qtbot.waitUntil(lambda: shown(viewer) == first, timeout=2000)
+    look(compare, interval=0.0)
+    before = shown(viewer)
+    qtbot.wait(150)
+    assert shown(viewer) == before
+    compare.blink_key.activated.emit()
+    assert shown(viewer) == (other if before == first else first)
     look(compare, view="none")
     assert not compare._blink.isActive()
-
-
-def test_a_key_shows_the_other_layer(qtbot, real):
-    viewer, widget = real
-    assert not widget.blink_key.isEnabled()
-    look(widget, view="blink", interval=0.0)
-    qtbot.wait(150)
-    assert shown(viewer) == ["cells (compare)"]
-    widget.blink_key.activated.emit()
-    assert shown(viewer) == ["cells · RL (compare)"]
-    qtbot.wait(150)
-    assert shown(viewer) == ["cells · RL (compare)"]
+    assert not compare.blink_key.isEnabled()
 
 
 # -- contrast ------------------------------------------------------------------------------------
