@@ -87,7 +87,7 @@ def open_widget(qtbot, viewer):
 @pytest.fixture
 def slowly(monkeypatch):
     """Every step takes a while, so that there is time to cancel."""
-    from napari_deconv.widgets.workers import Worker
+    from napari_deconv.widgets.common.workers import Worker
 
     report = Worker._report
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand import SPACING
 
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 
 @pytest.fixture

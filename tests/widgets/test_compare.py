@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_deconv.widgets.layers import KEY, provenance
+from napari_deconv.widgets.common.layers import KEY, provenance
 
 SHAPE = (6, 40, 50)
 UNITS = ("µm",) * 3

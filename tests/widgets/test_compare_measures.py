@@ -12,8 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_deconv.metrics import fourier_shell_correlation, power_spectrum, residual
+from napari_deconv.widgets.common.layers import KEY, provenance
 from napari_deconv.widgets.compare.world import length, sample_line
-from napari_deconv.widgets.layers import KEY, provenance
 
 SPACING = (0.2, 0.1, 0.1)
 SHAPE = (16, 64, 64)

@@ -9,7 +9,7 @@ from npe2 import PluginManifest
 
 from napari_deconv import Psf, Recipe, convolve, simulate_acquisition
 from napari_deconv.psf.psf import resample_psf
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 WIDGETS = ["Convolve", "Simulate acquisition"]
 UNITS = ("µm",) * 3

@@ -9,7 +9,7 @@ from hand import SPACING
 from napari_deconv.deconvolution import METHODS, deconvolve
 from napari_deconv.deconvolution.front_door import memory_needed
 from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 

@@ -13,7 +13,7 @@ import pytest
 from hand import SPACING
 
 from napari_deconv.widgets import synthetic_psf
-from napari_deconv.widgets.layers import KEY, spacing
+from napari_deconv.widgets.common.layers import KEY, spacing
 
 PLACE = {
     "scale": SPACING,

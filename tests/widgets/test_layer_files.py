@@ -11,7 +11,7 @@ from kinds import SERIES, STACK
 
 from napari_deconv import Psf, deconvolve
 from napari_deconv.files import read_image, write_image
-from napari_deconv.widgets.layers import KEY, letters, role, spacing
+from napari_deconv.widgets.common.layers import KEY, letters, role, spacing
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 

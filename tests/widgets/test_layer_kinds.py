@@ -30,7 +30,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.report import make_report
 from napari_deconv.psf.report.words import narrow_table
-from napari_deconv.widgets.layers import micrometres, role, spacing
+from napari_deconv.widgets.common.layers import micrometres, role, spacing
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 

@@ -11,7 +11,7 @@ from kinds import KINDS, NAME, STACK
 from napari.settings import get_plugin_settings
 
 from napari_deconv import Psf, convolve, deconvolve
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 
@@ -29,7 +29,7 @@ def image(viewer):
 @pytest.fixture
 def held(monkeypatch):
     """Hold every operation before its first step until the event is set."""
-    from napari_deconv.widgets.workers import Task
+    from napari_deconv.widgets.common.workers import Task
 
     go, call = threading.Event(), Task.__call__
 

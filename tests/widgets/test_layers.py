@@ -8,20 +8,18 @@ from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.fields import VoxelSize, read_numbers
-from napari_deconv.widgets.layers import (
+from napari_deconv.widgets.common.fields import VoxelSize, read_numbers
+from napari_deconv.widgets.common.layers import (
     KEY,
-    centred,
-    on_source,
     origin,
     provenance,
-    psf_options,
     role,
     space_axes,
     spacing,
     spacing_is_certain,
 )
-from napari_deconv.widgets.parts import whole
+from napari_deconv.widgets.common.parts import whole
+from napari_deconv.widgets.common.results import centred, on_source, psf_options
 
 VOLUME = np.zeros((3, 4, 5))
 

@@ -12,8 +12,8 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShortcut
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.recipe.recipe import Recipe
-from napari_deconv.widgets.course import how_often
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.deconvolution.course import how_often
 
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
 

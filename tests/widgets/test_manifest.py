@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_deconv
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 PACKAGE = Path(napari_deconv.__file__).parent
 GUI = {"napari", "qtpy", "magicgui", "superqt", "PyQt6", "PyQt5", "PySide6", "vispy"}

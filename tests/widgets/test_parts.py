@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari.layers import Image, Labels
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.parts import seen, single, surroundings, whole
+from napari_deconv.widgets.common.parts import seen, single, surroundings, whole
 
 STACK = np.arange(20 * 60 * 80).reshape(20, 60, 80)
 PLACE = {

@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QApplication
 
-from napari_deconv.widgets.plot import Curve, Plot
+from napari_deconv.widgets.common.plot import Curve, Plot
 
 X = np.arange(5, 100, 5)
 LABELS = {"x_label": "iteration", "y_label": "divergence (grey)", "right_label": "quality"}

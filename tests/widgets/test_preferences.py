@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from napari.settings import get_plugin_settings
 
-from napari_deconv.widgets import preferences as module
-from napari_deconv.widgets.preferences import Preferences, preferences, recall, remember
+from napari_deconv.widgets.common import preferences as module
+from napari_deconv.widgets.common.preferences import Preferences, preferences, recall, remember
 
 FOLDER = Path(os.environ["NAPARI_CONFIG"]).parent
 
@@ -50,7 +50,8 @@ def test_napari_refuses_what_is_none(settings, name, value):
 
 def test_bad_values_in_the_file_are_defaults(tmp_path):
     (tmp_path / "napari-deconv.yaml").write_text("compute: {threads: many}\nlayers: {unit: 7}\n")
-    code = "from napari_deconv.widgets.preferences import *; print(preferences() == Preferences())"
+    imports = "from napari_deconv.widgets.common.preferences import *"
+    code = f"{imports}; print(preferences() == Preferences())"
     assert in_napari(tmp_path / "settings.yaml", code) == "True"
 
 
@@ -91,7 +92,7 @@ def test_a_broken_file_is_no_trouble(text):
 def test_a_folder_that_cannot_be_written_to_is_no_trouble(tmp_path):
     (tmp_path / "file").touch()
     code = (
-        "from napari_deconv.widgets.preferences import *;"
+        "from napari_deconv.widgets.common.preferences import *;"
         "remember('Convolve', {'boundary': 'zero'}); print(recall('Convolve'))"
     )
     assert in_napari(tmp_path / "file" / "settings.yaml", code) == "{}"

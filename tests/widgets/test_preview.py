@@ -11,7 +11,7 @@ from napari_deconv.beads import detect_beads, threshold_beads
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.synthetic.models import make_psf
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
 

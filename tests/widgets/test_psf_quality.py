@@ -14,9 +14,9 @@ from napari_deconv.beads.statistics import bead_statistics
 from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import make_report
-from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.parts import whole
-from napari_deconv.widgets.points import read_beads
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.parts import whole
+from napari_deconv.widgets.common.points import read_beads
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 OPTICS = {"na": 1.2, "wavelength": 0.52, "n_immersion": 1.33}

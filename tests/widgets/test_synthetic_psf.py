@@ -11,8 +11,8 @@ from hand import SPACING
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf import fluorophores, make_psf, nyquist_step, objectives
-from napari_deconv.widgets.fields import orange
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.fields import orange
+from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.optics import read_pairs
 
 quiet = pytest.mark.filterwarnings("ignore::napari_deconv.errors.DeconvWarning")

@@ -8,8 +8,8 @@ from hand import SPACING, blob
 
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import Rejection, detect_beads, threshold_beads
-from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.points import REASONS
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.points import REASONS
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 

@@ -14,7 +14,7 @@ from napari.qt.threading import create_worker
 
 from napari_deconv._progress import Progress
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.widgets.workers import Task, Worker
+from napari_deconv.widgets.common.workers import Task, Worker
 
 
 def make(function):

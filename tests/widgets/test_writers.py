@@ -9,9 +9,10 @@ from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of, read_image
-from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.parts import whole
-from napari_deconv.widgets.writers import as_file_image, image_of, write_layer, write_layers
+from napari_deconv.widgets.common.images import as_file_image, image_of
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.parts import whole
+from napari_deconv.widgets.writers import write_layer, write_layers
 
 STACK = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
 RECORD = {"operation": "make_psf", "parameters": {"na": 1.4}, "role": "psf"}

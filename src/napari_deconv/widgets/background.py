@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import choice, entry, layer_choice, number, read_number
-from napari_deconv.widgets.layers import add_result, aside, on_source, space_axes
-from napari_deconv.widgets.parts import Part, seen, surroundings
-from napari_deconv.widgets.preview import LayerData, Preview
-from napari_deconv.widgets.workers import recorded
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import choice, entry, layer_choice, number, read_number
+from napari_deconv.widgets.common.layers import space_axes
+from napari_deconv.widgets.common.parts import Part, seen, surroundings
+from napari_deconv.widgets.common.preview import LayerData, Preview
+from napari_deconv.widgets.common.results import add_result, aside, on_source
+from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.engines import get_engine
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import (
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import (
     check,
     choice,
     entry,
@@ -21,11 +21,11 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import KEY
-from napari_deconv.widgets.parts import Part, seen, single
-from napari_deconv.widgets.points import REASONS, bead_options
-from napari_deconv.widgets.preview import LayerData, Preview
-from napari_deconv.widgets.workers import recorded
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.parts import Part, seen, single
+from napari_deconv.widgets.common.points import REASONS, bead_options
+from napari_deconv.widgets.common.preview import LayerData, Preview
+from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

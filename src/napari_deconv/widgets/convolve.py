@@ -12,11 +12,12 @@ from napari_deconv.deconvolution import convolve
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import choice, layer_choice, note, orange
-from napari_deconv.widgets.layers import add_result, made_here, on_source, space_axes, spacing
-from napari_deconv.widgets.parts import Part, whole
-from napari_deconv.widgets.workers import recorded
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import choice, layer_choice, note, orange
+from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
+from napari_deconv.widgets.common.parts import Part, whole
+from napari_deconv.widgets.common.results import add_result, on_source
+from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

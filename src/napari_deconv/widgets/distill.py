@@ -11,8 +11,8 @@ from magicgui.widgets import ComboBox
 from napari.layers import Points
 
 from napari_deconv.psf.distill import distill_psf
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import (
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import (
     check,
     choice,
     entry,
@@ -21,9 +21,9 @@ from napari_deconv.widgets.fields import (
     read_number,
     read_numbers,
 )
-from napari_deconv.widgets.parts import Part, single
-from napari_deconv.widgets.points import read_beads
-from napari_deconv.widgets.words import size_and_width
+from napari_deconv.widgets.common.parts import Part, single
+from napari_deconv.widgets.common.points import read_beads
+from napari_deconv.widgets.common.words import size_and_width
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

@@ -15,8 +15,16 @@ from napari_deconv.psf.synthetic.models import takes
 from napari_deconv.psf.synthetic.ome_optics import optics_from_file
 from napari_deconv.psf.synthetic.presets import fluorophores, objectives
 from napari_deconv.psf.synthetic.sampling import nyquist_step
-from napari_deconv.widgets.fields import check, choice, entry, note, number, orange, read_numbers
-from napari_deconv.widgets.layers import known
+from napari_deconv.widgets.common.fields import (
+    check,
+    choice,
+    entry,
+    note,
+    number,
+    orange,
+    read_numbers,
+)
+from napari_deconv.widgets.common.layers import known
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

@@ -22,12 +22,12 @@ from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import Report, make_report
 from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.recipe import describe
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import entry, layer_choice, number
-from napari_deconv.widgets.layers import known, made_here
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import entry, layer_choice, number
+from napari_deconv.widgets.common.layers import known, made_here
+from napari_deconv.widgets.common.parts import Part, single
+from napari_deconv.widgets.common.points import read_beads
 from napari_deconv.widgets.optics import OpticsFields, stated_optics
-from napari_deconv.widgets.parts import Part, single
-from napari_deconv.widgets.points import read_beads
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

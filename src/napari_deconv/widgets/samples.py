@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from napari_deconv import sample_data
-from napari_deconv.widgets.layers import centred, provenance, psf_options
+from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.results import centred, psf_options
 
 __all__ = ["bars_confocal", "beads_widefield", "cells_widefield"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.acquisition import simulate_acquisition
+from napari_deconv.widgets.common.fields import choice, integer, layer_choice, number
+from napari_deconv.widgets.common.results import add_result, on_source
 from napari_deconv.widgets.convolve import BlurringWidget
-from napari_deconv.widgets.fields import choice, integer, layer_choice, number
-from napari_deconv.widgets.layers import add_result, on_source
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

@@ -11,19 +11,20 @@ from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.synthetic.models import make_psf
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.fields import (
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import (
     choice,
     entry,
     layer_choice,
     number,
     read_numbers,
 )
-from napari_deconv.widgets.layers import KEY, psf_options, space_axes
+from napari_deconv.widgets.common.layers import KEY, space_axes
+from napari_deconv.widgets.common.preview import LayerData, Preview
+from napari_deconv.widgets.common.results import psf_options
+from napari_deconv.widgets.common.words import size_and_width
+from napari_deconv.widgets.common.workers import recorded
 from napari_deconv.widgets.optics import MODALITIES, OpticsFields, read_pairs
-from napari_deconv.widgets.preview import LayerData, Preview
-from napari_deconv.widgets.words import size_and_width
-from napari_deconv.widgets.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

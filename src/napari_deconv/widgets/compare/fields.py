@@ -7,7 +7,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSlider, PushButton
 
-from napari_deconv.widgets.fields import check, choice, entry, number
+from napari_deconv.widgets.common.fields import check, choice, entry, number
 
 __all__ = ["CompareFields", "image_choice"]
 

@@ -23,12 +23,12 @@ from napari_deconv.metrics import (
 )
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.widgets.common.plot import Curve
 from napari_deconv.widgets.compare.world import volume
-from napari_deconv.widgets.plot import Curve
 
 if TYPE_CHECKING:
     from napari_deconv._progress import Callback
-    from napari_deconv.widgets.parts import Part
+    from napari_deconv.widgets.common.parts import Part
 
 __all__ = [
     "Correlated",

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Shapes
 
+from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.compare.world import extent
-from napari_deconv.widgets.layers import KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
+from napari_deconv.widgets.common.layers import KEY, micrometres
 from napari_deconv.widgets.compare.profile import Profile
 from napari_deconv.widgets.compare.split import Split
 from napari_deconv.widgets.compare.stage import Picture, Stage
 from napari_deconv.widgets.compare.world import extent, full_shape
-from napari_deconv.widgets.layers import KEY, micrometres
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 
-from napari_deconv.widgets.layers import KEY
+from napari_deconv.widgets.common.layers import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

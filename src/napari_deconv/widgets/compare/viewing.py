@@ -10,13 +10,13 @@ from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 
-from napari_deconv.widgets.base import OperationWidget
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.layers import KEY, origin, role
+from napari_deconv.widgets.common.plot import Curve, Plot
 from napari_deconv.widgets.compare.contrast import set_contrasts
 from napari_deconv.widgets.compare.fields import CompareFields, image_choice
 from napari_deconv.widgets.compare.show import Show
 from napari_deconv.widgets.compare.world import length, sample_line
-from napari_deconv.widgets.layers import KEY, origin, role
-from napari_deconv.widgets.plot import Curve, Plot
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

@@ -11,17 +11,17 @@ import numpy as np
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.recipe import describe
+from napari_deconv.widgets.common.fields import read_number
+from napari_deconv.widgets.common.layers import provenance, space_axes, spacing
 from napari_deconv.widgets.compare import measures
 from napari_deconv.widgets.compare.viewing import ViewingWidget
 from napari_deconv.widgets.compare.world import current_volume
-from napari_deconv.widgets.fields import read_number
-from napari_deconv.widgets.layers import provenance, space_axes, spacing
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_deconv.widgets.parts import Part
+    from napari_deconv.widgets.common.parts import Part
 
 __all__ = ["CompareWidget"]
 

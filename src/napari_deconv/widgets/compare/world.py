@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from napari_deconv.widgets.layers import micrometres, space_axes
-from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.common.layers import micrometres, space_axes
+from napari_deconv.widgets.common.parts import Part, whole
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

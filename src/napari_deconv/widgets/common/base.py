@@ -18,22 +18,19 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.recipe import made, record
-from napari_deconv.widgets.choosing import LayerWidget
-from napari_deconv.widgets.fields import choice
-from napari_deconv.widgets.form import Form
-from napari_deconv.widgets.history import History, Settings
-from napari_deconv.widgets.inputs import Inputs
-from napari_deconv.widgets.kept import Kept
-from napari_deconv.widgets.layers import (
-    KEY,
-    in_sight,
-    psf_options,
-)
-from napari_deconv.widgets.outcome import Outcome
-from napari_deconv.widgets.preferences import preferences
-from napari_deconv.widgets.progress import ProgressBar
-from napari_deconv.widgets.words import in_fields_words
-from napari_deconv.widgets.workers import Task, Worker, busy, traced
+from napari_deconv.widgets.common.choosing import LayerWidget
+from napari_deconv.widgets.common.fields import choice
+from napari_deconv.widgets.common.form import Form
+from napari_deconv.widgets.common.history import History, Settings
+from napari_deconv.widgets.common.inputs import Inputs
+from napari_deconv.widgets.common.kept import Kept
+from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.outcome import Outcome
+from napari_deconv.widgets.common.preferences import preferences
+from napari_deconv.widgets.common.progress import ProgressBar
+from napari_deconv.widgets.common.results import in_sight, psf_options
+from napari_deconv.widgets.common.words import in_fields_words
+from napari_deconv.widgets.common.workers import Task, Worker, busy, traced
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
 
     from napari_deconv.engines.protocol import Device
     from napari_deconv.psf.psf import Psf
-    from napari_deconv.widgets.preview import Preview
+    from napari_deconv.widgets.common.preview import Preview
 
 __all__ = ["OperationWidget"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.widgets.layers import add_result, on_source, provenance, set_contrast
+from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.results import add_result, on_source, set_contrast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_deconv.widgets.parts import Part
+    from napari_deconv.widgets.common.parts import Part
 
 __all__ = ["Estimate"]
 

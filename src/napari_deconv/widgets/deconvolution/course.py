@@ -11,7 +11,7 @@ import psutil
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
-from napari_deconv.widgets.plot import Curve, Plot
+from napari_deconv.widgets.common.plot import Curve, Plot
 
 if TYPE_CHECKING:
     from napari_deconv.deconvolution import Deconvolution

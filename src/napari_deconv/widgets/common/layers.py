@@ -11,42 +11,29 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 import pint
-from napari.layers import Image
 
 from napari_deconv.files import provenance_of
-from napari_deconv.widgets.preferences import preferences
+from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_deconv.psf.psf import Psf
-    from napari_deconv.widgets.parts import Part
 
 __all__ = [
     "KEY",
-    "add_result",
-    "aside",
-    "centred",
     "checksum",
-    "in_sight",
     "known",
     "letters",
     "made_here",
     "micrometres",
-    "on_source",
     "origin",
     "placement",
     "provenance",
-    "psf_options",
     "role",
-    "set_contrast",
     "space_axes",
     "spacing",
     "spacing_is_certain",
 ]
-
-_SAMPLES = 100_000  # voxels that contrast is set by
 
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
@@ -142,159 +129,11 @@ def _labels(layer: Layer) -> tuple[str, ...]:
                  for label, letter in said)  # fmt: skip
 
 
-def on_source(part: Part, operation: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the options of an image layer that results from `part` and lies exactly on it.
-
-    Parameters
-    ----------
-    part : Part
-        The source.
-    operation : str
-        Short name, for the layer's name: ``cells · RL 40``.
-    metadata : mapping
-        Of the layer.
-    """
-    return {
-        "name": f"{part.name} · {operation}",
-        "colormap": part.layer.colormap,
-        "gamma": part.layer.gamma,
-        "blending": part.layer.blending,
-        "rgb": False,
-        "metadata": _with_voxel_size(part, metadata),
-        **part.placement(),
-    }
-
-
-def _with_voxel_size(part: Part, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the voxel size where the layer's scale does not say it: what was used, or is known."""
-    if spacing_is_certain(part.layer):
-        return dict(metadata)
-    axes, written = space_axes(part.layer), metadata.get(KEY, {})
-    voxel = written.get("parameters", {}).get("spacing") or ()
-    if len(voxel) != axes:
-        known_size = spacing(part.layer)
-        if known_size is None:
-            return dict(metadata)
-        voxel = (np.array(known_size) * part.factors[-axes:]).tolist()
-    return {**metadata, KEY: {**written, "spacing": list(voxel)}}
-
-
-def aside(
-    part: Part, data: npt.NDArray[np.float32], what: str, darkest: float
-) -> tuple[npt.NDArray[np.float32], dict[str, Any], str]:
-    """Make what is shown of a part for a while: data, options and type of a layer."""
-    options = on_source(part, what, provenance({}, "aside")) | {"name": f"Preview · {what}"}
-    low, high, _ = _contrast(data, darkest)
-    if low < high:
-        options["contrast_limits"] = low, high
-    return data, options, "image"
-
-
-def add_result(
-    viewer: ViewerModel, data: npt.NDArray[Any], options: Mapping[str, Any], darkest: float
-) -> Image:
-    """Add an image layer, its contrast set as by `set_contrast` before napari draws it."""
-    layer = Image(data, **options)
-    set_contrast(layer, darkest)
-    viewer.add_layer(layer)
-    return layer
-
-
-def set_contrast(layer: Image, darkest: float) -> None:
-    """Show a result from `darkest`, a percentile, to the 99.9th or a fifth of the brightest voxel.
-
-    A few voxels outshine the rest; in a sparse image they are what there is to see.
-    """
-    low, high, brightest = _contrast(layer.data, darkest)
-    if low < high:
-        darkest_shown, _ = layer.contrast_limits_range
-        layer.contrast_limits_range = min(low, darkest_shown), max(high, brightest)
-        layer.contrast_limits = low, high
-
-
-def _contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, float]:
-    """Find what is black and what is white, and the brightest voxel, in some milliseconds."""
-    values = data.flat[:: data.size // _SAMPLES | 1]  # an odd step keeps to no column
-    low, high = np.percentile(values, (darkest, 99.9))
-    brightest = float(np.max(data))
-    return float(low), float(max(high, brightest / 5)), brightest
-
-
-def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
-    """Tell whether all of a layer lies in the part of the world that the canvas shows."""
-    if viewer.dims.ndisplay == 3:
-        return False
-    camera, shown = viewer.scene.camera, list(viewer.dims.displayed)
-    half = np.array(viewer.canvas.size) / camera.zoom / 2
-    offset = layer.ndim - viewer.dims.ndim
-    low, high = layer.extent.world[:, [axis + offset for axis in shown]] * micrometres(
-        [layer.units[axis + offset] for axis in shown]
-    )
-    if viewer.layers.units is not None:  # what the camera counts in
-        world = micrometres([viewer.layers.units[axis] for axis in shown])
-        low, high = low / world, high / world
-    centre = np.array(camera.center[-2:])
-    return bool(np.all(low >= centre - half) and np.all(high <= centre + half))
-
-
-def psf_options(
-    psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None = None
-) -> dict[str, Any]:
-    """Collect the options of a layer that shows a PSF, beside `source` where there is one.
-
-    Beside a source in pixels it is drawn in those, to be seen at the same size; its voxel size is
-    then in the metadata only, where `spacing` finds it.
-    """
-    scale, units, metadata = psf.spacing, ("µm",) * psf.ndim, dict(metadata)
-    if source is not None and source.ndim >= psf.ndim and not spacing_is_certain(source):
-        scale, units = source.scale[-psf.ndim :], source.units[-psf.ndim :]
-        metadata[KEY] = {**metadata.get(KEY, {}), "spacing": list(psf.spacing)}
-    return {
-        "name": name,
-        "scale": scale,
-        "translate": (0.0,) * psf.ndim if source is None else _right_of(source, psf, scale),
-        "units": units,
-        "axis_labels": ("z", "y", "x")[-psf.ndim :],
-        "colormap": "magma",
-        "gamma": 0.5,
-        "blending": "translucent_no_depth",  # additive is unseen on the white of the light theme
-        "rgb": False,
-        "metadata": metadata,
-    }
-
-
-def centred(
-    extent: npt.NDArray[np.float64], shape: Sequence[int], step: Sequence[float]
-) -> npt.NDArray[np.float64]:
-    """Find where a PSF lies if its centre is to be the middle voxel of an image.
-
-    Parameters
-    ----------
-    extent : ndarray
-        (2, n), the centres of the image's first and last voxels.
-    shape : sequence of int
-        The PSF's.
-    step : sequence of float
-        Distance between the PSF's voxels, in the unit of `extent`.
-    """
-    low, high = extent
-    middle = low + np.round((high - low) / step / 2 + 1e-6) * step
-    return np.array(middle - np.array(shape) // 2 * np.array(step))
-
-
 def micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
     """Give the length of each unit in µm; 1 for what is no length, as napari draws it."""
     lengths = [unit if unit.is_compatible_with("micrometer") else "micrometer" for unit in units]
     registry = pint.get_application_registry()
     return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
-
-
-def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.float64]:
-    axes = slice(-min(psf.ndim, source.ndim), None)
-    extent = source.extent.world[:, axes] * micrometres(source.units[axes])
-    corner = np.broadcast_to(centred(extent, psf.shape, step), psf.ndim).copy()
-    corner[-1] = extent[1, -1] + 5 * step[-1]
-    return corner
 
 
 def checksum(data: npt.ArrayLike) -> int:

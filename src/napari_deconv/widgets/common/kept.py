@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 
-from napari_deconv.widgets.preferences import recall, remember
+from napari_deconv.widgets.common.preferences import recall, remember
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

@@ -16,10 +16,8 @@ from napari_deconv.deconvolution import METHODS, Deconvolution, deconvolve
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.base import OperationWidget
-from napari_deconv.widgets.course import Course, how_often
-from napari_deconv.widgets.estimate import Estimate
-from napari_deconv.widgets.fields import (
+from napari_deconv.widgets.common.base import OperationWidget
+from napari_deconv.widgets.common.fields import (
     check,
     choice,
     entry,
@@ -28,14 +26,13 @@ from napari_deconv.widgets.fields import (
     orange,
     read_number,
 )
-from napari_deconv.widgets.layers import (
-    aside,
-    made_here,
-    spacing,
-)
-from napari_deconv.widgets.method import MethodFields
-from napari_deconv.widgets.parts import Part, seen, surroundings, whole
-from napari_deconv.widgets.preview import LayerData, Preview
+from napari_deconv.widgets.common.layers import made_here, spacing
+from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
+from napari_deconv.widgets.common.preview import LayerData, Preview
+from napari_deconv.widgets.common.results import aside
+from napari_deconv.widgets.deconvolution.course import Course, how_often
+from napari_deconv.widgets.deconvolution.estimate import Estimate
+from napari_deconv.widgets.deconvolution.method import MethodFields
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox

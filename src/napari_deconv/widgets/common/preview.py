@@ -11,8 +11,8 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.fields import check, note
-from napari_deconv.widgets.workers import Task, Worker
+from napari_deconv.widgets.common.fields import check, note
+from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

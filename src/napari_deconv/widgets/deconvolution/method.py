@@ -11,7 +11,7 @@ from napari_deconv.deconvolution.settings import WITH_AUTOMATIC_WEIGHT
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import DEFAULT_WEIGHTS, REGULARIZATIONS
 from napari_deconv.solvers.stopping import STOPS
-from napari_deconv.widgets.fields import check, choice, entry, integer, number, read_number
+from napari_deconv.widgets.common.fields import check, choice, entry, integer, number, read_number
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Layer, Points
 
-from napari_deconv.widgets.layers import origin, spacing
-from napari_deconv.widgets.parts import Part, whole
-from napari_deconv.widgets.points import read_beads
-from napari_deconv.widgets.writers import as_file_image
+from napari_deconv.widgets.common.images import as_file_image
+from napari_deconv.widgets.common.layers import origin, spacing
+from napari_deconv.widgets.common.parts import Part, whole
+from napari_deconv.widgets.common.points import read_beads
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

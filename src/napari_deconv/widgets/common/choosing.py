@@ -9,9 +9,9 @@ import numpy as np
 from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QWidget
 
-from napari_deconv.widgets.fields import VoxelSize, choice
-from napari_deconv.widgets.layers import role, space_axes
-from napari_deconv.widgets.parts import Part, whole
+from napari_deconv.widgets.common.fields import VoxelSize, choice
+from napari_deconv.widgets.common.layers import role, space_axes
+from napari_deconv.widgets.common.parts import Part, whole
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

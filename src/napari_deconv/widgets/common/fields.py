@@ -20,7 +20,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import known, role, spacing, spacing_is_certain
+from napari_deconv.widgets.common.layers import known, role, spacing, spacing_is_certain
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,12 +10,12 @@ import numpy as np
 from napari_deconv.beads import Beads
 from napari_deconv.beads.table import ACCEPTED
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import KEY, checksum
+from napari_deconv.widgets.common.layers import KEY, checksum
 
 if TYPE_CHECKING:
     from napari.layers import Points
 
-    from napari_deconv.widgets.parts import Part
+    from napari_deconv.widgets.common.parts import Part
 
 __all__ = ["REASONS", "bead_options", "read_beads"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.layers import letters, micrometres, placement, space_axes
+from napari_deconv.widgets.common.layers import letters, micrometres, placement, space_axes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

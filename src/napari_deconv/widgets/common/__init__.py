@@ -1,0 +1,1 @@
+"""The same hand for every widget."""
