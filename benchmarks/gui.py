@@ -26,7 +26,6 @@ from napari_deconv.sample_data import beads_widefield, cells_widefield
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtWidgets import QWidget
 
 __all__ = ["PREVIEWS", "RUNS", "Case", "Heartbeat", "Times", "Window", "page"]
 
@@ -36,7 +35,9 @@ _PSF_SHAPE = (17, 65, 65)  # the preview then takes 33 planes at most
 _PLANE = 16  # among the beads
 _SPACING = (0.2, 0.08, 0.08)
 _BEAT = 2  # ms
+_LOOK = 5  # ms
 _SETTLED = 2.5  # s after a change, until the preview has come to its end
+_LATEST = 20.0  # s until a picture is given up
 _DRAWN = 0.3  # s after the end of a run, until everything is drawn
 _LONGEST = 600.0
 
@@ -108,7 +109,7 @@ _BOTH = [
          moves=("optics.numbers.na", (1.35, 1.3, 1.25, 1.2))),
     _deconvolution("Richardson–Lucy", _MORE, iterations=10, stop=None),
     _deconvolution("Richardson–Lucy with a rule", _MORE, iterations=10, stop="consensus"),
-    _deconvolution("Wiener", ("background", ("auto", 0.0, "auto", 0.0)), method="wiener"),
+    _deconvolution("Wiener", ("background", (0.0, "auto", 0.0, "auto")), method="wiener"),
 ]  # fmt: skip
 
 RUNS = [
@@ -206,13 +207,18 @@ class Window:
         """Let the window work until something is done."""
         from qtpy.QtCore import QEventLoop, QTimer
 
-        loop, timer, end = QEventLoop(), QTimer(interval=5), time.perf_counter() + _LONGEST
-        timer.timeout.connect(lambda: (done() or time.perf_counter() > end) and loop.quit())
-        timer.start()
+        loop, timer, end = QEventLoop(), QTimer(), time.perf_counter() + _LONGEST
+
+        def look() -> None:
+            if done() or time.perf_counter() > end:
+                loop.quit()
+
+        timer.timeout.connect(look)
+        timer.start(_LOOK)
         loop.exec()
         timer.stop()
 
-    def open(self, case: Case, engine: str, *, preview: bool) -> QWidget:
+    def open(self, case: Case, engine: str, *, preview: bool) -> Any:
         """Open the layers and the widget of a case, and set its fields."""
         self.viewer.layers.clear()
         for name in case.layers:
@@ -242,7 +248,7 @@ class Window:
         self.close(widget)
         return Times(seconds, stall)
 
-    def close(self, widget: QWidget) -> None:
+    def close(self, widget: Any) -> None:
         """Close a widget's dock."""
         self.viewer.window.remove_dock_widget(widget)
         widget.deleteLater()
@@ -280,7 +286,7 @@ class Window:
         self.heartbeat.start()
         started = time.perf_counter()
         field.value = value
-        self.until(lambda: bool(pictures) or time.perf_counter() > started + _SETTLED)
+        self.until(lambda: bool(pictures) or time.perf_counter() > started + _LATEST)
         self.wait(max(_DRAWN, started + _SETTLED - time.perf_counter()))
         stall = self.heartbeat.stop()
         for event in events:
@@ -326,7 +332,7 @@ def _note(times: list[float], event: Any) -> None:
     times.append(time.perf_counter())
 
 
-def _field(widget: QWidget, name: str) -> Any:
+def _field(widget: Any, name: str) -> Any:
     found: Any = widget
     for part in name.split("."):
         found = found[part] if isinstance(found, dict) else getattr(found, part)
