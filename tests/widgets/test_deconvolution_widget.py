@@ -54,7 +54,7 @@ def test_deconvolution_is_that_of_the_api(viewer, deconvolution, bead_image, psf
         boundary="reflect",
     )  # fmt: skip
     np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)
-    assert "background 90, gain 1 grey values a photon" in widget.result_line.text().lower()
+    assert "background 90, gain 1 grey value a photon" in widget.result_line.text().lower()
 
 
 def test_direct_filters_find_their_weight(viewer, deconvolution, bead_image, psf_array):
@@ -103,15 +103,17 @@ def test_from_what_consensus_stops_one_can_go_on(viewer, deconvolution, bead_ima
     widget.settings.stop.value = "consensus"
     widget.settings.gain.value = "1"
     deconvolution.run()
-    assert "gain 1 grey values a photon" in widget.result_line.text()
+    assert "gain 1 grey value a photon" in widget.result_line.text()
     options = {"spacing": SPACING, "levels": "auto", "gain": 1.0}
     psf = Psf(psf_array, SPACING)
     stopped = deconvolve(bead_image, psf, iterations=8, stop="consensus", **options)
-    np.testing.assert_array_equal(viewer.layers[-1].data, stopped.image)
+    layer = viewer.layers[-1]
+    np.testing.assert_array_equal(layer.data, stopped.image)
     widget.go_on_button.click()
     deconvolution.wait()
-    more = deconvolve(bead_image, psf, iterations=10, initial=stopped, **options)
-    np.testing.assert_array_equal(viewer.layers[-1].data, more.image)
+    assert layer.name == f"cells · RL {stopped.iterations + 10}"
+    more = deconvolve(bead_image, psf, iterations=stopped.iterations + 10, **options)
+    np.testing.assert_array_equal(layer.data, more.image)  # all photons, as if never stopped
 
 
 def test_blind_shows_the_psf_it_found(viewer, deconvolution, bead_image, psf_array):

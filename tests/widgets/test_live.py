@@ -176,9 +176,9 @@ def test_a_series_has_a_bar_and_no_pictures(viewer, deconvolution, bead_image, p
 
 
 def test_how_often_an_estimate_is_kept():
-    assert how_often(40, 1000) == 5
+    assert how_often(40, 1000) == 2
     assert how_often(3, 1000) == 1
-    assert how_often(200, 1000) == 25
+    assert how_often(200, 1000) == 10
     assert how_often(40, 10**14) is None
 
 

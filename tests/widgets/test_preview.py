@@ -238,4 +238,7 @@ def test_it_comes_back_when_the_image_is_in_view_again(viewer, preview, cells, s
     qtbot.wait(100)
     settle(widget)
     assert list(aside(viewer)) == ["Preview · RL"]
-    assert not widget.preview.note.value
+    shape = viewer.layers["cells"].data.shape
+    assert widget.preview.note.value == (
+        f"Of {shape[1]} × {shape[2]} pixels, 25 planes about the middle of the view."
+    )

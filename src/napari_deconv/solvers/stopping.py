@@ -157,9 +157,8 @@ class Consensus:
             self.best, self._least = iteration, held_out
             return None
         return (
-            f"stopped after {iteration} iterations: since iteration {self.best}, whose estimate is "
-            "the result, they have no longer brought out what the photons kept aside agree with, "
-            "only noise (consensus)"
+            f"stopped after {iteration} iterations with the result of iteration {self.best}: what "
+            "came after it was only noise (consensus)"
         )
 
 

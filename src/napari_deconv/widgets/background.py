@@ -135,6 +135,7 @@ class BackgroundWidget(OperationWidget):
                 for step in given["spacing"]
             ]
         part = seen(self._viewer, whole, 1, _MOST_SEEN)
+        self.preview.hint = f"Of {part.extent} about the middle of the view."
         return partial(_preview, self.output.value, part, reach=reach, **given)
 
     def _present(self, result: tuple[Part, Any]) -> list[LayerData]:

@@ -128,6 +128,7 @@ class BeadsWidget(OperationWidget):
             return None
         whole = self._part("image", single)
         part = seen(self._viewer, whole, _HALF_DEPTH, _MOST_SEEN)
+        self.preview.hint = f"Of {part.extent} about the middle of the view."
         return partial(_preview, part, **self._given(whole))
 
     def _present(self, result: Any) -> list[LayerData]:

@@ -67,6 +67,13 @@ class Part:
         """The layer's name, with the level where that is not the full resolution."""
         return f"{self.layer.name} (level {self.level})" if self.level else str(self.layer.name)
 
+    @property
+    def extent(self) -> str:
+        """Say how large it is."""
+        *planes, rows, columns = self.shape[-space_axes(self.layer) :]
+        depth = f", {planes[0]} plane{'s' if planes[0] > 1 else ''}" if planes else ""
+        return f"{rows} × {columns} pixels{depth}"
+
     def grown(self, margins: Sequence[int]) -> Part:
         """Take up to so many voxels more on either side, along the last axes."""
         box = list(self.box)

@@ -51,7 +51,9 @@ class Preview(QObject):
     box : CheckBox
         Switches it on and off.
     note : Label
-        Says why there is none.
+        Says why there is none, or `hint`.
+    hint : str
+        What is said while it is seen: how much of the view it is of.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class Preview(QObject):
             "as you change them.",
         )  # fmt: skip
         self.note = note()
+        self.hint = ""
         self.note.native.hide()
         self._viewer = viewer
         self._prepare = prepare
         self._present = present
         self._layers: list[Layer] = []
         self._worker: Worker | None = None
-        self._wanted = self._paused = False
+        self._wanted = self._paused = self._broken = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DEBOUNCE)
@@ -88,14 +91,16 @@ class Preview(QObject):
 
     def follow(self, *_: Any) -> None:
         """Make it anew if there is one, or it could not be made: the view has changed."""
-        if self.note.value or any(layer.visible for layer in self._layers):
+        if self._broken or any(layer.visible for layer in self._layers):
             self.request()
 
     def pause(self, paused: bool) -> None:
         """Hide it while the operation itself runs, and then until a setting is changed."""
         self._paused = paused
+        self._broken = False
         self._stop()
         self._hide()
+        self._say("")
 
     def _hide(self) -> None:
         """Hide its layers: to take them away holds the window up, napari collects garbage then."""
@@ -166,7 +171,8 @@ class Preview(QObject):
         if worker.abort_requested:
             return
         made = self._present(result)
-        self._say("")
+        self._broken = False
+        self._say(self.hint)
         standing = [layer for layer in self._layers if layer in self._viewer.layers]
         if [_kind(layer) for layer in standing] != [_kind_of(each) for each in made]:
             self._replace(made)
@@ -193,6 +199,7 @@ class Preview(QObject):
 
     def _failed(self, error: Exception) -> None:
         self._hide()
+        self._broken = True
         self._say(f"No preview: {error}")
 
     def _say(self, text: str) -> None:

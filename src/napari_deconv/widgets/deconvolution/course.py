@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Course", "how_often"]
 
-_MOST_KEPT = 8
-_PART_OF_MEMORY = 0.25
+_MOST_KEPT = 20
+_PART_OF_MEMORY = 0.2
 
 _CURVES = {
     "quality": "quality",
@@ -57,6 +57,7 @@ class Course(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[Mapping[str, float]] = []
+        self._before: list[Mapping[str, float]] = []
         self._criterion: str | None = None
         self._kept: list[int] = []
         self.plot = Plot()
@@ -90,9 +91,13 @@ class Course(QWidget):
     def begin(self, stop: str | None) -> None:
         """Forget the last run; the next one is ended by this rule."""
         self._criterion = _CRITERIA.get(stop or "")
-        self._rows, self._kept = [], []
+        self._before, self._rows, self._kept = self._rows, [], []
         self._stepping.hide()
         self.hide()
+
+    def resume(self) -> None:
+        """Keep the curves of the run before: the one that begins goes on from it."""
+        self._rows = self._before
 
     def add(self, row: Mapping[str, float]) -> None:
         """Show another row of the history; of a series, that of the volume at hand."""

@@ -31,6 +31,7 @@ class Estimate:
         self._layer: Image | None = None
         self._before: tuple[Any, str, Mapping[str, Any]] | None = None
         self._pictured = False
+        self._limits: tuple[float, ...] = ()
 
     def begin(self, part: Part) -> None:
         """Make another layer from now on."""
@@ -39,8 +40,14 @@ class Estimate:
         self._pictured = False
 
     def picture(self, image: Any, short: str) -> None:
-        """Show an estimate on the way."""
+        """Show an estimate on the way; its contrast follows it until the user sets another."""
+        stood = self._stands()
+        follows = stood and tuple(self._layer.contrast_limits) == self._limits
         self._put(image, f"{short} …", provenance({}, "result"))
+        if follows:
+            set_contrast(self._layer, 0)
+        if follows or not stood:
+            self._limits = tuple(self._layer.contrast_limits)
         self._pictured = True
 
     def show(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:

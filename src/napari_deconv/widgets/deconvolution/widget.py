@@ -218,11 +218,20 @@ class DeconvolutionWidget(OperationWidget):
         return None if going_on or not takes else self.settings.stop.value
 
     def _go_on(self) -> None:
-        """Do more iterations, whatever has stopped the last ones."""
+        """Do more iterations, whatever has stopped the last ones.
+
+        What consensus has judged was made of a part of the photons: there is nothing to go on from,
+        and all is done again with all of them.
+        """
+        if self._last.recipe["parameters"]["stop"] == "consensus":
+            more = {"iterations": self._last.iterations + _GO_ON, "stop": None}
+            self._run(lambda: partial(self._job, **more))
+            return
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
         before = self._record
         self._run(lambda: partial(self._job, **more))
         self._inputs.origins["initial"] = before
+        self.course.resume()
 
     def _keep(self) -> None:
         self._worker.keep()
@@ -298,6 +307,7 @@ class DeconvolutionWidget(OperationWidget):
         depth = _planes(psf, given) - 1  # as far as the PSF reaches from the plane that is seen
         self._seen = seen(self._viewer, source, depth, _MOST_SEEN)
         self._around = self._seen.grown((_MARGIN, _MARGIN))
+        self.preview.hint = f"Of {self._seen.extent} about the middle of the view."
         if given["boundary"] == "padded":
             given["boundary"] = "half_padded"  # in less than half the time
         if given["background"] == "auto":  # that of the planes about the one that is seen
@@ -318,7 +328,8 @@ def _line(result: Deconvolution) -> str:
     """Say why it ended, and what was found on the way."""
     found = [f"background {_levels(result.background)}"]
     if np.isfinite(result.gain).any():
-        found.append(f"gain {_levels(result.gain, 3)} grey values a photon")
+        gain = _levels(result.gain, 3)
+        found.append(f"gain {gain} grey value{'' if gain == '1' else 's'} a photon")
     if result.weights:
         found.append(f"smoothness {result.weights['gcv']:.2g}")
     sentences = (result.stop_reason, ", ".join(found))
@@ -366,9 +377,9 @@ def _preview(around: Part, psf: Part, **parameters: Any) -> Deconvolution:
     """Deconvolve what is in view, with the background of its surroundings, if they are given."""
     if isinstance(parameters["background"], Part):
         image = np.asarray(parameters["background"])
-        parameters["background"] = float(
-            np.ravel(estimate_background(image, engine=parameters["engine"]))[0]
-        )
+        level = float(np.ravel(estimate_background(image, engine=parameters["engine"]))[0])
+        if level >= 0:  # else light has been taken away already, which the run says
+            parameters["background"] = level
     if "leave_out" in parameters:
         mask = parameters["leave_out"]
         parameters["leave_out"] = replace(mask, box=around.box[-mask.ndim :])
