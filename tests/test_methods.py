@@ -205,7 +205,7 @@ def test_consensus_stops_near_the_best(photons, acceleration):
     best = min(error(estimate, truth) for estimate in every.intermediate.values())
     assert result.iterations >= 5
     assert error(result.image, truth) <= 1.25 * best
-    assert "photons kept aside" in result.stop_reason or result.iterations == 300
+    assert "only noise (consensus)" in result.stop_reason or result.iterations == 300
 
 
 def test_over_iteration_shows_in_the_history():
