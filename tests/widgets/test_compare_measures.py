@@ -253,3 +253,21 @@ def test_projections_lie_side_by_side(viewer, compare, layers):
     compare.fields.view.value = "none"
     QApplication.processEvents()
     assert "cells · projections" not in viewer.layers
+
+
+def test_the_psf_of_a_run_is_chosen_whatever_came_after(viewer, open_widget):
+    """Through a real run: its record holds more of a PSF layer than its place."""
+    rng = np.random.default_rng(0)
+    place = {"scale": (0.2, 0.1, 0.1), "units": ("µm",) * 3}
+    psf = np.zeros((5, 7, 7), np.float32)
+    psf[2, 3, 3] = 1
+    viewer.add_image(psf, name="PSF (mine)", **place)
+    viewer.add_image(rng.poisson(50.0, (8, 24, 24)).astype(np.uint16), name="cells", **place)
+    hand = open_widget("Deconvolution")
+    hand.widget.settings.stop.value = None
+    hand.widget.settings.iterations.value = 2
+    hand.run()
+    viewer.add_image(psf, name="PSF (newer)", **place)
+    compare = open_widget("Compare").widget
+    compare.fields.measure.value = "residual"
+    assert compare.psf.value.name == "PSF (mine)"

@@ -123,7 +123,8 @@ class ViewingWidget(OperationWidget):
         return next((layer for layer in self.image.choices if layer and layer.name == name), None)
 
     def _its_psf(self) -> Layer | None:
-        its = self._made().get("inputs", {}).get("psf")
+        its = dict(self._made().get("inputs", {}).get("psf", {}))
+        its.pop("spacing", None)  # of the run, not of the place
         layers = (layer for layer in self.psf.choices if layer is not None)
         return next((layer for layer in layers if its and origin(layer) == its), None)
 
