@@ -113,3 +113,12 @@ def test_what_cannot_be_saved(tmp_path):
     with pytest.raises(DeconvError, match="RGB"):
         image_of(*colour.as_layer_data_tuple()[:2])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scale_without_a_unit_is_in_the_preferred_one(monkeypatch):
+    from napari_deconv.widgets.common import images
+    from napari_deconv.widgets.common.preferences import Preferences
+
+    monkeypatch.setattr(images, "preferences", lambda: Preferences(unit="nm"))
+    _, meta, _ = Image(np.zeros((3, 4, 5)), scale=(200, 80, 80)).as_layer_data_tuple()
+    np.testing.assert_allclose(image_of(np.zeros((3, 4, 5)), meta).spacing, (0.2, 0.08, 0.08))

@@ -11,16 +11,14 @@ import pint
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
-from napari_deconv.widgets.common.layers import KEY, micrometres, spacing
+from napari_deconv.widgets.common.layers import KEY, LETTERS, micrometres, spacing
+from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = ["as_file_image", "image_of"]
 
-_LETTERS = {
-    "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
-}  # fmt: skip
 _WITHOUT_LABELS = "TCZYX"
 
 
@@ -72,7 +70,7 @@ def as_file_image(part: Part) -> Image:
 def _axes(ndim: int, meta: Mapping[str, Any]) -> str:
     """Name the axes as the labels do, or a third one as time or z as its unit does."""
     labels = [str(label).lower() for label in meta.get("axis_labels") or ()]
-    named = "".join(_LETTERS.get(label, "") for label in labels)
+    named = "".join(LETTERS.get(label, "") for label in labels)
     if len(named) == ndim == len(set(named)) and named.endswith("YX"):
         return named
     units = _units(meta)
@@ -91,7 +89,10 @@ def _units(meta: Mapping[str, Any]) -> list[pint.Unit]:
 def _spacing(
     meta: Mapping[str, Any], space: int, written: Sequence[float] | None
 ) -> tuple[float, ...] | None:
-    """Give the voxel size in µm: of a layer in pixels the written one, else its scale."""
+    """Give the voxel size in µm: of a layer in pixels the written one, else its scale.
+
+    A scale without a unit is in the one that the user prefers.
+    """
     units, scale = _units(meta)[-space:], np.abs(meta.get("scale", ()))[-space:]
     if len(scale) < space:
         return None
@@ -99,7 +100,8 @@ def _spacing(
         return tuple((scale * micrometres(units)).tolist())
     if written is not None:
         return tuple(written)
-    return None if np.all(scale == 1) else tuple(scale.tolist())
+    preferred = micrometres([pint.Unit(preferences().unit)])
+    return None if np.all(scale == 1) else tuple((scale * preferred).tolist())
 
 
 def _time_interval(meta: Mapping[str, Any], axes: str) -> float | None:

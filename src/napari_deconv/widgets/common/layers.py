@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY",
+    "LETTERS",
     "checksum",
     "known",
     "letters",
@@ -38,10 +39,10 @@ __all__ = [
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
 
-_LETTERS = {
+LETTERS = {
     "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
 }  # fmt: skip
-
+"""The axis that a label stands for, in lower case."""
 
 # What is known of the files that layers are from.
 _of_files: WeakKeyDictionary[Layer, Mapping[str, Any]] = WeakKeyDictionary()
@@ -75,7 +76,7 @@ def letters(layer: Layer) -> str:
         written = "?" * layer.ndim
     seconds = ["T" if unit.is_compatible_with("second") else None for unit in layer.units]
     said = zip(layer.axis_labels, seconds, written, strict=True)
-    return "".join(_LETTERS.get(label.lower()) or time or letter for label, time, letter in said)
+    return "".join(LETTERS.get(label.lower()) or time or letter for label, time, letter in said)
 
 
 def space_axes(layer: Layer) -> int:
@@ -125,7 +126,7 @@ def placement(layer: Layer) -> dict[str, Any]:
 def _labels(layer: Layer) -> tuple[str, ...]:
     """Take the labels of a layer; where napari has numbered the axes, what its file says."""
     said = zip(layer.axis_labels, letters(layer), strict=True)
-    return tuple(label if letter == "?" or label.lower() in _LETTERS else letter.lower()
+    return tuple(label if letter == "?" or label.lower() in LETTERS else letter.lower()
                  for label, letter in said)  # fmt: skip
 
 
