@@ -24,7 +24,7 @@ from napari_deconv.widgets.common.form import Form
 from napari_deconv.widgets.common.history import History, Settings
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.kept import Kept
-from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.layers import provenance
 from napari_deconv.widgets.common.outcome import Outcome
 from napari_deconv.widgets.common.preferences import preferences
 from napari_deconv.widgets.common.progress import ProgressBar
@@ -146,6 +146,7 @@ class OperationWidget(LayerWidget):
         layout.addWidget(self._form, stretch=1)
         if self.preview is not None:
             self.preview.setParent(self)
+            self.preview.words = lambda text: in_fields_words(text, self._parameters())
             for field in self._rows:
                 field.changed.connect(self.preview.request)
             self.preview.request()
@@ -166,7 +167,7 @@ class OperationWidget(LayerWidget):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
     def _arrange(self) -> None:
-        """Show the fields that apply, and let the preview follow them."""
+        """Show the fields that apply."""
         applies = self._applies()
         note = self.voxel_size.note
         applies[note] = applies.get(note, True) and bool(note.value)
@@ -218,9 +219,7 @@ class OperationWidget(LayerWidget):
         """Write down where a layer of the result comes from; `kind` is its role."""
         how = made(self._seconds, get_engine(call["engine"]), stop_reason)
         self._record = record(call, self._inputs.origins, how)
-        source = self._inputs.layers.get("image")
-        named = {} if source is None else {"source": source.name}
-        return {KEY: {**self._record, **more, **named, "role": kind}}
+        return provenance(self._record, kind, self._inputs.layers.get("image"), **more)
 
     def _show_psf(
         self,
@@ -294,7 +293,7 @@ class OperationWidget(LayerWidget):
     def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
         """Fill the widget's bar, and now and then that of napari, which handles events meanwhile.
 
-        They may be more steps: done for each of them, these calls would pile up.
+        Steps that come in meanwhile call this again: done for each, the calls would pile up.
         """
         self.progress_bar.step(iteration, iterations, coarse)
         now = time.perf_counter()

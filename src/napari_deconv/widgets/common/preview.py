@@ -54,6 +54,8 @@ class Preview(QObject):
         Says why there is none, or `hint`.
     hint : str
         What is said while it is seen: how much of the view it is of.
+    words : callable
+        Puts a message into the words of the fields.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Preview(QObject):
         )  # fmt: skip
         self.note = note()
         self.hint = ""
+        self.words: Callable[[str], str] = str
         self.note.native.hide()
         self._viewer = viewer
         self._prepare = prepare
@@ -200,7 +203,7 @@ class Preview(QObject):
     def _failed(self, error: Exception) -> None:
         self._hide()
         self._broken = True
-        self._say(f"No preview: {error}")
+        self._say(f"No preview: {self.words(str(error))}")
 
     def _say(self, text: str) -> None:
         self.note.value = text
