@@ -1,8 +1,7 @@
-"""From a recipe to the calls it stands for."""
+"""A recipe as the calls that it stands for."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,23 +11,11 @@ import numpy as np
 
 from napari_deconv import sample_data
 from napari_deconv._progress import Callback
-from napari_deconv.acquisition import simulate_acquisition
-from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.beads import Beads, Rejection, detect_beads
-from napari_deconv.deconvolution import convolve, deconvolve
-from napari_deconv.errors import DeconvError
-from napari_deconv.files import Image, read_image
-from napari_deconv.psf import Psf, distill_psf, load_psf, make_psf
-from napari_deconv.psf.clean import repair_psf
+from napari_deconv.beads import Beads
+from napari_deconv.files import Image
 from napari_deconv.recipe.calls import Call, Layer, Ref, script
-from napari_deconv.recipe.options import WITHOUT_SPACING, Acquisition, Keys, Rules
-from napari_deconv.recipe.schema import BeadImage, Source, Steps
 
-__all__ = ["Outcome", "Plan", "Planner"]
-
-# What an earlier run to go on from has from the recipe where it says nothing else.
-_INHERITED = ("input", "background", "psf", "mask")
-
+__all__ = ["Outcome", "Plan", "Variables"]
 
 Watch = Callable[[str], AbstractContextManager[Callback | None]]
 
@@ -100,292 +87,41 @@ class Plan:
         return script(self.steps)
 
 
-@dataclass(frozen=True)
-class _Field:
-    """An image as a variable, with its voxel size: a variable, a number or numbers, or none."""
+class Variables:
+    """The variables of a plan while it is made, and the steps that set them.
 
-    data: Ref
-    spacing: Any
-
-
-class Planner:
-    """Plans a recipe.
-
-    Parameters
+    Attributes
     ----------
-    given : Image or str, optional
-        The image, or the path of one, to take instead of the recipe's input.
-    arrays : mapping
-        Arrays of layers by name: `Image`, array or `Beads`.
-    engine : str, optional
-        Where to compute, whatever the recipe says.
+    steps, names, origins
+        As those of a `Plan`.
     """
 
-    def __init__(
-        self, given: Image | str | None, arrays: Mapping[str, Any], engine: str | None
-    ) -> None:
-        self._given, self._arrays, self._engine = given, arrays, engine
-        self._steps: list[Call | Layer] = []
-        self._names: dict[str, Any] = {}
-        self._origins: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self.steps: list[Call | Layer] = []
+        self.names: dict[str, Any] = {}
+        self.origins: dict[str, Any] = {}
         self._known: dict[str, Ref] = {}
         self._taken: set[str] = set()
-        self._image: Ref | None = None
 
-    def plan(self, steps: Steps) -> Plan:
-        """Plan it."""
-        self._recipe = steps
-        result, spacing = self._do(steps, "auto", main=True)
-        return Plan(self._steps, result, self._image, spacing, self._names, self._origins)
-
-    # -- what is done ----------------------------------------------------------------------------
-
-    def _do(self, steps: Steps, engine: str, main: bool) -> tuple[Ref, Any]:
-        """Plan all steps; returns the result and the voxel size of its image."""
-        engine = self._engine or steps.engine or engine
-        if steps.last is None and steps.background is None:
-            psf = self._psf(steps, engine, main)
-            return psf, Ref(psf.name, ".spacing")
-        image = self._source(steps.input or Source(), engine, main)
-        if steps.background is not None:
-            image = _Field(
-                self._compute(
-                    "subtracted", subtract_background, {"image": image}, steps.background, engine
-                ),
-                image.spacing,
-            )
-        return self._last(steps, image, engine), image.spacing
-
-    def _last(self, steps: Steps, image: _Field, engine: str) -> Ref:
-        if steps.deconvolution is not None:
-            arrays = {"image": image, "psf": self._psf(steps, engine, False, image.spacing)}
-            if steps.mask is not None:
-                arrays["mask"] = self._source(steps.mask, engine, False, "mask").data
-            if steps.initial is not None:
-                arrays["initial"] = self._initial(steps, engine)
-            name = "result" if steps is self._recipe else "deconvolved"
-            return self._compute(name, deconvolve, arrays, steps.deconvolution, engine)
-        if steps.convolution is not None or steps.acquisition is not None:
-            return self._blurred(steps, image, engine)
-        if steps.beads is not None:
-            return self._compute("beads", detect_beads, {"image": image}, steps.beads, engine)
-        if steps.background_estimate is not None:
-            return self._compute(
-                "background", estimate_background, {"image": image}, steps.background_estimate,
-                engine,
-            )  # fmt: skip
-        return image.data
-
-    def _blurred(self, steps: Steps, image: _Field, engine: str) -> Ref:
-        psf = self._psf(steps, engine, False, image.spacing)
-        if steps.convolution is not None:
-            arrays = {"image": image, "psf": psf}
-            return self._compute("blurred", convolve, arrays, steps.convolution, engine)
-        arrays = {"truth": image, "psf": psf}
-        options = steps.acquisition or Acquisition()
-        return self._compute("recorded", simulate_acquisition, arrays, options, engine)
-
-    def _compute(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        arrays: Mapping[str, Any],
-        options: Keys,
-        engine: str,
-        spacing: Any = None,
-    ) -> Ref:
-        """Plan a call with the options that are not the function's defaults."""
-        positional: dict[str, Any] = {}
-        keywords: dict[str, Any] = {}
-        for key, parameter in inspect.signature(function).parameters.items():
-            if key in arrays:
-                value = arrays[key].data if isinstance(arrays[key], _Field) else arrays[key]
-            elif key == "spacing":
-                value = _spacing(options, arrays.get("image", arrays.get("truth")), spacing)
-            elif key == "engine":
-                value = engine
-            else:
-                value = _plain(getattr(options, key, parameter.default))
-            if value is None and parameter.default is parameter.empty:
-                raise DeconvError(f"{function.__name__} needs {key}: write it into the recipe.")
-            if parameter.kind is not parameter.KEYWORD_ONLY and key in (*arrays, "model"):
-                positional[key] = value
-            elif key in arrays or value != parameter.default:
-                keywords[key] = value
-        return self._add(Call(self._new(name), function, positional, keywords))
-
-    # -- images ----------------------------------------------------------------------------------
-
-    def _source(
-        self, source: Source | BeadImage, engine: str, main: bool, role: str = "image"
-    ) -> _Field:
-        """Plan how an image is got; the main one may have been given."""
-        if source.recipe is not None:
-            result, spacing = self._do(source.recipe, engine, main)
-            last = source.recipe.last
-            if last == "beads":
-                raise DeconvError("The recipe of an input makes beads: expected an image.")
-            data = Ref(result.name, ".image") if last == "deconvolution" else result
-            field = _Field(data, spacing)
-        else:
-            field = self._leaf(source, self._given if main else None, role)
-            if main:
-                self._image = Ref(field.data.name)
-        if source.spacing == "file":
-            return field
-        return _Field(field.data, None if source.spacing == "pixels" else _plain(source.spacing))
-
-    def _leaf(self, source: Source | BeadImage, given: Image | str | None, role: str) -> _Field:
-        """Plan how an image is read."""
-        part = ".data != 0" if role == "mask" else ".data"
-        if isinstance(given, Image) or (source.layer in self._arrays and given is None):
-            image = given if given is not None else self._arrays[source.layer or ""]
-            ref = self._bind(role, image, {"layer": source.layer or role})
-        elif given is not None or source.path is not None:
-            ref = self._read(role, given or source.path or "", source.channel)
-        elif source.sample is not None:
-            function = getattr(sample_data, source.sample)
-            ref = self._add(
-                Call(self._new("sample"), function, {}, origin={"sample": source.sample})
-            )
-            part = f".{source.part}"
-        elif source.layer is not None:
-            ref = self._add(Layer(self._new(role), source.layer))
-            # Labels are painted over what is left out; a file is 0 there.
-            return _Field(Ref(ref.name, part.replace("!=", "==")), None)
-        else:
-            raise DeconvError(
-                f"The recipe names no {role}: give the file to work on, or write input: {{path: …}}"
-                " into it."
-            )
-        return _Field(Ref(ref.name, part), Ref(ref.name, ".spacing"))
-
-    def _read(self, role: str, path: str, channel: int | None) -> Ref:
-        number = {} if channel is None else {"channel": channel}
-        origin = {"path": path, **number}
-        return self._add(Call(self._new(role), read_image, {"path": path}, number, origin=origin))
-
-    def _initial(self, steps: Steps, engine: str) -> Ref:
-        """Plan an earlier run on the same data to go on from, or an estimate to start from."""
-        source = steps.initial or Source()
-        if source.recipe is None or source.recipe.deconvolution is None:
-            return self._source(source, engine, False, "initial").data
-        same = {
-            name: getattr(steps, name) for name in _INHERITED if not getattr(source.recipe, name)
-        }
-        before = source.recipe.model_copy(update=same)
-        return self._do(before, engine, main=source.recipe.input is None)[0]
-
-    # -- PSFs ------------------------------------------------------------------------------------
-
-    def _psf(self, steps: Steps, engine: str, main: bool, spacing: Any = None) -> Ref:
-        """Plan how the PSF is got, for an image of this voxel size."""
-        psf = steps.psf
-        if psf is None:
-            raise DeconvError("The recipe names no PSF: write psf: {file: …} into it.")
-        if psf.optics is not None:
-            return self._compute("psf", make_psf, {}, psf.optics, engine, spacing)
-        if psf.beads is not None:
-            return self._distilled(psf.beads, engine, main and steps.input is None)
-        if psf.sample is not None:
-            sample = self._leaf(Source(sample=psf.sample), None, "sample")
-            return Ref(sample.data.name, ".psf")
-        voxel = spacing if psf.spacing == "image" else _plain(psf.spacing)
-        if psf.recipe is not None:
-            return self._psf_of(psf.recipe, engine, voxel)
-        origin: dict[str, Any] = {} if psf.spacing == "file" else {"spacing": psf.spacing}
-        if psf.layer is not None:
-            layer = self._leaf(Source(layer=psf.layer), None, "psf_layer")
-            origin |= {"layer": psf.layer}
-            name = self._new("psf" if voxel is None else "repaired")
-            repaired = Call(name, repair_psf, {"data": layer.data}, {}, "[0]", origin)
-            return self._as_psf(self._add(repaired), voxel)
-        origin |= {"path": psf.file}
-        if voxel is None:
-            image = self._read("psf_image", psf.file or "", None)
-            data = {"data": Ref(image.name, ".data")}
-            return self._add(Call(self._new("psf"), repair_psf, data, {}, "[0]", origin))
-        given = {} if voxel == "file" else {"spacing": voxel}
-        return self._add(Call(self._new("psf"), load_psf, {"path": psf.file}, given, "[0]", origin))
-
-    def _as_psf(self, data: Ref, voxel: Any) -> Ref:
-        """Give an array its voxel size; without one it stays an array."""
-        if voxel in (None, "file"):
-            return data
-        return self._add(Call(self._new("psf"), Psf, {"data": data, "spacing": voxel}, origin=data))
-
-    def _psf_of(self, recipe: Steps, engine: str, voxel: Any) -> Ref:
-        """Plan a PSF that a recipe makes: its result, or the PSF of its deconvolution."""
-        result, spacing = self._do(recipe, engine, main=False)
-        if recipe.last == "deconvolution":
-            return Ref(result.name, ".psf")
-        if recipe.last is None and recipe.background is None:
-            return result
-        return self._as_psf(result, spacing if voxel == "file" else voxel)
-
-    def _distilled(self, beads: BeadImage, engine: str, main: bool) -> Ref:
-        image = self._source(beads, engine, main, "bead_image")
-        arrays: dict[str, Any] = {"image": image}
-        detection = beads.detection
-        if detection is not None and detection.recipe is not None:
-            arrays["beads"] = self._do(detection.recipe, engine, main=False)[0]
-        elif detection is not None and detection.layer in self._arrays:
-            arrays["beads"] = self._bind(
-                "beads", self._arrays[detection.layer or ""], {"layer": detection.layer}
-            )
-        elif detection is not None and (detection.path or detection.layer):
-            path = detection.path or f"{detection.layer}.csv"
-            origin = {"path": path} if detection.path else {"layer": detection.layer}
-            given = {"path": path, "spacing": image.spacing}
-            arrays["beads"] = self._add(
-                Call(self._new("beads"), Beads.from_csv, given, origin=origin)
-            )
-        elif detection is not None:
-            arrays["beads"] = self._compute(
-                "beads", detect_beads, {"image": image}, detection, engine
-            )
-        return self._compute("psf", distill_psf, arrays, beads, engine, image.spacing)
-
-    # -- variables -------------------------------------------------------------------------------
-
-    def _bind(self, name: str, value: Any, origin: Mapping[str, Any]) -> Ref:
+    def bind(self, name: str, value: Any, origin: Mapping[str, Any]) -> Ref:
         """Make a variable of what is there already."""
-        known = self._known.setdefault(f"given {id(value)}", Ref(self._new(name)))
+        known = self._known.setdefault(f"given {id(value)}", Ref(self.new(name)))
         array = value if isinstance(value, Image | Beads) else Image(np.asarray(value), None, "")
-        self._names[known.name], self._origins[known.name] = array, dict(origin)
+        self.names[known.name], self.origins[known.name] = array, dict(origin)
         return known
 
-    def _add(self, step: Call | Layer) -> Ref:
+    def add(self, step: Call | Layer) -> Ref:
         """Add a step, unless the same has been done before."""
         what = step.code().partition(" = ")[2]
         if what in self._known:
             self._taken.discard(step.name)
             return self._known[what]
-        self._steps.append(step)
+        self.steps.append(step)
         return self._known.setdefault(what, Ref(step.name))
 
-    def _new(self, name: str) -> str:
+    def new(self, name: str) -> str:
         """Find a name for a variable."""
         numbered = (name, *(f"{name}_{number}" for number in range(2, 1000)))
         free = next(one for one in numbered if one not in self._taken)
         self._taken.add(free)
         return free
-
-
-def _spacing(options: Keys, image: _Field | None, default: Any) -> Any:
-    """Find the voxel size a step gets: its own, else that of its image."""
-    own = getattr(options, "spacing", None)
-    if own == "pixels":
-        return None
-    if own not in (None, "file"):
-        return _plain(own)
-    if getattr(options, "method", None) in WITHOUT_SPACING:
-        return None
-    return default if image is None else image.spacing
-
-
-def _plain(value: Any) -> Any:
-    """Give an option as the function takes it."""
-    if isinstance(value, Rules):
-        return Rejection(**{name: _plain(rule) for name, rule in value})
-    return tuple(value) if isinstance(value, list) else value

@@ -18,7 +18,8 @@ from napari_deconv.beads import Beads
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, replacing, write_image
 from napari_deconv.recipe.history import recipe_data
-from napari_deconv.recipe.plan import Plan, Planner
+from napari_deconv.recipe.plan import Plan
+from napari_deconv.recipe.planner import Planner
 from napari_deconv.recipe.schema import Output, Steps
 from napari_deconv.recipe.text import Document, dump
 
