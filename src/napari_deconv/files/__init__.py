@@ -12,17 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.atomic import check_target, replacing
 from napari_deconv.files.image import Image, as_dtype, image_to_write
-from napari_deconv.files.tiff import read_tiff, read_tiff_header, spacing_of, write_tiff
+from napari_deconv.files.tiff import (
+    open_tiff,
+    read_tiff_header,
+    spacing_of,
+    tiff_positions,
+    tiff_spacing,
+    write_tiff,
+)
 
 __all__ = [
-    "IMAGE_SUFFIXES", "Image", "as_dtype", "check_target", "provenance_of", "read_image",
-    "replacing", "write_image",
+    "IMAGE_SUFFIXES", "Image", "as_dtype", "check_target", "open_image", "positions",
+    "provenance_of", "read_image", "replacing", "write_image",
 ]  # fmt: skip
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
@@ -31,58 +39,134 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
 _PSF_MAKERS = ("make_psf", "distill_psf")
 
 
-def read_image(
+def open_image(
     path: str | os.PathLike[str],
     spacing: float | Sequence[float] | None = None,
     channel: int | None = None,
+    position: int | None = None,
 ) -> Image:
-    """Read a TIFF, OME-TIFF, ImageJ TIFF or OME-Zarr.
+    """Open a TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr or plain Zarr array without reading its voxels.
 
     Where a TIFF has no z axis and exactly one axis besides y and x, and that axis is an unnamed
     sequence (``I``, ``Q``) or time (``T``, with a `DeconvWarning`; not if its step in seconds is
     stated or `write_image` wrote it), it is taken as z: many programs write stacks so. Channels,
-    time and other axes lead, axes of length 1 are dropped. Of several images the first is read, of
-    a pyramid the full resolution.
+    time and other axes lead, axes of length 1 are dropped. Of a pyramid the full resolution is
+    taken.
 
     Parameters
     ----------
     path : path-like
-        The file, or the folder of an OME-Zarr.
+        The file, or the folder of a Zarr store.
     spacing : float or sequence of float, optional
         Voxel size (z, y, x) or (y, x) in µm, instead of the file's.
     channel : int, optional
         Take only this channel, counted from 0.
+    position : int, optional
+        Which image to take of a file with several, as of stage positions, counted from 0 (see
+        `positions`). Default: the first.
 
     Returns
     -------
     Image
-        The voxels with what the file says about them.
+        What the file says about its voxels; ``data`` is a `dask.array.Array` over the file, its
+        chunks whole chunks, tiles or planes of the file, one time point and channel each. What is
+        damaged shows as a `DeconvError` when it is computed.
 
     Raises
     ------
     DeconvError
-        If the file is missing, damaged, no image that is known, in colour, or has no such channel,
-        or `spacing` is not a voxel size.
+        If the file is missing, damaged, no image that is known, in colour, or has no such channel
+        or position, or `spacing` is not a voxel size.
 
     Warns
     -----
     DeconvWarning
-        If the file has several images, time stands for z, or it has a pixel size but no z step.
+        If the file has several images and `position` is not given, time stands for z, or it has a
+        pixel size but no z step.
     """
-    path = Path(path)
-    if not path.exists():
-        raise DeconvError(f"There is no file {path}.")
+    path = _existing(path)
     if path.is_file():
-        image = read_tiff(path, with_spacing=spacing is None)
-    elif path.suffix.lower() == ".zarr":
-        from napari_deconv.files.ngff import read_ngff
-
-        image = read_ngff(path)
+        image, sizes = open_tiff(path, position)
+        if spacing is None:
+            image = replace(image, spacing=tiff_spacing(sizes, image.space, path))
     else:
-        raise DeconvError(f"{path} is a folder.")
+        from napari_deconv.files.ngff import open_ngff
+
+        image = open_ngff(path, position)
+    image = replace(image, data=image.data.lazy(len(image.axes) - len(image.space)))
     given = check_spacing(spacing, len(image.space))
     image = image if given is None else replace(image, spacing=given)
     return image if channel is None else image.of_channel(channel, path)
+
+
+def positions(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """List the images in a file, as of the positions of a stage.
+
+    Parameters
+    ----------
+    path : path-like
+        A TIFF of several series, or an OME-Zarr of several multiscales or in the layout of
+        bioformats2raw.
+
+    Returns
+    -------
+    tuple of str
+        What the file calls them; most files have one.
+
+    Raises
+    ------
+    DeconvError
+        If the file is missing, damaged, or no image that is known.
+    """
+    path = _existing(path)
+    if path.is_file():
+        return tiff_positions(path)
+    from napari_deconv.files.ngff import ngff_positions
+
+    return ngff_positions(path)
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    spacing: float | Sequence[float] | None = None,
+    channel: int | None = None,
+    position: int | None = None,
+) -> Image:
+    """Read an image into memory: what `open_image` opens, with the same parameters and errors.
+
+    Parameters
+    ----------
+    path, spacing, channel, position
+        As `open_image` takes them.
+
+    Returns
+    -------
+    Image
+        The voxels, a NumPy array, with what the file says about them.
+
+    Raises
+    ------
+    DeconvError
+        As `open_image`, or if the voxels are damaged.
+
+    Warns
+    -----
+    DeconvWarning
+        As `open_image`.
+    """
+    image = open_image(path, spacing, channel, position)
+    data = np.empty(image.data.shape, image.data.dtype)
+    image.data.store(data, lock=False, scheduler="threads")
+    return replace(image, data=data)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise DeconvError(f"There is no file {path}.")
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        raise DeconvError(f"{path} is a folder.")
+    return path
 
 
 def write_image(
@@ -129,7 +213,7 @@ def write_image(
         time_interval=time_interval, name=name,
     )  # fmt: skip
     if path.suffix.lower() == ".zarr":
-        from napari_deconv.files.ngff import write_ngff
+        from napari_deconv.files.ngff_writing import write_ngff
 
         write_ngff(path, image)
     else:

@@ -52,6 +52,8 @@ class Header:
         When it was recorded, ISO 8601, as OME-XML says it.
     name : str
         What OME-XML calls the image.
+    colours : tuple of str
+        Colours of the channels, RRGGBB in hexadecimal, where OME-XML has them.
     """
 
     sizes: dict[str, float | None] = field(default_factory=dict)
@@ -60,15 +62,18 @@ class Header:
     time_interval: float | None = None
     acquired: str | None = None
     name: str = ""
+    colours: tuple[str, ...] = ()
 
 
-def read_header(tif: tifffile.TiffFile) -> Header:
-    """Read what a file says about its first image.
+def read_header(tif: tifffile.TiffFile, position: int = 0) -> Header:
+    """Read what a file says about one of its images.
 
     Parameters
     ----------
     tif : tifffile.TiffFile
         An open file.
+    position : int
+        Which image, counted from 0, where the file is an OME-TIFF.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def read_header(tif: tifffile.TiffFile) -> Header:
         Sizes that the file does not state, or not in a unit of length, are None.
     """
     if tif.is_ome:
-        return _ome_header(tif.ome_metadata)
+        return _ome_header(tif.ome_metadata, position)
     if tif.is_imagej:
         return _imagej_header(tif.imagej_metadata, tif.pages[0])
     unit = _RESOLUTION_UNITS.get(_tag(tif.pages[0], "ResolutionUnit"))
@@ -88,12 +93,13 @@ def read_header(tif: tifffile.TiffFile) -> Header:
     )
 
 
-def _ome_header(xml: str) -> Header:
-    """Read the first image of OME-XML (https://docs.openmicroscopy.org/ome-model, 2016-06)."""
-    image = ElementTree.fromstring(xml).find("{*}Image")
-    pixels = None if image is None else image.find("{*}Pixels")
-    if image is None or pixels is None:
+def _ome_header(xml: str, position: int) -> Header:
+    """Read an image of OME-XML (https://docs.openmicroscopy.org/ome-model, 2016-06)."""
+    images = ElementTree.fromstring(xml).findall("{*}Image")[position:]
+    pixels = images[0].find("{*}Pixels") if images else None
+    if pixels is None:
         return Header()
+    image = images[0]
     sizes = {
         axis: length_in_micrometres(
             pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
@@ -101,7 +107,9 @@ def _ome_header(xml: str) -> Header:
         for axis in "ZYX"
     }
     interval = time_in_seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    channels = pixels.findall("{*}Channel")
+    names = [channel.get("Name") for channel in channels]
+    colours = [_number(channel.get("Color")) for channel in channels]
     return Header(
         sizes,
         _stored_metadata(image.findtext("{*}Description")),
@@ -109,6 +117,10 @@ def _ome_header(xml: str) -> Header:
         interval,
         image.findtext("{*}AcquisitionDate") or None,
         image.get("Name", ""),
+        # a signed integer of 32 bits: red, green, blue, alpha
+        tuple(f"{int(c) >> 8 & 0xFFFFFF:06X}" for c in colours if c is not None)
+        if None not in colours
+        else (),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError, DeconvWarning
 
-__all__ = ["Image", "as_dtype", "image_to_write"]
+__all__ = ["DEFAULT_AXES", "Image", "as_dtype", "chosen_position", "image_to_write"]
 
-_DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
+DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
+"""Axes of an array of which nothing else is known, by their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Image:
 
     Attributes
     ----------
-    data : ndarray
+    data : ndarray or dask.array.Array
         The voxels in the file's dtype; the last axes are (z, y, x) or (y, x), others lead.
     spacing : tuple of float or None
         Voxel size (z, y, x) or (y, x) in µm; None if the file does not state all of it.
@@ -41,9 +43,11 @@ class Image:
         When it was recorded, ISO 8601, where the file is an OME-TIFF that has it.
     name : str
         What the file calls the image.
+    colours : tuple of str
+        Colours of the channels, RRGGBB in hexadecimal, where the file has them.
     """
 
-    data: npt.NDArray[Any]
+    data: Any
     spacing: tuple[float, ...] | None
     axes: str
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +55,7 @@ class Image:
     time_interval: float | None = None
     acquired: str | None = None
     name: str = ""
+    colours: tuple[str, ...] = ()
 
     @property
     def space(self) -> str:
@@ -71,10 +76,33 @@ class Image:
             raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
         return replace(
             self,
-            data=self.data.take(channel, axis),
+            data=np.take(self.data, channel, axis),
             axes=self.axes.replace("C", ""),
             channels=self.channels[channel : channel + 1],
+            colours=self.colours[channel : channel + 1],
         )
+
+
+def chosen_position(position: int | None, count: int, path: Path) -> int:
+    """Give the image to take of a file that has `count`: the first, unless one is given.
+
+    Raises
+    ------
+    DeconvError
+        If there is no such image.
+
+    Warns
+    -----
+    DeconvWarning
+        If there are others than the first.
+    """
+    if position is None and count > 1:
+        warnings.warn(
+            f"{path.name} has {count} images: the first was taken.", DeconvWarning, stacklevel=5
+        )
+    if position is not None and not 0 <= position < count:
+        raise DeconvError(f"{path} has no position {position}: it has {count}, counted from 0.")
+    return position or 0
 
 
 def image_to_write(
@@ -98,7 +126,7 @@ def image_to_write(
         If data and axes do not fit, or `spacing` is no voxel size.
     """
     array, axes = np.asarray(data), about.pop("axes", None)
-    axes = axes or _DEFAULT_AXES.get(array.ndim)
+    axes = axes or DEFAULT_AXES.get(array.ndim)
     if axes is None or len(axes) != array.ndim or array.size == 0:
         raise DeconvError(
             f"An array of shape {array.shape} cannot be written with axes {axes}: "

@@ -1,57 +1,69 @@
-"""OME-Zarr: NGFF 0.4 and 0.5 in, at full resolution; 0.5 out, with a pyramid.
+"""OME-Zarr in: NGFF 0.4 and 0.5, and plain Zarr arrays; at full resolution.
 
 Specification: https://ngff.openmicroscopy.org/0.5/. The arrays are `zarr`'s work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files.atomic import replacing_store
 from napari_deconv.files.header import METADATA_KEY, length_in_micrometres, time_in_seconds
-from napari_deconv.files.image import Image
+from napari_deconv.files.image import DEFAULT_AXES, Image, chosen_position
+from napari_deconv.files.voxels import Voxels
 
-__all__ = ["read_ngff", "read_ngff_header", "write_ngff"]
+__all__ = ["ngff_positions", "open_ngff", "read_ngff_header"]
 
-# Voxels of a chunk, and the largest side of the coarsest level.
-_CHUNK = {"Z": 16, "Y": 256, "X": 256}
-_COARSEST = 256
-_TYPES = {"T": "time", "C": "channel"}
+Place = tuple[str, int]
+"""Where an image is described: the path of a group, and the number of one of its multiscales."""
 
 
-def read_ngff(path: Path) -> Image:
-    """Read the first image of an OME-Zarr at full resolution.
+def open_ngff(path: Path, position: int | None) -> Image:
+    """Open an image at full resolution; see `napari_deconv.files.open_image`.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    position : int or None
+        Which of its images, counted from 0; None is the first, with a warning if there are others.
+
+    Returns
+    -------
+    Image
+        Its data are `Voxels`.
 
     Raises
     ------
     DeconvError
         If it is none, or damaged.
     """
-    group, image = _open(path)
-    try:
-        array = group[_first(group)["datasets"][0]["path"]]
-        data = np.asarray(array)
-    except Exception as error:  # a damaged store can fail in any way inside the reader
-        raise _unreadable(path, error) from error
-    order = [axis for axis in "TCZYX" if axis in image.axes]
-    data = data.transpose([image.axes.index(axis) for axis in order])
-    single = [n for n, axis in enumerate(order) if data.shape[n] == 1 and axis not in "YX"]
-    axes = "".join(axis for n, axis in enumerate(order) if n not in single)
+    with _reading(path) as root:
+        places = _places(root)
+        inside, image = _described(root, places[chosen_position(position, len(places), path)])
+        open_array = partial(_open_array, path, inside)
+        shape = dict(zip(image.axes, open_array().shape, strict=True))
+    axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
+    voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])
     spacing = image.spacing
     if spacing is not None and "Z" in image.axes and "Z" not in axes:
         spacing = spacing[1:]
-    return Image(
-        np.squeeze(data, tuple(single)), spacing, axes, image.metadata, image.channels,
-        image.time_interval, name=image.name,
-    )  # fmt: skip
+    return replace(image, data=voxels, spacing=spacing, axes=axes)
+
+
+def ngff_positions(path: Path) -> tuple[str, ...]:
+    """Give the names of the images in a store; see `napari_deconv.files.positions`."""
+    with _reading(path) as root:
+        places = _places(root)
+        return tuple(_described(root, place)[1].name or place[0] for place in places)
 
 
 def read_ngff_header(path: Path) -> Image:
@@ -62,63 +74,57 @@ def read_ngff_header(path: Path) -> Image:
     DeconvError
         If it is none.
     """
-    return _open(path)[1]
+    with _reading(path) as root:
+        return _described(root, _places(root)[0])[1]
 
 
-def write_ngff(path: Path, image: Image) -> None:
-    """Write an OME-Zarr 0.5 with a pyramid; see `napari_deconv.files.write_image`.
-
-    Each level halves y and x, and z where its voxels are not larger than those of x by then; its
-    voxels are means. It appears under its name only when it is complete.
-    """
-    time = image.time_interval or 1.0
-    size = (1.0,) * (len(image.axes) - len(image.space)) + (
-        image.spacing or (1.0,) * len(image.space)
-    )
-    scale = np.array([time if axis == "T" else s for axis, s in zip(image.axes, size, strict=True)])
-    with replacing_store(path) as temporary:
-        group = zarr.open_group(temporary, mode="w", zarr_format=3)
-        data, step = image.data, scale
-        datasets: list[dict[str, Any]] = []
-        while True:
-            name = str(len(datasets))
-            _write_level(group, name, data, image.axes)
-            offset = np.where(_is_space(image.axes), (step - scale) / 2, 0.0)
-            datasets.append(_dataset(name, step, offset))
-            bins = _bins(data.shape, step, image.axes)
-            if max(data.shape[-2:]) <= _COARSEST or max(bins) == 1:
-                break
-            data, step = _binned(data, bins), step * bins
-        group.attrs.update(_attributes(path, image, datasets))
-
-
-def _open(path: Path) -> tuple[zarr.Group, Image]:
-    """Open a store, and read what it says about its first image."""
+@contextmanager
+def _reading(path: Path) -> Iterator[zarr.Group | zarr.Array[Any]]:
+    """Open a store, and say of any failure that it cannot be read."""
     try:
-        group = zarr.open_group(path, mode="r")
-        return group, _described(group)
-    except Exception as error:  # as in read_ngff
-        raise _unreadable(path, error) from error
+        yield zarr.open(path, mode="r")
+    except Exception as error:  # a damaged store can fail in any way inside the reader
+        raise DeconvError(
+            f"{path} cannot be read as an OME-Zarr image: {error or type(error).__name__}."
+        ) from error
 
 
-def _unreadable(path: Path, error: Exception) -> DeconvError:
-    return DeconvError(
-        f"{path} cannot be read as an OME-Zarr image: {error or type(error).__name__}."
-    )
+def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
+    return zarr.open_array(path, path=inside, mode="r")
 
 
-def _first(group: zarr.Group) -> Mapping[str, Any]:
+def _group(root: zarr.Group, name: str) -> zarr.Group:
+    return zarr.open_group(root.store, path=f"{root.path}/{name}", mode="r") if name else root
+
+
+def _ome(group: zarr.Group) -> Mapping[str, Any]:
+    """Give the attributes of the specification, which lie deeper since 0.5."""
     attributes: Mapping[str, Any] = group.attrs.asdict()
-    images = attributes.get("ome", attributes).get("multiscales")
-    if not images:
-        raise DeconvError("there is no multiscales in it, as of a plate or a plain array")
-    first: Mapping[str, Any] = images[0]
-    return first
+    ome: Mapping[str, Any] = attributes.get("ome", attributes)
+    return ome
 
 
-def _described(group: zarr.Group) -> Image:
-    attributes: Mapping[str, Any] = group.attrs.asdict()
-    first = _first(group)
+def _places(root: zarr.Group | zarr.Array[Any]) -> list[Place]:
+    """List the images of a store: those of its multiscales, or of bioformats2raw's layout."""
+    if isinstance(root, zarr.Array):
+        return [("", 0)]
+    ome = _ome(root)
+    if ome.get("multiscales"):
+        return [("", number) for number in range(len(ome["multiscales"]))]
+    if "bioformats2raw.layout" in ome:
+        listed = _ome(_group(root, "OME")).get("series") if "OME" in root else None
+        numbered = sorted((name for name in root.group_keys() if name.isdigit()), key=int)
+        return [(name, 0) for name in listed or numbered]
+    raise DeconvError("there is no multiscales in it, as of a plate")
+
+
+def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, Image]:
+    """Give the path of an image's array, and what is said about it; the data are of size 0."""
+    if isinstance(root, zarr.Array):
+        return "", _plain(root)
+    group = _group(root, place[0])
+    ome = _ome(group)
+    first = ome["multiscales"][place[1]]
     axes = "".join(axis["name"].upper() for axis in first["axes"])
     if not {"Y", "X"} <= set(axes) <= set("TCZYX"):
         raise DeconvError(f"its axes are {axes}: expected y and x, and t, c or z")
@@ -130,10 +136,11 @@ def _described(group: zarr.Group) -> Image:
     sizes = dict(zip(axes, scale.tolist(), strict=True))
     lengths = [length_in_micrometres(sizes[a], units[a]) for a in "ZYX" if a in axes]
     spacing = tuple(length for length in lengths if length)
-    channels = attributes.get("ome", attributes).get("omero", {}).get("channels", ())
+    channels = ome.get("omero", {}).get("channels", ())
     labels = tuple(channel.get("label", "") for channel in channels)
-    metadata = attributes.get(METADATA_KEY)
-    return Image(
+    colours = tuple(channel.get("color", "") for channel in channels)
+    metadata = group.attrs.get(METADATA_KEY)
+    return f"{place[0]}/{first['datasets'][0]['path']}".lstrip("/"), Image(
         np.empty(0),
         spacing if len(spacing) == len(lengths) else None,
         axes,
@@ -141,77 +148,17 @@ def _described(group: zarr.Group) -> Image:
         labels if all(labels) else (),
         time_in_seconds(sizes.get("T"), units.get("T")),
         name=first.get("name", ""),
+        colours=colours if all(colours) else (),
     )
 
 
-def _write_level(group: zarr.Group, name: str, data: npt.NDArray[Any], axes: str) -> None:
-    largest = [_CHUNK.get(axis, 1) for axis in axes]
-    array = group.create_array(
-        name,
-        shape=data.shape,
-        dtype=data.dtype,
-        chunks=tuple(map(min, data.shape, largest)),
-        dimension_names=list(axes.lower()),
-    )
-    array[...] = data
-
-
-def _is_space(axes: str) -> npt.NDArray[np.bool_]:
-    return np.array([axis in "ZYX" for axis in axes])
-
-
-def _bins(shape: Sequence[int], step: npt.NDArray[np.float64], axes: str) -> tuple[int, ...]:
-    """Tell how many voxels of each axis become one on the next level."""
-    return tuple(
-        2 if (axis in "YX" and n > 1) or (axis == "Z" and n > 1 and size <= step[-1]) else 1
-        for axis, n, size in zip(axes, shape, step, strict=True)
-    )
-
-
-def _binned(data: npt.NDArray[Any], bins: Sequence[int]) -> npt.NDArray[Any]:
-    """Average over bins; what is left over at the end of an axis is left out."""
-    whole = tuple(slice(n // b * b) for n, b in zip(data.shape, bins, strict=True))
-    offsets = product(*map(range, bins))
-    parts = [
-        data[whole][tuple(slice(o, None, b) for o, b in zip(offset, bins, strict=True))]
-        for offset in offsets
-    ]
-    total = np.zeros(parts[0].shape, np.float64)
-    for part in parts:
-        total += part
-    mean = total / len(parts)
-    return (np.rint(mean) if data.dtype.kind in "iu" else mean).astype(data.dtype)
-
-
-def _dataset(
-    name: str, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
-) -> dict[str, Any]:
-    moves = [{"type": "scale", "scale": scale.tolist()}]
-    if offset.any():
-        moves.append({"type": "translation", "translation": offset.tolist()})
-    return {"path": name, "coordinateTransformations": moves}
-
-
-def _attributes(path: Path, image: Image, datasets: list[dict[str, Any]]) -> dict[str, Any]:
-    """Write down what the specification asks for, and our own metadata beside it."""
-    axes = []
-    for letter in image.axes:
-        axis = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
-        if letter in "ZYX" and image.spacing is not None:
-            axis["unit"] = "micrometer"
-        if letter == "T" and image.time_interval:
-            axis["unit"] = "second"
-        axes.append(axis)
-    name = image.name or path.name.split(".")[0]
-    multiscale = {"name": name, "axes": axes, "datasets": datasets, "type": "mean"}
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if image.channels:
-        ome["omero"] = {"channels": [_channel(label, image.data) for label in image.channels]}
-    own = {METADATA_KEY: image.metadata} if image.metadata else {}
-    return {"ome": ome, **own}
-
-
-def _channel(label: str, data: npt.NDArray[Any]) -> dict[str, Any]:
-    low, high = float(data.min()), float(data.max())
-    window = {"min": low, "max": high, "start": low, "end": high}
-    return {"label": label, "color": "FFFFFF", "active": True, "window": window}
+def _plain(array: zarr.Array[Any]) -> Image:
+    """Describe an array that nothing is said about, but perhaps the names of its axes."""
+    named = "".join(name or "?" for name in getattr(array.metadata, "dimension_names", None) or ())
+    axes = named.upper() or DEFAULT_AXES.get(array.ndim, "")
+    if not {"Y", "X"} <= set(axes) <= set("TCZYX") or len(axes) != array.ndim:
+        raise DeconvError(
+            f"it is an array of shape {array.shape}: expected (y, x), (z, y, x), or channels and "
+            "time in front"
+        )
+    return Image(np.empty(0), None, axes)

@@ -4,54 +4,82 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import replace
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import tifffile
 
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files.atomic import replacing
 from napari_deconv.files.header import METADATA_KEY, Header, read_header
-from napari_deconv.files.image import Image
+from napari_deconv.files.image import Image, chosen_position
+from napari_deconv.files.voxels import Voxels
 
-__all__ = ["read_tiff", "read_tiff_header", "spacing_of", "write_tiff"]
+__all__ = [
+    "open_tiff", "read_tiff_header", "spacing_of", "tiff_positions", "tiff_spacing", "write_tiff",
+]  # fmt: skip
 
 
-def read_tiff(path: Path, with_spacing: bool) -> Image:
-    """Read an image; see `napari_deconv.files.read_image`.
+def open_tiff(path: Path, position: int | None) -> tuple[Image, dict[str, float | None]]:
+    """Open an image; see `napari_deconv.files.open_image`.
 
     Parameters
     ----------
     path : Path
         The file.
-    with_spacing : bool
-        Whether the file's voxel size is wanted, and a warning where half of it is missing.
+    position : int or None
+        Which of its images, counted from 0; None is the first, with a warning if there are others.
+
+    Returns
+    -------
+    Image
+        Without a voxel size; the data are `Voxels`.
+    dict
+        Size of a voxel in µm by axis letter, as `Header.sizes`.
     """
-    try:
-        with tifffile.TiffFile(path) as tif:
-            header = read_header(tif)
-            data, axes = _read_series(tif, path, _means_time(header))
-    except DeconvError:
-        raise
-    except Exception as error:  # a damaged file can fail in any way inside the reader
-        raise DeconvError(
-            f"{path} cannot be read as a TIFF image: {error or type(error).__name__}."
-        ) from error
+    with _reading(path) as tif:
+        header = read_header(tif, position or 0)
+        series = _checked_series(tif, path, position)
+        named, order = _order(series.axes, _means_time(header))
+    if "T" in series.axes and "T" not in order:
+        _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
     image = Image(
-        data=data,
+        data=Voxels(
+            path, partial(_open_series, path, position or 0), [named.index(axis) for axis in order]
+        ),
         spacing=None,
-        axes=axes,
+        axes=order,
         metadata=header.metadata,
         channels=header.channels,
         time_interval=header.time_interval,
         acquired=header.acquired,
         name=header.name,
+        colours=header.colours,
     )
-    if not with_spacing:
-        return image
-    return replace(image, spacing=_file_spacing(header.sizes, image.space, path))
+    return image, header.sizes
+
+
+def tiff_spacing(
+    sizes: dict[str, float | None], space: str, path: Path
+) -> tuple[float, ...] | None:
+    """Give the voxel size where all of it is known, and warn where half of it is."""
+    known = [sizes.get(axis) for axis in space]
+    if known[0] is None and space == "ZYX" and known[1] and known[2]:
+        _warn(
+            f"{path.name} has pixels of {known[1]:.4g} × {known[2]:.4g} µm but no distance between "
+            "planes: its voxel size is unknown until you give it."
+        )
+    return spacing_of(sizes, space)
+
+
+def tiff_positions(path: Path) -> tuple[str, ...]:
+    """Give the names of the images in a file; see `napari_deconv.files.positions`."""
+    with _reading(path) as tif:
+        return tuple(read_header(tif, n).name or series.name for n, series in enumerate(tif.series))
 
 
 def read_tiff_header(path: Path) -> tuple[Header, str]:
@@ -62,12 +90,9 @@ def read_tiff_header(path: Path) -> tuple[Header, str]:
     DeconvError
         If the file cannot be read.
     """
-    try:
-        with tifffile.TiffFile(path) as tif:
-            header = read_header(tif)
-            return header, _order(tif.series[0].axes, _means_time(header))[0]
-    except Exception as error:  # as in read_tiff
-        raise DeconvError(f"{path} cannot be read as a TIFF image: {error}.") from error
+    with _reading(path) as tif:
+        header = read_header(tif)
+        return header, _order(tif.series[0].axes, _means_time(header))[0]
 
 
 def write_tiff(path: Path, image: Image) -> None:
@@ -98,13 +123,27 @@ def _means_time(header: Header) -> bool:
     return bool(header.metadata) or header.time_interval is not None
 
 
-def _read_series(tif: tifffile.TiffFile, path: Path, timed: bool) -> tuple[npt.NDArray[Any], str]:
-    """Read the first image with its axes in the project's order; `timed` if T is time."""
+@contextmanager
+def _reading(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a file, and say of any failure that it cannot be read."""
+    try:
+        with tifffile.TiffFile(path) as tif:
+            yield tif
+    except DeconvError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way inside the reader
+        raise DeconvError(
+            f"{path} cannot be read as a TIFF image: {error or type(error).__name__}."
+        ) from error
+
+
+def _checked_series(
+    tif: tifffile.TiffFile, path: Path, position: int | None
+) -> tifffile.TiffPageSeries:
+    """Give one of a file's images, if it is complete, and an image that we can take."""
     if not tif.series:
         raise DeconvError(f"{path} has no image in it.")
-    series = tif.series[0]
-    if len(tif.series) > 1:
-        _warn(f"{path.name} has {len(tif.series)} images: the first, {series.shape}, was read.")
+    series = tif.series[chosen_position(position, len(tif.series), path)]
     axes = series.axes
     if "S" in axes:
         raise DeconvError(
@@ -114,10 +153,20 @@ def _read_series(tif: tifffile.TiffFile, path: Path, timed: bool) -> tuple[npt.N
     if "Y" not in axes or "X" not in axes or 0 in series.shape:
         raise DeconvError(f"{path} has axes {axes}, shape {series.shape}: expected an image.")
     _check_complete(series, path)
-    named, order = _order(axes, timed)
-    if "T" in axes and "T" not in order:
-        _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
-    return series.asarray().transpose([named.index(axis) for axis in order]), order
+    return series
+
+
+def _open_series(path: Path, position: int) -> Any:
+    """Open one of a file's images as an array; the file is closed when the array is forgotten."""
+    import zarr  # not before it is needed: it takes a while
+
+    tif = tifffile.TiffFile(path)
+    series = tif.series[position]
+    # strips can be single rows: whole planes are fewer and larger
+    mode = None if series.keyframe.is_tiled else "page"
+    array = zarr.open_array(series.aszarr(level=0, chunkmode=mode), mode="r")
+    weakref.finalize(array, tif.close)
+    return array
 
 
 def _order(axes: str, timed: bool) -> tuple[str, str]:
@@ -162,18 +211,6 @@ def spacing_of(sizes: dict[str, float | None], space: str) -> tuple[float, ...] 
     """Give the voxel size where all of it is known."""
     spacing = tuple(size for size in map(sizes.get, space) if size)
     return spacing if len(spacing) == len(space) else None
-
-
-def _file_spacing(
-    sizes: dict[str, float | None], space: str, path: Path
-) -> tuple[float, ...] | None:
-    known = [sizes.get(axis) for axis in space]
-    if known[0] is None and space == "ZYX" and known[1] and known[2]:
-        _warn(
-            f"{path.name} has pixels of {known[1]:.4g} × {known[2]:.4g} µm but no distance between "
-            "planes: its voxel size is unknown until you give it."
-        )
-    return spacing_of(sizes, space)
 
 
 def _warn(message: str) -> None:
