@@ -24,7 +24,7 @@ from napari_deconv.solvers.stopping import (
     split_photons,
 )
 
-__all__ = ["Camera"]
+__all__ = ["Camera", "less_offset"]
 
 _UNKNOWN = CameraGain(nan, 0.0, nan)
 
@@ -67,7 +67,7 @@ class Camera:
         if stop in ("consensus", "discrepancy") and camera is _UNKNOWN:
             stop = None
         if options.fits_photons:
-            problem, self._offset = _less(problem, problem.image, camera.offset), 0.0
+            problem, self._offset = less_offset(problem, problem.image, camera.offset), 0.0
         self.problem = problem
         self._held_out: npt.NDArray[Any] | None = None
         expected = 1.0
@@ -94,11 +94,11 @@ class Camera:
         return Monitor(volume.model, volume.observation, counts, held_out, *photons)
 
     def _counts(self, volume: Volume, image: npt.NDArray[Any]) -> Observation:
-        less = _less(self.problem, image, self._offset)
+        less = less_offset(self.problem, image, self._offset)
         return Volume(less, volume.model, volume.scale).observation
 
 
-def _less(problem: Problem, image: npt.NDArray[Any], offset: float) -> Problem:
+def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Problem:
     """Take the offset off an image of a problem and off its background."""
     background = np.maximum(problem.background - offset, 0)
     return replace(problem, image=np.maximum(image - offset, 0), background=background)

@@ -31,6 +31,7 @@ __all__ = [
     "grid_of",
     "make_model",
     "memory_of",
+    "power_of_two",
     "require_memory",
 ]
 
@@ -172,9 +173,17 @@ class Volume:
         How light from the grid reaches the image, or with mirrored or empty surroundings the grid.
     scale : float, optional
         What to divide the data by instead.
+    flat : float, optional
+        Light a voxel, in the image's units, to start from instead of the image's mean.
     """
 
-    def __init__(self, problem: Problem, model: ForwardModel, scale: float | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        model: ForwardModel,
+        scale: float | None = None,
+        flat: float | None = None,
+    ) -> None:
         self.shape: Shape = problem.image.shape
         self.problem = problem
         self.model = model
@@ -184,11 +193,14 @@ class Volume:
         if problem.mask is not None:
             data[~problem.mask] = 0
             counted = problem.mask.astype(np.float32)
-        self.scale = _power_of_two(float(data.max())) if scale is None else scale
+        self.scale = power_of_two(float(data.max())) if scale is None else scale
         data /= np.float32(self.scale)
         offset = np.asarray(problem.background / self.scale, np.float32)
-        light = (data - offset).mean(where=counted > 0, dtype=np.float64)
-        self._flat = max(float(light), 1e-3)
+        if flat is None:
+            light = float((data - offset).mean(where=counted > 0, dtype=np.float64))
+        else:
+            light = flat / self.scale
+        self._flat = max(light, 1e-3)
         if boundary in ("reflect", "zero"):
             data = self._surrounded(data, offset, boundary)
             offset, counted = (
@@ -222,5 +234,6 @@ class Volume:
         return scaled
 
 
-def _power_of_two(largest: float) -> float:
+def power_of_two(largest: float) -> float:
+    """Give what to divide data by so that their maximum is from 1 to 2."""
     return float(np.exp2(np.floor(np.log2(largest)))) if largest > 0 else 1.0

@@ -1,0 +1,127 @@
+"""What is to be done to each tile, checked, without any image: it goes to a worker once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from napari_deconv._checks import as_volume
+from napari_deconv.deconvolution import deconvolve
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.points import prepare_psfs
+from napari_deconv.deconvolution.settings import check_settings
+from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE
+from napari_deconv.engines import Engine, get_engine
+from napari_deconv.errors import DeconvError
+from napari_deconv.psf.psf import Psf
+
+__all__ = ["Order", "check_order"]
+
+_NOT_FOR_TILES = {
+    "initial": "tiles start from the same light everywhere. Use deconvolve on a crop to go on from "
+    "a result.",
+    "keep_every": "only the last estimate of a tile is kept. Use deconvolve on a crop.",
+    "callback": "a result that is computed later reports nothing. store_blocks takes a callback.",
+    "symmetric_psf": "the PSF is not estimated from tiles. Use method='blind' of deconvolve on a "
+    "crop, and pass the PSF that it finds.",
+}
+
+# A step, a threshold or a draw that depends on the whole image is another one in each tile.
+_WHOLE_IMAGE_ONLY = {
+    "blind": "each tile would find a PSF of its own. Find it on a crop with deconvolve(…, "
+    "method='blind'), and pass its .psf.",
+    "ictm": "its conjugate gradients follow the whole image. Use method='nnls' or "
+    "'richardson_lucy'.",
+    "gradient_consensus": "it draws photons at random, other ones in each tile. Use method="
+    "'richardson_lucy' with stop='consensus'.",
+}
+
+_TILED_ACCELERATIONS = ("heavy_ball", None)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done to each tile; it can be pickled.
+
+    Attributes
+    ----------
+    settings : dict
+        What `Options` holds but for the engine.
+    engine : str
+        Each process takes its own engine of this name.
+    ndim : int
+        Axes that are space.
+    """
+
+    settings: dict[str, Any]
+    engine: str
+    ndim: int
+
+    @property
+    def options(self) -> Options:
+        """The options, with the engine of this process."""
+        return Options(**self.settings, engine=get_engine(self.engine))
+
+
+def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given: Any) -> Order:
+    """Check the options of `deconvolve` for tiles.
+
+    Parameters
+    ----------
+    psf : Psf, array_like or sequence of Psf
+        As `deconvolve` takes it.
+    image_ndim : int
+        Axes of the image.
+    given : dict
+        Options of `deconvolve`; what is missing has its default there.
+
+    Raises
+    ------
+    DeconvError
+        If an option is none of its kind, or a tile cannot know what it needs.
+    """
+    defaults = deconvolve.__kwdefaults__ or {}
+    unknown = given.keys() - defaults.keys()
+    if unknown:
+        raise TypeError(f"There is no option {', '.join(sorted(unknown))}.")
+    _refuse(given)
+    options = {name: value for name, value in (defaults | given).items() if name != "callback"}
+    spacing, centre, engine, depths = (
+        options.pop(name) for name in ("spacing", "centre_psf", "engine", "depths")
+    )
+    options.pop("background")
+    settings = check_settings(depths=depths, **options)
+    points = prepare_psfs(psf, image_ndim, spacing, centre, depths, settings["boundary"])
+    ndim = points.psfs[0].ndim
+    settings |= {
+        "psfs": tuple(as_volume(each) for each in points.psfs),
+        "depths": points.depths,
+        "spacing": (1.0,) * (3 - ndim) + (points.spacing or (1.0,) * ndim),
+    }
+    get_engine(engine)
+    return Order(settings, engine if isinstance(engine, str) else engine.device.key, ndim)
+
+
+def _refuse(given: dict[str, Any]) -> None:
+    for name, reason in _NOT_FOR_TILES.items():
+        value = given.get(name)
+        if value is not None and value is not False:
+            raise DeconvError(f"{name} is not for tiles: {reason}")
+    method = given.get("method", "richardson_lucy")
+    if method in _WHOLE_IMAGE_ONLY:
+        raise DeconvError(f"method={method!r} is not for tiles: {_WHOLE_IMAGE_ONLY[method]}")
+    acceleration = given.get("acceleration")
+    if acceleration in ("biggs", "wiener_butterworth"):
+        raise DeconvError(
+            f"acceleration={acceleration!r} is not for tiles: how far it goes depends on the whole "
+            f"image, and tiles would not fit together. Use one of {_TILED_ACCELERATIONS}."
+        )
+    boundary = given.get("boundary", "padded")
+    if boundary not in UNKNOWN_OUTSIDE:
+        raise DeconvError(
+            f"boundary={boundary!r} is not for tiles, whose borders lie in the image: choose one "
+            f"of {', '.join(map(repr, UNKNOWN_OUTSIDE))}."
+        )

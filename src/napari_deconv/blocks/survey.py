@@ -1,0 +1,232 @@
+"""What has to be the same in all tiles, found from the whole image block by block."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask import compute, delayed
+
+from napari_deconv._checks import as_volume, check_finite
+from napari_deconv.blocks.order import Order
+from napari_deconv.blocks.source import Source
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.volume import power_of_two
+from napari_deconv.errors import DeconvError, DeconvWarning
+
+__all__ = ["Survey", "take_survey"]
+
+# As `estimate_background` smooths, and as far as that reaches.
+_SMOOTHING = 2.0
+_HALO = 8
+
+# Smoothed voxels that a percentile is taken of: all of an image up to this size.
+_SAMPLE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What holds for all tiles of one volume.
+
+    Attributes
+    ----------
+    background : float
+        In the image's units; NaN where it is given as an array.
+    scale : float
+        What the data are divided by: a power of two, so that their maximum is from 1 to 2.
+    light : float
+        Mean light above the background, to start from.
+    gain, offset : float
+        Grey values a photon, and grey value without light; NaN where photons are not counted.
+    iterations : int
+        Steps to do.
+    weight : float
+        Of the regularisation; NaN if there is none.
+    """
+
+    background: float
+    scale: float
+    light: float
+    gain: float
+    offset: float
+    iterations: int
+    weight: float
+
+    def settle(self, options: Options) -> Options:
+        """Put the numbers that were found in place of the rules that found them."""
+        return replace(options, iterations=self.iterations, weight=self.weight, stop=None)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What one tile, or several together, add to a survey."""
+
+    voxels: int
+    bad: int
+    negative: int
+    least: float
+    largest: float
+    light: float
+    background: float
+    sample: npt.NDArray[np.float64]
+    brightness: tuple[float, ...]
+
+
+def take_survey(source: Source, order: Order, plan: Any) -> dict[tuple[int, ...], Survey]:
+    """Survey each volume in one pass over the array, one tile after another.
+
+    Parameters
+    ----------
+    source : Source
+        What is read.
+    order : Order
+        What will be done.
+    plan : BlockPlan
+        How it is cut.
+
+    Returns
+    -------
+    dict
+        The survey of each volume, by its index on the axes in front.
+
+    Raises
+    ------
+    DeconvError
+        If the image has NaN or infinite voxels where they count, or the mask leaves out all.
+
+    Warns
+    -----
+    DeconvWarning
+        If voxels are below 0 and count as 0, or a volume is constant.
+    """
+    options = order.options
+    shape = source.shape[-order.ndim :]
+    every = max(1, round((np.prod(shape, dtype=float) / _SAMPLE) ** (1 / order.ndim)))
+    whole = delayed(order)
+    frames: dict[tuple[int, ...], list[Any]] = {}
+    for tile in plan.tiles():
+        region = tile.region([_HALO] * order.ndim, shape)
+        parts = source.read((*tile.frame, *region))
+        first = tuple(-start % every for start in tile.start)
+        counted = delayed(_tally)(whole, *parts, tile.inside(region), first, every)
+        frames.setdefault(tile.frame, []).append(counted)
+    tallies = compute(*(delayed(_together)(parts) for parts in frames.values()), num_workers=1)
+    _report(tallies, options)
+    return {
+        frame: _survey(tally, source.background, options)
+        for frame, tally in zip(frames, tallies, strict=True)
+    }
+
+
+def _tally(
+    order: Order,
+    image: npt.NDArray[Any],
+    background: Any,
+    mask: npt.NDArray[Any] | None,
+    inside: tuple[slice, ...],
+    first: tuple[int, ...],
+    every: int,
+) -> _Tally:
+    """Count what is inside a region, and smooth it with what surrounds it."""
+    options = order.options
+    values = image[inside]
+    light = values if mask is None else values[_allowed(mask[inside])]
+    finite = np.isfinite(light)
+    bad = light.size - int(np.count_nonzero(finite))
+    if bad or not light.size:
+        return _Tally(
+            light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,)
+        )  # fmt: skip
+    total = float(np.sum(light, dtype=np.float64))
+    negative = light[light < 0]
+    if options.kind.positive:
+        total -= float(np.sum(negative, dtype=np.float64))
+    given, sample = 0.0, np.empty(0)
+    if background is None:
+        sample = _smoothed(image, mask, options)[inside]
+        sample = sample[tuple(slice(start, None, every) for start in first)].ravel()
+    elif isinstance(background, float):
+        given = background * light.size
+    else:
+        part = background[inside]
+        given = float(np.sum(part if mask is None else part[_allowed(mask[inside])]))
+    return _Tally(
+        light.size, bad, negative.size, float(light.min()), float(light.max()),
+        total, given, sample, (total / light.size,),
+    )  # fmt: skip
+
+
+def _allowed(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return mask.astype(bool)
+
+
+def _smoothed(
+    image: npt.NDArray[Any], mask: npt.NDArray[Any] | None, options: Options
+) -> npt.NDArray[np.float64]:
+    """Smooth as `estimate_background` does; masked voxels are filled with the median."""
+    if options.kind.positive:
+        image = np.maximum(image, 0)
+    if mask is not None:
+        allowed = _allowed(mask)
+        image = np.where(allowed, image, np.median(image[allowed]))
+    engine, least = options.engine, float(image.min())
+    above = np.subtract(image, least, dtype=np.float64)
+    sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim
+    smooth = engine.to_numpy(engine.gaussian(engine.asarray(as_volume(above)), sigma))
+    return smooth.reshape(image.shape) + np.float64(least)
+
+
+def _together(tallies: Sequence[_Tally]) -> _Tally:
+    return _Tally(
+        sum(t.voxels for t in tallies),
+        sum(t.bad for t in tallies),
+        sum(t.negative for t in tallies),
+        min(t.least for t in tallies),
+        max(t.largest for t in tallies),
+        sum(t.light for t in tallies),
+        sum(t.background for t in tallies),
+        np.concatenate([t.sample for t in tallies]),
+        tuple(value for t in tallies for value in t.brightness),
+    )
+
+
+def _report(tallies: Sequence[_Tally], options: Options) -> None:
+    """Refuse what cannot be deconvolved, and say what is treated in a special way."""
+    voxels, bad, negative = (
+        sum(getattr(t, name) for t in tallies) for name in ("voxels", "bad", "negative")
+    )
+    if bad:
+        raise DeconvError(
+            f"The image has {bad} NaN or infinite voxels of {voxels}: replace them, or leave them "
+            "out with a mask."
+        )
+    if not all(t.voxels for t in tallies):
+        raise DeconvError("The mask leaves out every voxel: it is True where voxels count.")
+    check_finite(np.array([value for t in tallies for value in (t.least, t.largest)]))
+    if any(t.least == t.largest for t in tallies):
+        _say("The image is constant: there is nothing to deconvolve in it.")
+    if negative and options.kind.positive:
+        _say(
+            f"{negative} of {voxels} voxels are below 0 and count as 0: light is not negative. "
+            "Better give the image before background subtraction, and the background."
+        )
+
+
+def _survey(tally: _Tally, background: Any, options: Options) -> Survey:
+    if background is None:
+        level = float(np.percentile(tally.sample, 1))
+        light = tally.light / tally.voxels - level
+    else:
+        level = background if isinstance(background, float) else nan
+        light = (tally.light - tally.background) / tally.voxels
+    scale = power_of_two(tally.largest)
+    return Survey(level, scale, light, nan, 0.0, options.iterations, options.weight)
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, DeconvWarning, stacklevel=5)
