@@ -1,0 +1,42 @@
+"""What a worker of a Dask cluster does for us besides computing: it tells what it warns of."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from napari_deconv.errors import DeconvWarning
+
+__all__ = ["TOPIC", "ForwardWarnings"]
+
+TOPIC = "napari-deconv warnings"
+"""Under which clients hear of them."""
+
+
+class ForwardWarnings(WorkerPlugin):  # type: ignore[misc]
+    """Tells clients each `DeconvWarning` that a worker's task gives."""
+
+    name = "napari-deconv warnings"
+
+    def setup(self, worker: Worker) -> None:
+        """Listen."""
+        self._show = warnings.showwarning
+        warnings.showwarning = self._show_and_tell
+
+    def teardown(self, worker: Worker) -> None:
+        """Listen no more."""
+        warnings.showwarning = self._show
+
+    def _show_and_tell(
+        self, message: Warning | str, category: type[Warning], *where: Any, **more: Any
+    ) -> None:
+        self._show(message, category, *where, **more)
+        if not issubclass(category, DeconvWarning):
+            return
+        try:
+            worker = get_worker()
+        except ValueError:  # not of a task
+            return
+        worker.log_event(TOPIC, str(message))

@@ -1,0 +1,86 @@
+"""Blocks written by the processes of a real Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from slow_blocks import COUNT, Folder, dies, expected, fails, smoothed, troubled
+
+from napari_deconv import DeconvError
+from napari_deconv._progress import Progress
+from napari_deconv.blocks.storing import store_blocks
+
+
+def test_same_bits_as_without_a_cluster(client, tmp_path):
+    file, seen = Folder(tmp_path), []
+    store_blocks(smoothed(tmp_path), file, client=client, callback=seen.append)
+    np.testing.assert_array_equal(file.read(), expected())
+    assert set(file.writes.values()) == {1}
+    assert seen == [Progress(n, COUNT) for n in range(1, COUNT + 1)]
+
+
+def test_what_blocks_share_is_sent_to_each_worker_once(client, tmp_path):
+    store_blocks(smoothed(tmp_path), Folder(tmp_path), client=client)
+    unpacked = (tmp_path / "unpacked").read_text().split()
+    workers = {str(process) for process in client.run(os.getpid).values()}
+    for worker in workers & set(unpacked):
+        # With its task, and where one worker has it from the other, from there.
+        assert unpacked.count(worker) == 1
+    assert len(unpacked) <= len(workers) + 1  # the scheduler's, as it takes the graph
+
+
+def test_nothing_is_lost_with_a_worker_that_is_killed(client, tmp_path):
+    def kill(progress):
+        if progress.iteration == 8:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+    file = Folder(tmp_path)
+    store_blocks(smoothed(tmp_path, seconds=0.1), file, client=client, callback=kill)
+    np.testing.assert_array_equal(file.read(), expected())
+    # Written again are at most those that the killed one was at, or had not yet told of.
+    assert sum(file.writes.values()) <= COUNT + 3
+
+
+def test_what_the_callback_raises_ends_it_and_the_rest_can_follow(client, tmp_path):
+    def stop(progress):
+        if progress.iteration == 5:
+            raise KeyboardInterrupt
+
+    file = Folder(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store_blocks(smoothed(tmp_path, seconds=0.1), file, client=client, callback=stop)
+    client.run(lambda: None)
+    assert 5 <= len(file.done) < 12
+    store_blocks(smoothed(tmp_path, seconds=0.1), file, client=client)
+    np.testing.assert_array_equal(file.read(), expected())
+
+
+def test_a_block_that_fails_is_tried_again_and_its_error_raised(client, tmp_path):
+    with pytest.raises(DeconvError, match="take another"):
+        store_blocks(troubled(fails, tmp_path).blocks[:1, :1], Folder(tmp_path), client=client)
+    assert (tmp_path / "tries").read_text().split() == 3 * ["again"]
+
+
+def test_a_block_that_kills_its_workers_ends_it(cluster, client, tmp_path):
+    cluster.scheduler.allowed_failures, before = 1, cluster.scheduler.allowed_failures
+    try:
+        with pytest.raises(DeconvError, match="2 workers died at the same block"):
+            store_blocks(troubled(dies, tmp_path).blocks[:1, :1], Folder(tmp_path), client=client)
+    finally:
+        cluster.scheduler.allowed_failures = before
+
+
+def test_a_lost_connection_is_said(tmp_path):
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(1, processes=False, dashboard_address=":0") as cluster:
+        client = Client(cluster)
+
+        def cut(progress):
+            client.close()
+
+        with pytest.raises(DeconvError, match="connection to the Dask scheduler was lost"):
+            store_blocks(smoothed(tmp_path, 0.05), Folder(tmp_path), client=client, callback=cut)
