@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.engines.cpu import CpuEngine
-from napari_deconv.engines.opencl.device import _explain
+from napari_deconv.engines.opencl.device import _failure
 from napari_deconv.errors import DeviceError
 
 SHAPES = [(1, 8, 10), (1, 7, 9), (6, 8, 10), (5, 7, 9), (12, 40, 33)]
@@ -364,7 +364,7 @@ def test_a_build_error_is_explained(monkeypatch, capfd):
 
 def test_a_lost_device_is_explained():
     device = get_engine("opencl").device
-    assert "engine='cpu'" in _explain(device, "OpenCL error: CL_DEVICE_NOT_AVAILABLE (-2)")
+    assert "engine='cpu'" in str(_failure(device, "OpenCL error: CL_DEVICE_NOT_AVAILABLE (-2)"))
 
 
 def test_cpu_memory_is_checked_against_what_is_free(monkeypatch):

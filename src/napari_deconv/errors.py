@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DeconvError", "DeconvWarning", "DeviceError"]
+__all__ = ["DeconvError", "DeconvWarning", "DeviceError", "DeviceMemoryError"]
 
 
 class DeconvError(ValueError):
@@ -11,6 +11,10 @@ class DeconvError(ValueError):
 
 class DeviceError(DeconvError):
     """The compute device is missing, too small, lost, or refused a kernel."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The compute device, or what may be taken of it, is too small: smaller parts may fit."""
 
 
 class DeconvWarning(UserWarning):

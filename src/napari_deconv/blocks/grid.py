@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-__all__ = ["Tile", "cut", "tiles_of"]
+__all__ = ["Tile", "cut"]
 
 Index = tuple[int, ...]
 Slices = tuple[slice, ...]
@@ -18,15 +17,12 @@ class Tile:
 
     Attributes
     ----------
-    number : tuple of int
-        Its place among the tiles, along each axis of the array.
     frame : tuple of int
         Index on the axes in front of space.
     start, stop : tuple of int
         First voxel, and the one after the last, along the space axes.
     """
 
-    number: Index
     frame: Index
     start: Index
     stop: Index
@@ -41,6 +37,13 @@ class Tile:
         edges = zip(self.start, self.stop, overlap, shape, strict=True)
         return tuple(slice(max(a - o, 0), min(b + o, n)) for a, b, o, n in edges)
 
+    def halves(self, axis: int) -> tuple[Tile, Tile]:
+        """Cut the tile in the middle of an axis."""
+        middle = (self.start[axis] + self.stop[axis]) // 2
+        first, second = list(self.stop), list(self.start)
+        first[axis] = second[axis] = middle
+        return replace(self, stop=tuple(first)), replace(self, start=tuple(second))
+
     def inside(self, region: Slices) -> Slices:
         """Find the tile in its region."""
         edges = zip(self.start, self.stop, region, strict=True)
@@ -51,23 +54,3 @@ def cut(size: int, block: int) -> tuple[int, ...]:
     """Cut an axis into blocks of one size; the last one is what is left."""
     whole, rest = divmod(size, block)
     return (block,) * whole + ((rest,) if rest else ())
-
-
-def tiles_of(leading: Sequence[int], shape: Sequence[int], block: Sequence[int]) -> Iterator[Tile]:
-    """Cut an array into tiles, the last axis fastest.
-
-    Parameters
-    ----------
-    leading : sequence of int
-        Shape of the axes in front, which are looped over.
-    shape : sequence of int
-        Shape of the space axes.
-    block : sequence of int
-        Tile size along the space axes.
-    """
-    counts = [-(-n // b) for n, b in zip(shape, block, strict=True)]
-    for frame in product(*map(range, leading)):
-        for place in product(*map(range, counts)):
-            start = tuple(i * b for i, b in zip(place, block, strict=True))
-            stop = tuple(min(a + b, n) for a, b, n in zip(start, block, shape, strict=True))
-            yield Tile((*frame, *place), frame, start, stop)

@@ -14,7 +14,7 @@ from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.points import prepare_psfs
 from napari_deconv.deconvolution.settings import check_settings
 from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE
-from napari_deconv.engines import Engine, get_engine
+from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 
@@ -59,6 +59,11 @@ class Order:
     settings: dict[str, Any]
     engine: str
     ndim: int
+
+    @property
+    def cut_axes(self) -> tuple[int, ...]:
+        """Space axes that may be cut: not z where the PSF changes with depth."""
+        return tuple(range(len(self.settings["depths"]) > 1, self.ndim))
 
     @property
     def options(self) -> Options:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from napari_deconv._checks import check_number, check_whole
-from napari_deconv.blocks.grid import Tile, cut, tiles_of
+from napari_deconv.blocks.grid import Tile, cut
 from napari_deconv.blocks.order import Order
 from napari_deconv.deconvolution.volume import grid_of, memory_of
-from napari_deconv.engines.protocol import format_bytes
-from napari_deconv.errors import DeconvError
 
 __all__ = ["BlockPlan", "make_plan"]
 
@@ -64,8 +60,15 @@ class BlockPlan:
 
     def tiles(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""
+        return (self.tile(number) for number in np.ndindex(self.counts))
+
+    def tile(self, number: Sizes) -> Tile:
+        """Take the tile at a place among the tiles."""
         leading, space = self._split
-        return tiles_of(leading, space, self.block)
+        front = len(leading)
+        start = tuple(i * b for i, b in zip(number[front:], self.block, strict=True))
+        stop = tuple(min(a + b, n) for a, b, n in zip(start, self.block, space, strict=True))
+        return Tile(number[:front], start, stop)
 
 
 def make_plan(

@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask import delayed
 
-from napari_deconv._checks import check_array
+from napari_deconv._checks import check_array, check_background
+from napari_deconv.deconvolution.settings import is_auto
 from napari_deconv.errors import DeconvError
 
-__all__ = ["Source", "check_source"]
+__all__ = ["ONE_TILE", "Source", "check_source"]
 
-Slices = tuple[Any, ...]
+Index = tuple[Any, ...]
+
+ONE_TILE = threading.RLock()
+"""A tile takes all cores or the whole device, and the memory that was planned for one: Dask's
+threads read and compute one at a time."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image and what lies on its voxels.
+    """An image and what lies on its voxels; it can be pickled.
 
     Attributes
     ----------
-    shape : tuple of int
-        Of the image: axes in front, then space.
-    dtype : dtype
-        Of the image.
-    image : dask array, or Delayed of another one
-        The image.
-    background : float, as `image`, or None
+    image : dask, Zarr or NumPy array
+        Axes in front, then space.
+    background : float, array of the image's shape, or None
         None where it is found from the image.
-    mask : as `image`, or None
+    mask : array of bool, or of 0 and 1, of the image's shape, or None
         Where voxels count.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
     image: Any
     background: Any
     mask: Any
 
-    def read(self, index: Slices) -> list[Any]:
-        """Make the tasks that read one region of image, background and mask."""
-        return [_region(part, index) for part in (self.image, self.background, self.mask)]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image."""
+        return tuple(self.image.shape)
+
+    def read(self, index: Index) -> tuple[npt.NDArray[Any], Any, npt.NDArray[np.bool_] | None]:
+        """Read one region of image, background and mask."""
+        mask = None if self.mask is None else _read(self.mask, index).astype(bool)
+        if self.background is None or isinstance(self.background, float):
+            return _read(self.image, index), self.background, mask
+        return _read(self.image, index), _read(self.background, index), mask
 
 
 def check_source(image: Any, background: Any, mask: Any) -> Source:
@@ -55,27 +62,22 @@ def check_source(image: Any, background: Any, mask: Any) -> Source:
     DeconvError
         If something is no array of numbers, or its shape is not that of the image.
     """
-    _check_array(image, "image")
+    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+        raise DeconvError(
+            f"The image is a {type(image).__name__}: expected a Dask, Zarr or NumPy array."
+        )
+    if isinstance(image, np.ma.MaskedArray):
+        check_array(image)
+    # Of the same shape and dtype, in the memory of one voxel.
+    check_array(np.broadcast_to(np.zeros((), image.dtype), image.shape))
     shape = tuple(image.shape)
-    if isinstance(background, str):
+    if is_auto(background):
         background = None
     elif np.ndim(background) == 0:
-        background = float(background)
+        background = float(check_background(background, np.full((1, 1), np.inf)))
     else:
-        background = _shared(_of_shape(background, shape, "background"))
-    allowed = None if mask is None else _shared(_of_shape(mask, shape, "mask"))
-    return Source(shape, image.dtype, _shared(image), background, allowed)
-
-
-def _check_array(array: Any, name: str) -> None:
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        raise DeconvError(
-            f"The {name} is a {type(array).__name__}: expected a Dask, Zarr or NumPy array."
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        check_array(array, name)
-    # Of the same shape and dtype, in the memory of one voxel.
-    check_array(np.broadcast_to(np.zeros((), array.dtype), array.shape), name)
+        background = _of_shape(background, shape, "background")
+    return Source(image, background, None if mask is None else _of_shape(mask, shape, "mask"))
 
 
 def _of_shape(array: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -84,27 +86,20 @@ def _of_shape(array: Any, shape: tuple[int, ...], name: str) -> Any:
         array = np.asarray(array)
     if array.dtype.kind not in "buif":
         raise DeconvError(f"The {name} has dtype {array.dtype}: expected numbers.")
-    if tuple(array.shape) == shape:
-        return array
     if isinstance(array, np.ndarray):
         try:
             return np.broadcast_to(array, shape)
         except ValueError:
             pass
+    elif tuple(array.shape) == shape:
+        return array
     raise DeconvError(f"The {name} has shape {tuple(array.shape)}, the image {shape}.")
 
 
-def _shared(array: Any) -> Any:
-    """Make one task of an array that is no Dask array: workers get it once."""
-    return array if isinstance(array, da.Array) else delayed(array, traverse=False)
-
-
-def _region(part: Any, index: Slices) -> Any:
-    if part is None or isinstance(part, float):
-        return part
-    return part[index] if isinstance(part, da.Array) else _read(part, index)
-
-
-@delayed(pure=True)  # type: ignore[untyped-decorator]
-def _read(array: Any, index: Slices) -> npt.NDArray[Any]:
-    return np.asarray(array[index])
+def _read(array: Any, index: Index) -> npt.NDArray[Any]:
+    part = array[index]
+    if isinstance(part, da.Array):
+        # Chunk by chunk, in the thread that needs them: a task of its own for each chunk of each
+        # tile would make a graph that grows with the image, and hold chunks for later tiles.
+        part = part.compute(scheduler="synchronous")
+    return np.asarray(part)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from dask import compute, delayed
 
 from napari_deconv._checks import as_volume, check_finite
+from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import Order
-from napari_deconv.blocks.source import Source
+from napari_deconv.blocks.plan import BlockPlan
+from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import power_of_two
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -77,7 +79,7 @@ class _Tally:
     brightness: tuple[float, ...]
 
 
-def take_survey(source: Source, order: Order, plan: Any) -> dict[tuple[int, ...], Survey]:
+def take_survey(source: Source, order: Order, plan: BlockPlan) -> dict[tuple[int, ...], Survey]:
     """Survey each volume in one pass over the array, one tile after another.
 
     Parameters
@@ -104,65 +106,49 @@ def take_survey(source: Source, order: Order, plan: Any) -> dict[tuple[int, ...]
     DeconvWarning
         If voxels are below 0 and count as 0, or a volume is constant.
     """
-    options = order.options
     shape = source.shape[-order.ndim :]
     every = max(1, round((np.prod(shape, dtype=float) / _SAMPLE) ** (1 / order.ndim)))
-    whole = delayed(order)
+    what = delayed((source, order), traverse=False)
     frames: dict[tuple[int, ...], list[Any]] = {}
     for tile in plan.tiles():
-        region = tile.region([_HALO] * order.ndim, shape)
-        parts = source.read((*tile.frame, *region))
-        first = tuple(-start % every for start in tile.start)
-        counted = delayed(_tally)(whole, *parts, tile.inside(region), first, every)
-        frames.setdefault(tile.frame, []).append(counted)
-    tallies = compute(*(delayed(_together)(parts) for parts in frames.values()), num_workers=1)
-    _report(tallies, options)
+        frames.setdefault(tile.frame, []).append(delayed(_tally)(what, tile, every))
+    tallies = compute(*(delayed(_together)(parts) for parts in frames.values()))
+    _report(tallies, order.options)
     return {
-        frame: _survey(tally, source.background, options)
+        frame: _survey(tally, source.background, order.options)
         for frame, tally in zip(frames, tallies, strict=True)
     }
 
 
-def _tally(
-    order: Order,
-    image: npt.NDArray[Any],
-    background: Any,
-    mask: npt.NDArray[Any] | None,
-    inside: tuple[slice, ...],
-    first: tuple[int, ...],
-    every: int,
-) -> _Tally:
-    """Count what is inside a region, and smooth it with what surrounds it."""
+def _tally(what: tuple[Source, Order], tile: Tile, every: int) -> _Tally:
+    """Count what is in a tile, and smooth it with what surrounds it."""
+    source, order = what
     options = order.options
-    values = image[inside]
-    light = values if mask is None else values[_allowed(mask[inside])]
-    finite = np.isfinite(light)
-    bad = light.size - int(np.count_nonzero(finite))
-    if bad or not light.size:
+    region = tile.region([_HALO] * order.ndim, source.shape[-order.ndim :])
+    inside = tile.inside(region)
+    with ONE_TILE:
+        image, background, mask = source.read((*tile.frame, *region))
+        counted = slice(None) if mask is None else mask[inside]
+        light = image[inside][counted]
+        bad = light.size - int(np.count_nonzero(np.isfinite(light)))
+        if bad or not light.size:
+            return _Tally(light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,))
+        negative = light[light < 0]
+        total = float(np.sum(light, dtype=np.float64))
+        if options.kind.positive:
+            total -= float(np.sum(negative, dtype=np.float64))
+        given, sample = 0.0, np.empty(0)
+        if background is None:
+            first = (slice(-start % every, None, every) for start in tile.start)
+            sample = _smoothed(image, mask, options)[inside][tuple(first)].ravel()
+        elif isinstance(background, float):
+            given = background * light.size
+        else:
+            given = float(np.sum(background[inside][counted], dtype=np.float64))
         return _Tally(
-            light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,)
+            light.size, bad, negative.size, float(light.min()), float(light.max()),
+            total, given, sample, (total / light.size,),
         )  # fmt: skip
-    total = float(np.sum(light, dtype=np.float64))
-    negative = light[light < 0]
-    if options.kind.positive:
-        total -= float(np.sum(negative, dtype=np.float64))
-    given, sample = 0.0, np.empty(0)
-    if background is None:
-        sample = _smoothed(image, mask, options)[inside]
-        sample = sample[tuple(slice(start, None, every) for start in first)].ravel()
-    elif isinstance(background, float):
-        given = background * light.size
-    else:
-        part = background[inside]
-        given = float(np.sum(part if mask is None else part[_allowed(mask[inside])]))
-    return _Tally(
-        light.size, bad, negative.size, float(light.min()), float(light.max()),
-        total, given, sample, (total / light.size,),
-    )  # fmt: skip
-
-
-def _allowed(mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return mask.astype(bool)
 
 
 def _smoothed(
@@ -172,8 +158,7 @@ def _smoothed(
     if options.kind.positive:
         image = np.maximum(image, 0)
     if mask is not None:
-        allowed = _allowed(mask)
-        image = np.where(allowed, image, np.median(image[allowed]))
+        image = np.where(mask, image, np.median(image[mask]))
     engine, least = options.engine, float(image.min())
     above = np.subtract(image, least, dtype=np.float64)
     sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim

@@ -1,50 +1,115 @@
-"""One tile through one method."""
+"""One tile: read with its surroundings, deconvolved, and cut smaller where memory is short."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import nan
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import as_volume
+from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import Order
+from napari_deconv.blocks.plan import BlockPlan
+from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.survey import Survey
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
+from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 from napari_deconv.solvers.position import Monitor, Position
 
-__all__ = ["make_problem", "solve"]
+__all__ = ["Work", "deconvolve_tile"]
 
 Float = npt.NDArray[np.float32]
 
-
-class _Unmeasured(Monitor):
-    """Measures nothing: a tile that judged itself would go another way than its neighbours."""
-
-    def due(self, position: Position) -> bool:
-        return False
+# Smaller tiles would be nearly all overlap.
+_LEAST = 16
 
 
-def make_problem(
-    image: npt.NDArray[Any],
-    background: Any,
-    mask: npt.NDArray[Any] | None,
-    options: Options,
+@dataclass(frozen=True)
+class Work:
+    """What all tiles share; it can be pickled, and is sent to a worker once.
+
+    Attributes
+    ----------
+    source : Source
+        What is read.
+    order : Order
+        What is done.
+    surveys : dict
+        What holds for each volume, by its index on the axes in front.
+    plan : BlockPlan
+        How it is cut.
+    """
+
+    source: Source
+    order: Order
+    surveys: Mapping[tuple[int, ...], Survey]
+    plan: BlockPlan
+
+
+def deconvolve_tile(work: Work, tile: Tile) -> Float:
+    """Deconvolve one tile: its shape, axes in front left out.
+
+    Where memory is short it is cut in halves along its longest axis, down to 16 voxels.
+
+    Raises
+    ------
+    DeviceMemoryError, MemoryError
+        If the smallest tile does not fit either.
+
+    Warns
+    -----
+    DeconvWarning
+        If it was cut.
+    """
+    try:
+        with ONE_TILE:
+            return _whole(work, tile)
+    except (DeviceMemoryError, MemoryError):
+        axis = max(work.order.cut_axes, key=lambda axis: tile.shape[axis])
+        if tile.shape[axis] < 2 * _LEAST:
+            raise
+    size = " × ".join(map(str, tile.shape))
+    # Said alike for all tiles, so that Python says it once.
+    warnings.warn(
+        f"A tile of {size} voxels did not fit into the memory: it was done in halves. Smaller "
+        "tiles from the start take less time: give block or memory.",
+        DeconvWarning,
+        stacklevel=2,
+    )
+    return np.concatenate([deconvolve_tile(work, half) for half in tile.halves(axis)], axis)
+
+
+def _whole(work: Work, tile: Tile) -> Float:
+    survey = work.surveys[tile.frame]
+    options = survey.settle(work.order.options)
+    region = tile.region(work.plan.overlap, work.source.shape[len(tile.frame) :])
+    image, background, mask = work.source.read((*tile.frame, *region))
+    if mask is not None and not mask.any():
+        return np.zeros(tile.shape, np.float32)
+    level = survey.background if background is None else background
+    problem = _problem(image, level, mask, options)
+    estimate = _solve(problem, options, survey).reshape(image.shape)
+    return estimate[tile.inside(region)].copy()
+
+
+def _problem(
+    image: npt.NDArray[Any], background: Any, mask: npt.NDArray[np.bool_] | None, options: Options
 ) -> Problem:
-    """Make a problem of a region (z, y, x) or (y, x)."""
     if options.kind.positive:
         image = np.maximum(image, 0)
-    offset = np.asarray(background)
+    level = np.asarray(background)
     return Problem(
         as_volume(image),
-        offset.reshape(1, 1, 1) if offset.size == 1 else as_volume(offset),
-        None if mask is None else as_volume(mask.astype(bool)),
+        level.reshape(1, 1, 1) if level.size == 1 else as_volume(level),
+        None if mask is None else as_volume(mask),
         options.psfs,
         options.depths,
         options.spacing,
@@ -52,7 +117,15 @@ def make_problem(
     )
 
 
-def solve(problem: Problem, options: Options, survey: Survey) -> Float:
+class _Unmeasured(Monitor):
+    """Measures nothing: a tile that judged itself would go another way than its neighbours."""
+
+    def due(self, position: Position) -> bool:
+        """Never."""
+        return False
+
+
+def _solve(problem: Problem, options: Options, survey: Survey) -> Float:
     """Deconvolve a region with what holds for the whole image: (z, y, x), of its shape."""
     if options.kind.direct:
         return filter_directly(problem, options)[0]

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
-from napari_deconv.blocks.order import Order, check_order
+from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import BlockPlan, make_plan
 from napari_deconv.blocks.source import check_source
-from napari_deconv.blocks.survey import Survey, take_survey
-from napari_deconv.blocks.tile import make_problem, solve
+from napari_deconv.blocks.survey import take_survey
+from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.psf.psf import Psf
 
 __all__ = ["deconvolve_blocks", "plan_blocks"]
-
-Float = npt.NDArray[np.float32]
-Surveys = Mapping[tuple[int, ...], Survey]
-
-# A tile takes all cores or the whole device, and the memory that was planned for one.
-_ONE_TILE = threading.Lock()
 
 
 def deconvolve_blocks(
@@ -40,17 +34,16 @@ def deconvolve_blocks(
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, order, block, overlap, memory)
-    shared = delayed(order, traverse=False)
-    surveys = delayed(take_survey(source, order, plan), traverse=False)
-    shape = source.shape[-order.ndim :]
-    blocks = np.empty(plan.counts, object)
-    for tile in plan.tiles():
-        region = tile.region(plan.overlap, shape)
-        parts = source.read((*tile.frame, *region))
-        value = delayed(_deconvolve)(shared, surveys, *parts, tile.frame, tile.inside(region))
-        chunk = (1,) * len(tile.frame) + tile.shape
-        blocks[tile.number] = da.from_delayed(value, chunk, np.float32)
-    return da.block(blocks.tolist())
+    work = Work(source, order, take_survey(source, order, plan), plan)
+    result: da.Array = da.map_blocks(
+        _block,
+        delayed(work, traverse=False),
+        dtype=np.float32,
+        chunks=plan.chunks,
+        meta=np.empty((0,) * len(source.shape), np.float32),
+        name=f"deconvolve-{uuid4().hex}",
+    )
+    return result
 
 
 def plan_blocks(
@@ -68,21 +61,7 @@ def plan_blocks(
     return make_plan(source.shape, order, block, overlap, memory)
 
 
-def _deconvolve(
-    order: Order,
-    surveys: Surveys,
-    image: npt.NDArray[Any],
-    background: Any,
-    mask: npt.NDArray[Any] | None,
-    frame: tuple[int, ...],
-    inside: tuple[slice, ...],
-) -> Float:
-    """Deconvolve a region, and give the tile inside it."""
-    survey = surveys[frame]
-    options = survey.settle(order.options)
-    if background is None:
-        background = survey.background
-    with _ONE_TILE:
-        problem = make_problem(image, background, mask, options)
-        estimate = solve(problem, options, survey).reshape(image.shape)
-    return estimate[inside].reshape((1,) * len(frame) + estimate[inside].shape)
+def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32]:
+    """Deconvolve the tile at a place among the tiles, with the result's axes."""
+    tile = work.plan.tile(block_id)
+    return deconvolve_tile(work, tile).reshape((1,) * len(tile.frame) + tile.shape)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from napari_deconv._checks import check_number, check_whole
 from napari_deconv.engines.protocol import format_bytes
-from napari_deconv.errors import DeviceError
+from napari_deconv.errors import DeviceMemoryError
 
-__all__ = ["cores", "require_within_limit", "set_limits", "threads"]
+__all__ = ["cores", "memory_limit", "require_within_limit", "set_limits", "threads"]
 
 
 @dataclass
@@ -58,10 +58,15 @@ def threads() -> int:
     return min(cores(), _limits.threads or cores())
 
 
+def memory_limit() -> float | None:
+    """Tell how many bytes an operation may take, if that is limited."""
+    return _limits.memory
+
+
 def require_within_limit(nbytes: int, purpose: str) -> None:
-    """Raise `DeviceError` if an operation needs more memory than the limit."""
+    """Raise `DeviceMemoryError` if an operation needs more memory than the limit."""
     if _limits.memory is not None and nbytes > _limits.memory:
-        raise DeviceError(
+        raise DeviceMemoryError(
             f"{purpose} needs {format_bytes(nbytes)} of memory, the memory limit is "
             f"{format_bytes(_limits.memory)}: crop the image or the PSF, or raise the limit."
         )

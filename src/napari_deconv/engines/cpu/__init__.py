@@ -17,7 +17,7 @@ from napari_deconv.engines.cpu.steps import Steps
 from napari_deconv.engines.cpu.wavelets import Wavelets
 from napari_deconv.engines.limits import cores, require_within_limit
 from napari_deconv.engines.protocol import Device, Shape, format_bytes
-from napari_deconv.errors import DeviceError
+from napari_deconv.errors import DeviceMemoryError
 
 __all__ = ["CpuEngine"]
 
@@ -49,7 +49,7 @@ class CpuEngine(Steps, Regularizers, Descent, Wavelets, Filters):
         require_within_limit(nbytes, purpose)
         available = psutil.virtual_memory().available
         if nbytes > available:
-            raise DeviceError(
+            raise DeviceMemoryError(
                 f"{purpose} needs {format_bytes(nbytes)} of memory, {format_bytes(available)} are "
                 "free: crop the image or the PSF, or close other programs."
             )

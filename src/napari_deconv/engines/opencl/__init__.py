@@ -15,7 +15,7 @@ from napari_deconv.engines.opencl.regularizers import Regularizers
 from napari_deconv.engines.opencl.steps import Steps
 from napari_deconv.engines.opencl.wavelets import Wavelets
 from napari_deconv.engines.protocol import Array, Fft, Shape, format_bytes
-from napari_deconv.errors import DeviceError
+from napari_deconv.errors import DeviceMemoryError
 
 __all__ = ["OpenclEngine", "opencl_devices"]
 
@@ -52,12 +52,12 @@ class OpenclEngine(Steps, Regularizers, Descent, Wavelets, Filters):
         way_out = "crop the image or the PSF, or use engine='cpu'."
         memory, limit = self.device.memory, min(self.device.buffer_limit, 4 * (2**31 - 1))
         if nbytes > memory:
-            raise DeviceError(
+            raise DeviceMemoryError(
                 f"{purpose} needs {format_bytes(nbytes)}, {self.device.name} has "
                 f"{format_bytes(memory)} in all: {way_out}"
             )
         if largest > limit:
-            raise DeviceError(
+            raise DeviceMemoryError(
                 f"{purpose} needs arrays of {format_bytes(largest)}, {self.device.name} allows "
                 f"{format_bytes(limit)} for one: {way_out}"
             )

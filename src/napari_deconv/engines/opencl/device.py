@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_deconv.engines.opencl.plan import LOCAL_BYTES
 from napari_deconv.engines.protocol import Array, Device, Shape, format_bytes
-from napari_deconv.errors import DeviceError
+from napari_deconv.errors import DeviceError, DeviceMemoryError
 
 __all__ = ["Kernels", "cle", "device_work", "opencl_devices", "sizes", "source", "stride"]
 
@@ -77,17 +77,19 @@ def device_work(device: Device) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            raise DeviceError(_explain(device, str(error))) from error
+            raise _failure(device, str(error)) from error
 
 
-def _explain(device: Device, message: str) -> str:
+def _failure(device: Device, message: str) -> DeviceError:
     if re.search("alloc|BUFFER_SIZE|OUT_OF_RESOURCES|OUT_OF_HOST_MEMORY|memory", message, re.I):
-        return (
+        return DeviceMemoryError(
             f"{device.name} ran out of memory ({format_bytes(device.memory)} in all): crop the "
             "image or the PSF, close other programs that use the device, or use engine='cpu'."
         )
     reason = " ".join(message.split())[:300]
-    return f"{device.name} failed: {reason} Update its OpenCL driver, or use engine='cpu'."
+    return DeviceError(
+        f"{device.name} failed: {reason} Update its OpenCL driver, or use engine='cpu'."
+    )
 
 
 class Kernels:
