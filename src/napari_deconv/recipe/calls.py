@@ -18,7 +18,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf import Psf
 from napari_deconv.recipe.provenance import describe, made, record
 
-__all__ = ["Call", "Layer", "Ref", "script"]
+__all__ = ["Call", "Layer", "Ref", "script", "value_of"]
 
 _WIDTH = 88
 
@@ -68,7 +68,7 @@ class Call:
     function : callable
         What is called.
     positional : dict
-        Positional arguments by the names of their parameters: values or `Ref`.
+        Positional arguments by the names of their parameters: values, `Ref` or lists of them.
     keywords : dict
         The other arguments.
     part : str
@@ -102,8 +102,8 @@ class Call:
 
     def run(self, names: dict[str, Any], origins: dict[str, Any], callback: Callback | None) -> Any:
         """Call it, and set its variable in `names` and the record of it in `origins`."""
-        positional = [_value(value, names) for value in self.positional.values()]
-        keywords = {name: _value(value, names) for name, value in self.keywords.items()}
+        positional = [value_of(value, names) for value in self.positional.values()]
+        keywords = {name: value_of(value, names) for name, value in self.keywords.items()}
         reporting = "callback" in inspect.signature(self.function).parameters
         progress = {"callback": callback} if reporting and callback is not None else {}
         start = time.perf_counter()
@@ -125,16 +125,16 @@ class Call:
         arrays = {
             name: value
             for name, value in given.items()
-            if isinstance(value, Ref) and value.part != ".spacing"
+            if isinstance(value, list) or (isinstance(value, Ref) and value.part != ".spacing")
         }
-        plain = {n: _value(value, names) for n, value in given.items() if n not in arrays}
+        plain = {n: value_of(value, names) for n, value in given.items() if n not in arrays}
         call = describe(self.function.__name__, plain, engine)
         reason = ""
         if isinstance(result, Deconvolution):
             call, reason = result.recipe, result.stop_reason
         elif isinstance(result, Psf) and "operation" in result.metadata:
             call = result.metadata
-        inputs = {name: _part_of(origins[ref.name], ref.part) for name, ref in arrays.items()}
+        inputs = {name: _origin_of(value, origins) for name, value in arrays.items()}
         return record(call, inputs, made(seconds, engine, reason))
 
 
@@ -184,7 +184,10 @@ def script(steps: Iterable[Call | Layer]) -> str:
     return "\n".join([*lines, "", *(step.code() for step in steps)]) + "\n"
 
 
-def _value(value: Any, names: Mapping[str, Any]) -> Any:
+def value_of(value: Any, names: Mapping[str, Any]) -> Any:
+    """Give the value of an argument: that of a variable, those of several, or itself."""
+    if isinstance(value, list):
+        return [value_of(item, names) for item in value]
     return value.read(names) if isinstance(value, Ref) else value
 
 
@@ -199,11 +202,14 @@ def _with_record(result: Any, origin: Mapping[str, Any]) -> Any:
     return result
 
 
-def _part_of(origin: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """Name the part of a sample."""
+def _origin_of(value: Ref | list[Ref], origins: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the origin of a variable, of the part of a sample, or those of all channels."""
+    if isinstance(value, list):
+        return {"channels": [_origin_of(item, origins) for item in value]}
+    origin: dict[str, Any] = dict(origins[value.name])
     if "sample" in origin:
-        return {**origin, "part": part.removeprefix(".")}
-    return dict(origin)
+        origin["part"] = value.part.removeprefix(".")
+    return origin
 
 
 def _code(value: Any) -> str:

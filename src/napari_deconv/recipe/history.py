@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_deconv.errors import DeconvError
@@ -14,17 +14,23 @@ Data = dict[str, Any]
 
 _SECTIONS = {
     "subtract_background": "background",
+    "subtract_background_blocks": "background",
     "estimate_background": "background_estimate",
     "detect_beads": "beads",
     "convolve": "convolution",
     "simulate_acquisition": "acquisition",
     "deconvolve": "deconvolution",
+    "deconvolve_blocks": "deconvolution",
 }
 """The section of a recipe that stands for a public function."""
 
 # Parameters that are written elsewhere: arrays, and what only a call in Python has.
 _ELSEWHERE = ("mask", "initial", "depths")
-_DEFAULT_METHODS = {"subtract_background": "mean", "estimate_background": "percentile"}
+_OF_BLOCKS = ("block", "overlap", "memory")
+_DEFAULT_METHODS = {
+    "subtract_background": "mean", "subtract_background_blocks": "mean",
+    "estimate_background": "percentile",
+}  # fmt: skip
 _INHERITED = ("input", "background", "psf", "mask", "engine")
 
 
@@ -54,6 +60,8 @@ def recipe_data(record: Mapping[str, Any]) -> Data:
         return {"psf": {"optics": options}, **engine}
     if operation == "distill_psf":
         return {"psf": {"beads": _bead_image(inputs, options)}, **engine}
+    if operation == "stack_channels":
+        return _of_channels([recipe_data(one) for one in inputs["results"]["channels"]])
     if operation not in _SECTIONS:
         raise DeconvError(
             f"A recipe cannot say {operation!r}."
@@ -62,6 +70,11 @@ def recipe_data(record: Mapping[str, Any]) -> Data:
         )
     section = _SECTIONS[operation]
     data = _image(inputs.get("image", inputs.get("truth")), section, engine)
+    blocks = {name: options.pop(name) for name in _OF_BLOCKS if options.get(name) is not None}
+    if "memory" in blocks:
+        blocks["memory"] /= 1e9
+    if operation == "deconvolve_blocks":
+        data["blocks"] = blocks
     data[section] = options
     _share_spacing(data, section)
     if "psf" in inputs:
@@ -74,6 +87,18 @@ def recipe_data(record: Mapping[str, Any]) -> Data:
     if "spacing" in optics and optics["spacing"] == _spacing_of(data):
         del optics["spacing"]
     return data
+
+
+def _of_channels(each: Sequence[Data]) -> Data:
+    """Give the one recipe of which these are the channels."""
+    first = each[0]
+    _main_input(first).pop("channel", None)
+    return first | {"psf": {"channels": [one["psf"] for one in each]}}
+
+
+def _main_input(data: Data) -> Data:
+    source: Data = data["input"]
+    return _main_input(source["recipe"]) if "recipe" in source else source
 
 
 def _options(record: Mapping[str, Any]) -> Data:

@@ -14,6 +14,7 @@ from napari_deconv._progress import Callback
 from napari_deconv.beads import Beads
 from napari_deconv.files import Image
 from napari_deconv.recipe.calls import Call, Layer, Ref, script
+from napari_deconv.recipe.memory import Memory
 
 __all__ = ["Outcome", "Plan", "Variables"]
 
@@ -60,7 +61,9 @@ class Plan:
         origins = (step.origin for step in self.steps if isinstance(step, Call))
         return [o["path"] for o in origins if isinstance(o, Mapping) and "path" in o]
 
-    def run(self, watch: Watch = lambda _: nullcontext(None)) -> Outcome:
+    def run(
+        self, watch: Watch = lambda _: nullcontext(None), memory: Memory | None = None
+    ) -> Outcome:
         """Do it.
 
         Parameters
@@ -68,13 +71,25 @@ class Plan:
         watch : callable
             Called with the name of each function; gives a context manager that yields the callback
             for it.
+        memory : Memory, optional
+            Of plans before: what does not depend on the image is not computed again.
         """
         names, origins = dict(self.names), dict(self.origins)
+        memory = Memory() if memory is None else memory
         for step in self.steps:
-            with watch(
-                step.name if isinstance(step, Layer) else step.function.__name__
-            ) as callback:
+            if isinstance(step, Layer):
+                step.run()
+                continue
+            whole = self.image is not None and step.name == self.image.name
+            key = None if whole else memory.key(step, names)
+            known = None if key is None else memory.recall(key)
+            if known is not None:
+                names[step.name], origins[step.name] = known
+                continue
+            with watch(step.function.__name__) as callback:
                 step.run(names, origins, callback)
+            if key is not None:
+                memory.keep(key, names[step.name], origins[step.name])
         source = None if self.image is None else names[self.image.name]
         if isinstance(source, sample_data.Sample):
             source = Image(source.image, source.spacing, "ZYX")
@@ -118,6 +133,16 @@ class Variables:
             return self._known[what]
         self.steps.append(step)
         return self._known.setdefault(what, Ref(step.name))
+
+    def call(self, name: str, function: Callable[..., Any], *arguments: Any, **more: Any) -> Ref:
+        """Add a call; the arguments are the further ones of `Call`."""
+        return self.add(Call(self.new(name), function, *arguments, **more))
+
+    def origin_of(self, name: str) -> dict[str, Any]:
+        """Give the origin of a variable that was bound or read."""
+        read = {s.name: s.origin for s in self.steps if isinstance(s, Call)}
+        origin = self.origins.get(name) or read.get(name)
+        return dict(origin) if isinstance(origin, Mapping) else {}
 
     def new(self, name: str) -> str:
         """Find a name for a variable."""

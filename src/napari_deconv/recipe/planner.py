@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, read_image
 from napari_deconv.psf import Psf, distill_psf, load_psf, make_psf
 from napari_deconv.psf.clean import repair_psf
-from napari_deconv.recipe.calls import Call, Layer, Ref
+from napari_deconv.recipe.calls import Layer, Ref
+from napari_deconv.recipe.channels import take_channel
 from napari_deconv.recipe.options import WITHOUT_SPACING, Acquisition, Keys, Rules
 from napari_deconv.recipe.plan import Plan, Variables
-from napari_deconv.recipe.schema import BeadImage, Source, Steps
+from napari_deconv.recipe.schema import BeadImage, PsfSource, Source, Steps
+from napari_deconv.recipe.ways import IN_MEMORY, Way
 
 __all__ = ["Planner"]
 
@@ -46,19 +48,33 @@ class Planner:
         Arrays of layers by name: `Image`, array or `Beads`.
     engine : str, optional
         Where to compute, whatever the recipe says.
+    way : Way
+        What the last deconvolution and what comes before it are done with.
+    blocks : mapping
+        Arguments of a deconvolution in blocks.
     """
 
     def __init__(
-        self, given: Image | str | None, arrays: Mapping[str, Any], engine: str | None
+        self,
+        given: Image | str | None,
+        arrays: Mapping[str, Any],
+        engine: str | None,
+        way: Way = IN_MEMORY,
+        blocks: Mapping[str, Any] | None = None,
     ) -> None:
         self._given, self._arrays, self._engine = given, arrays, engine
+        self._way, self._blocks = way, dict(blocks or {})
         self._variables = Variables()
         self._image: Ref | None = None
+        self._channel: dict[str, int] = {}
 
     def plan(self, steps: Steps) -> Plan:
         """Plan it."""
         self._recipe = steps
-        result, spacing = self._do(steps, "auto", main=True)
+        if steps.psf is None or steps.psf.channels is None:
+            result, spacing = self._do(steps, "auto", main=True)
+        else:
+            result, spacing = self._each_channel(steps, steps.psf.channels)
         made = self._variables
         return Plan(made.steps, result, self._image, spacing, made.names, made.origins)
 
@@ -72,15 +88,24 @@ class Planner:
             return psf, Ref(psf.name, ".spacing")
         image = self._source(steps.input or Source(), engine, main)
         if steps.background is not None:
-            image = _Field(
-                self._compute(
-                    "subtracted", subtract_background, {"image": image}, steps.background, engine
-                ),
-                image.spacing,
-            )
-        return self._last(steps, image, engine), image.spacing
+            subtract = self._way.subtract if main else subtract_background
+            arrays = {"image": image}
+            less = self._compute("subtracted", subtract, arrays, steps.background, engine)
+            image = _Field(less, image.spacing)
+        return self._last(steps, image, engine, self._way if main else IN_MEMORY), image.spacing
 
-    def _last(self, steps: Steps, image: _Field, engine: str) -> Ref:
+    def _each_channel(self, steps: Steps, psfs: Sequence[PsfSource]) -> tuple[Ref, Any]:
+        """Plan the same for each channel, with its own PSF, and put the results together."""
+        results = []
+        for channel, psf in enumerate(psfs):
+            self._channel = {"channel": channel, "channels": len(psfs)}
+            one = steps.model_copy(update={"psf": psf})
+            result, spacing = self._do(one, "auto", main=True)
+            results.append(result)
+        arrays = {"image": self._image, "results": results}
+        return self._variables.call("result", self._way.stack, arrays), spacing
+
+    def _last(self, steps: Steps, image: _Field, engine: str, way: Way) -> Ref:
         if steps.deconvolution is not None:
             arrays = {"image": image, "psf": self._psf(steps, engine, False, image.spacing)}
             if steps.mask is not None:
@@ -88,7 +113,10 @@ class Planner:
             if steps.initial is not None:
                 arrays["initial"] = self._initial(steps, engine)
             name = "result" if steps is self._recipe else "deconvolved"
-            return self._compute(name, deconvolve, arrays, steps.deconvolution, engine)
+            # What deconvolves in blocks takes the same, and says how large they are.
+            given = self._arguments(deconvolve, arrays, steps.deconvolution, engine)
+            blocks = {} if way is IN_MEMORY else self._blocks
+            return self._variables.call(name, way.deconvolve, given[0], given[1] | blocks)
         if steps.convolution is not None or steps.acquisition is not None:
             return self._blurred(steps, image, engine)
         if steps.beads is not None:
@@ -119,6 +147,19 @@ class Planner:
         spacing: Any = None,
     ) -> Ref:
         """Plan a call with the options that are not the function's defaults."""
+        return self._variables.call(
+            name, function, *self._arguments(function, arrays, options, engine, spacing)
+        )
+
+    def _arguments(
+        self,
+        function: Callable[..., Any],
+        arrays: Mapping[str, Any],
+        options: Keys,
+        engine: str,
+        spacing: Any = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Give the arguments of a call, positional and by keyword."""
         positional: dict[str, Any] = {}
         keywords: dict[str, Any] = {}
         for key, parameter in inspect.signature(function).parameters.items():
@@ -136,7 +177,7 @@ class Planner:
                 positional[key] = value
             elif key in arrays or value != parameter.default:
                 keywords[key] = value
-        return self._variables.add(Call(self._variables.new(name), function, positional, keywords))
+        return positional, keywords
 
     # -- images ----------------------------------------------------------------------------------
 
@@ -155,9 +196,25 @@ class Planner:
             field = self._leaf(source, self._given if main else None, role)
             if main:
                 self._image = Ref(field.data.name)
+                field = self._of_channel(field)
         if source.spacing == "file":
             return field
         return _Field(field.data, None if source.spacing == "pixels" else _plain(source.spacing))
+
+    def _of_channel(self, image: _Field) -> _Field:
+        """Plan that the channel at hand is taken of an image, if there are PSFs for each."""
+        if not self._channel:
+            return image
+        origin = self._variables.origin_of(image.data.name)
+        if image.data.part != ".data" or "channel" in origin:
+            raise DeconvError(
+                "The recipe has a PSF for each channel, its input is one channel, a sample or a "
+                "layer: give a file with all channels, or one PSF."
+            )
+        origin["channel"] = self._channel["channel"]
+        whole = {"image": Ref(image.data.name)}
+        one = self._variables.call("channel", take_channel, whole, self._channel, origin=origin)
+        return _Field(Ref(one.name, ".data"), image.spacing)
 
     def _leaf(self, source: Source | BeadImage, given: Image | str | None, role: str) -> _Field:
         """Plan how an image is read."""
@@ -166,12 +223,13 @@ class Planner:
             image = given if given is not None else self._arrays[source.layer or ""]
             ref = self._variables.bind(role, image, {"layer": source.layer or role})
         elif given is not None or source.path is not None:
-            ref = self._read(role, given or source.path or "", source.channel)
+            place = {"channel": source.channel, "position": source.position}
+            # What lies on the voxels of the image is as large as it.
+            read = self._way.read if role in ("image", "mask") else read_image
+            ref = self._read(role, given or source.path or "", read, **place)
         elif source.sample is not None:
             function = getattr(sample_data, source.sample)
-            ref = self._variables.add(
-                Call(self._variables.new("sample"), function, {}, origin={"sample": source.sample})
-            )
+            ref = self._variables.call("sample", function, {}, origin={"sample": source.sample})
             part = f".{source.part}"
         elif source.layer is not None:
             ref = self._variables.add(Layer(self._variables.new(role), source.layer))
@@ -184,12 +242,12 @@ class Planner:
             )
         return _Field(Ref(ref.name, part), Ref(ref.name, ".spacing"))
 
-    def _read(self, role: str, path: str, channel: int | None) -> Ref:
-        number = {} if channel is None else {"channel": channel}
+    def _read(
+        self, role: str, path: str, read: Callable[..., Any] = read_image, **place: int | None
+    ) -> Ref:
+        number = {name: value for name, value in place.items() if value is not None}
         origin = {"path": path, **number}
-        return self._variables.add(
-            Call(self._variables.new(role), read_image, {"path": path}, number, origin=origin)
-        )
+        return self._variables.call(role, read, {"path": path}, number, origin=origin)
 
     def _initial(self, steps: Steps, engine: str) -> Ref:
         """Plan an earlier run on the same data to go on from, or an estimate to start from."""
@@ -209,6 +267,8 @@ class Planner:
         psf = steps.psf
         if psf is None:
             raise DeconvError("The recipe names no PSF: write psf: {file: …} into it.")
+        if psf.channels is not None:
+            raise DeconvError("Only the last step takes a PSF for each channel, not one before.")
         if psf.optics is not None:
             return self._compute("psf", make_psf, {}, psf.optics, engine, spacing)
         if psf.beads is not None:
@@ -223,28 +283,23 @@ class Planner:
         if psf.layer is not None:
             layer = self._leaf(Source(layer=psf.layer), None, "psf_layer")
             origin |= {"layer": psf.layer}
-            name = self._variables.new("psf" if voxel is None else "repaired")
-            repaired = Call(name, repair_psf, {"data": layer.data}, {}, "[0]", origin)
-            return self._as_psf(self._variables.add(repaired), voxel)
+            name, data = "psf" if voxel is None else "repaired", {"data": layer.data}
+            repaired = self._variables.call(name, repair_psf, data, {}, "[0]", origin)
+            return self._as_psf(repaired, voxel)
         origin |= {"path": psf.file}
         if voxel is None:
-            image = self._read("psf_image", psf.file or "", None)
+            image = self._read("psf_image", psf.file or "")
             data = {"data": Ref(image.name, ".data")}
-            return self._variables.add(
-                Call(self._variables.new("psf"), repair_psf, data, {}, "[0]", origin)
-            )
+            return self._variables.call("psf", repair_psf, data, {}, "[0]", origin)
         given = {} if voxel == "file" else {"spacing": voxel}
-        return self._variables.add(
-            Call(self._variables.new("psf"), load_psf, {"path": psf.file}, given, "[0]", origin)
-        )
+        return self._variables.call("psf", load_psf, {"path": psf.file}, given, "[0]", origin)
 
     def _as_psf(self, data: Ref, voxel: Any) -> Ref:
         """Give an array its voxel size; without one it stays an array."""
         if voxel in (None, "file"):
             return data
-        return self._variables.add(
-            Call(self._variables.new("psf"), Psf, {"data": data, "spacing": voxel}, origin=data)
-        )
+        given = {"data": data, "spacing": voxel}
+        return self._variables.call("psf", Psf, given, origin=data)
 
     def _psf_of(self, recipe: Steps, engine: str, voxel: Any) -> Ref:
         """Plan a PSF that a recipe makes: its result, or the PSF of its deconvolution."""
@@ -269,9 +324,7 @@ class Planner:
             path = detection.path or f"{detection.layer}.csv"
             origin = {"path": path} if detection.path else {"layer": detection.layer}
             given = {"path": path, "spacing": image.spacing}
-            arrays["beads"] = self._variables.add(
-                Call(self._variables.new("beads"), Beads.from_csv, given, origin=origin)
-            )
+            arrays["beads"] = self._variables.call("beads", Beads.from_csv, given, origin=origin)
         elif detection is not None:
             arrays["beads"] = self._compute(
                 "beads", detect_beads, {"image": image}, detection, engine

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from napari_deconv._progress import Callback
 from napari_deconv.beads import Beads
@@ -20,10 +20,11 @@ from napari_deconv.files import Image, replacing, write_image
 from napari_deconv.recipe.history import recipe_data
 from napari_deconv.recipe.plan import Plan
 from napari_deconv.recipe.planner import Planner
-from napari_deconv.recipe.schema import Output, Steps
+from napari_deconv.recipe.schema import Blocks, Output, Source, Steps
 from napari_deconv.recipe.text import Document, dump
+from napari_deconv.recipe.ways import IN_MEMORY, Way, check_blocks
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "paths_in"]
 
 _VERSION = "napari-deconv"
 # What a layer's array is called in the names of files.
@@ -37,22 +38,33 @@ class Recipe(Steps):
     parameters of its function, those that are missing are not done:
 
     ``input``
-        ``path`` (with ``channel``), ``sample`` (with ``part``), or ``recipe``: what another one
-        makes. ``spacing`` is ``file``, the voxel size (z, y, x) in µm, or ``pixels``.
+        ``path`` (with ``channel`` and ``position``, counted from 0), ``sample`` (with ``part``), or
+        ``recipe``: what another one makes. ``spacing`` is ``file``, the voxel size (z, y, x) in µm,
+        or ``pixels``.
     ``background``
         `subtract_background`.
     ``psf``
         ``file``, ``optics`` (`make_psf`), ``beads`` (`distill_psf`; ``detection``: `detect_beads`),
-        ``sample`` or ``recipe``.
+        ``sample`` or ``recipe``; or ``channels``: one of these for each channel.
     ``deconvolution``, ``convolution``, ``acquisition``, ``beads``, ``background_estimate``
         `deconvolve` (with ``mask`` and ``initial``), `convolve`, `simulate_acquisition`,
         `detect_beads`, `estimate_background`: one of them, the last step.
+    ``blocks``
+        Of a deconvolution in tiles: ``block``, ``overlap`` (voxels) and ``memory`` (GB).
     ``engine``, ``output``
-        Where to compute; ``path``, ``format`` and ``dtype`` of the result.
+        Where to compute; ``path``, ``format`` (with ``ngff``, the version) and ``dtype`` of the
+        result.
     """
 
     version: Literal[1] = Field(alias="napari-deconv")
+    blocks: Blocks | None = None
     output: Output | None = None
+
+    @model_validator(mode="after")
+    def _blocks_of_a_deconvolution(self) -> Self:
+        if self.blocks is not None and self.deconvolution is None:
+            raise ValueError("blocks belong to a deconvolution, which is missing")
+        return self
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -76,7 +88,7 @@ class Recipe(Steps):
             raise DeconvError(f"{path} cannot be read: {error}.") from error
         document = Document(text, path.name)
         data = deepcopy(document.data)
-        for holder, key in _paths(data):
+        for holder, key in paths_in(data):
             holder[key] = str(path.parent.resolve() / holder[key])
         try:
             return cls.model_validate_json(json.dumps(data, default=str), strict=True)
@@ -162,12 +174,25 @@ class Recipe(Steps):
             holder.clear()
             holder.update(renamed)
         folder = path.parent.resolve()
-        for holder, key in _paths(data):
+        for holder, key in paths_in(data):
             file = Path(holder[key]).resolve()
             inside = file.is_relative_to(folder)
             holder[key] = file.relative_to(folder).as_posix() if inside else str(file)
         with replacing(path) as temporary:
             temporary.write_text(dump(data), encoding="utf-8")
+
+    def on(self, path: str | os.PathLike[str], position: int | None = None) -> Self:
+        """Give the same recipe with a file as its input.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; channel and voxel size stay as the recipe says.
+        position : int, optional
+            Which of the images in it.
+        """
+        given = {"path": os.fspath(path)} | ({} if position is None else {"position": position})
+        return self.model_copy(update={"input": _replaced(self.input, given)})
 
     def plan(
         self,
@@ -175,6 +200,7 @@ class Recipe(Steps):
         *,
         arrays: Mapping[str, Any] | None = None,
         engine: str | None = None,
+        way: Way = IN_MEMORY,
     ) -> Plan:
         """Tell which functions are called, in which order and how.
 
@@ -186,16 +212,21 @@ class Recipe(Steps):
             As for `save`, for a recipe that was not saved.
         engine : str, optional
             Where to compute, whatever the recipe says.
+        way : Way
+            Whether it is done in memory or block by block (see `napari_deconv.recipe.ways`).
 
         Raises
         ------
         DeconvError
-            If the recipe lacks something.
+            If the recipe lacks something, or cannot be done that way.
         """
         if image is not None and not isinstance(image, Image):
             named = isinstance(image, str | os.PathLike)
             image = os.fspath(image) if named else Image(np.asarray(image), None, "")
-        return Planner(image, arrays or {}, engine).plan(self)
+        if way is not IN_MEMORY:
+            check_blocks(self)
+        blocks = {} if self.blocks is None else self.blocks.arguments
+        return Planner(image, arrays or {}, engine, way, blocks).plan(self)
 
     def run(
         self,
@@ -233,28 +264,44 @@ class Recipe(Steps):
         return self.plan().to_python()
 
 
+def _replaced(source: Source | None, given: dict[str, Any]) -> Source:
+    """Put a file in place of the input, or of that of the recipe that makes it."""
+    if source is not None and source.recipe is not None:
+        inner = source.recipe
+        inner = inner.model_copy(update={"input": _replaced(inner.input, given)})
+        return source.model_copy(update={"recipe": inner})
+    kept = {"channel", "spacing"} if source is None or source.path else {"spacing"}
+    same = {} if source is None else source.model_dump(include=kept)
+    return Source.model_validate(same | given)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _paths(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
+def paths_in(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
     """Find the paths of files, as dict and key."""
     for key, value in list(data.items()):
-        if isinstance(value, dict) and key != "optics":
-            yield from _paths(value)
-        elif isinstance(value, str) and key in ("path", "file", "input", "mask", "initial"):
+        for inner in _mappings(value):
+            yield from paths_in(inner) if key != "optics" else ()
+        if isinstance(value, str) and key in ("path", "file", "input", "mask", "initial"):
             yield data, key
 
 
 def _layers(data: dict[str, Any], role: str = "input") -> Iterator[tuple[dict[str, Any], str]]:
     """Find the layers, each with what it is used as."""
     for key, value in list(data.items()):
-        if isinstance(value, dict):
-            yield from _layers(value, key if key in _ROLES else role)
+        for inner in _mappings(value):
+            yield from _layers(inner, key if key in _ROLES else role)
     if isinstance(data.get("layer"), str):
         yield data, role
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    """Give a section, or those of a list."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
 def _write(path: Path, array: Any, metadata: dict[str, Any]) -> Path:

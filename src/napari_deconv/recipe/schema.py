@@ -19,13 +19,15 @@ from napari_deconv.recipe.options import (
     Spacing,
 )
 
-__all__ = ["LAST", "BeadImage", "Detection", "Output", "PsfSource", "Source", "Steps"]
+__all__ = ["LAST", "BeadImage", "Blocks", "Detection", "Output", "PsfSource", "Source", "Steps"]
 
 LAST = ("background_estimate", "beads", "convolution", "acquisition", "deconvolution")
 """Sections of which a recipe has one at most: what is done to the input ends with it."""
 
 Sample = Literal["beads_widefield", "cells_widefield", "bars_confocal"]
 _Path = Annotated[str, Field(min_length=1)]
+_Whole = Annotated[int, Field(ge=1)]
+_Margin = Annotated[int, Field(ge=0)]
 
 
 def _as_path(value: Any) -> Any:
@@ -38,6 +40,7 @@ class _Origin(Keys):
 
     path: _Path | None = None
     channel: Annotated[int, Field(ge=0)] | None = None
+    position: Annotated[int, Field(ge=0)] | None = None
     sample: Sample | None = None
     part: Literal["image", "truth"] = "image"
     layer: str | None = None
@@ -49,8 +52,10 @@ class _Origin(Keys):
         given = [name for name in origins if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
-        if self.channel is not None and self.path is None:
-            raise ValueError("a channel belongs to a path")
+        if self.sample or self.layer or self.recipe:
+            for name in ("channel", "position"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"a {name} belongs to a file: write the path of one")
         return self
 
 
@@ -76,7 +81,10 @@ class BeadImage(Distilling, _Origin):
 
 
 class PsfSource(Keys):
-    """Where the PSF comes from: one of a file, optics, beads, a sample, a layer, or a recipe."""
+    """Where the PSF comes from: one of a file, optics, beads, a sample, a layer, or a recipe.
+
+    Or ``channels``: one such source for each channel.
+    """
 
     file: _Path | None = None
     optics: Optics | None = None
@@ -84,6 +92,7 @@ class PsfSource(Keys):
     sample: Sample | None = None
     layer: str | None = None
     recipe: Steps | None = None
+    channels: Annotated[list[PsfSource], Field(min_length=1)] | None = None
     spacing: Literal["file", "image"] | float | list[float] = "file"
 
     @model_validator(mode="after")
@@ -92,9 +101,33 @@ class PsfSource(Keys):
         if len(given) != 1:
             raise ValueError(
                 f"{' and '.join(given) or 'nothing'} is given: expected one of file, optics, "
-                "beads, sample, recipe"
+                "beads, sample, recipe, channels"
             )
+        if any(psf.channels is not None for psf in self.channels or ()):
+            raise ValueError("a channel has no channels: give it one PSF")
         return self
+
+
+class Blocks(Keys):
+    """Tiles of a volume that is larger than memory: see `napari_deconv.deconvolve_blocks`.
+
+    ``block`` is the shape of a tile without its margins, ``overlap`` the margins, (z, y, x) in
+    voxels; ``memory`` what a tile may take, in GB.
+    """
+
+    block: Annotated[list[_Whole], Field(min_length=2, max_length=3)] | None = None
+    overlap: Annotated[list[_Margin], Field(min_length=2, max_length=3)] | None = None
+    memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `napari_deconv.deconvolve_blocks` takes of it: memory in bytes."""
+        given = {
+            "block": self.block and tuple(self.block),
+            "overlap": self.overlap and tuple(self.overlap),
+            "memory": self.memory and 1e9 * self.memory,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 _Source = Annotated[Source, BeforeValidator(_as_path)]
@@ -132,15 +165,27 @@ class Steps(Keys):
             raise ValueError(f"nothing is to be done: expected psf, background, {', '.join(LAST)}")
         if self.deconvolution is None and (self.mask or self.initial):
             raise ValueError("mask and initial belong to a deconvolution, which is missing")
+        if self.psf is not None and self.psf.channels is not None:
+            if self.deconvolution is None:
+                raise ValueError("a PSF for each channel belongs to a deconvolution")
+            if self.initial is not None:
+                raise ValueError("with a PSF for each channel there is no initial")
         return self
 
 
 class Output(Keys):
-    """What is written, and how."""
+    """What is written, and how; ``ngff`` is the version of OME-Zarr."""
 
     path: _Path | None = None
     format: Literal["ome-tiff", "ome-zarr", "csv"] | None = None
+    ngff: Literal["0.4", "0.5"] | None = None
     dtype: Literal["float32", "float64", "uint16", "uint8"] | None = None
+
+    @model_validator(mode="after")
+    def _one_format(self) -> Self:
+        if self.ngff is not None and self.format != "ome-zarr":
+            raise ValueError("ngff is a version of OME-Zarr: write format: ome-zarr")
+        return self
 
 
 for _model in (_Origin, Source, Detection, BeadImage, PsfSource):

@@ -40,18 +40,31 @@ _Loader.add_implicit_resolver(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Sections that hold no other section stand on one line; nothing is an alias."""
+    """Sections and lists that hold no section stand on one line; nothing is an alias."""
 
     def represent_mapping(
         self, tag: str, mapping: Any, flow_style: bool | None = None
     ) -> yaml.MappingNode:
         node = super().represent_mapping(tag, mapping, flow_style)
-        inner = any(isinstance(value, yaml.MappingNode) for _, value in node.value)
-        node.flow_style = not inner
+        node.flow_style = not any(_holds_sections(value) for _, value in node.value)
+        return node
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        node = super().represent_sequence(tag, sequence, flow_style)
+        node.flow_style = not _holds_sections(node)
         return node
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _holds_sections(node: yaml.Node) -> bool:
+    """Tell whether a node is a section, or a list of them."""
+    if isinstance(node, yaml.SequenceNode):
+        return any(isinstance(item, yaml.MappingNode) for item in node.value)
+    return isinstance(node, yaml.MappingNode)
 
 
 class Document:
@@ -184,7 +197,7 @@ def _expected(detail: ErrorDetails) -> str:
 
 def _keys(model: type[BaseModel], place: Place) -> list[str]:
     """Name the keys that are known at a place."""
-    for part in place:
+    for part in filter(lambda one: isinstance(one, str), place):  # not those in lists
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
         inner = None if field is None else _model_in(field.annotation)
         if inner is None:
@@ -205,7 +218,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _written(place: Place) -> str:
-    return ".".join(map(str, place)) or "the recipe"
+    return ".".join(" ".join(str(key).split()) for key in place) or "the recipe"
 
 
 def _problem(error: yaml.YAMLError) -> str:
