@@ -148,7 +148,7 @@ def test_a_failure_leaves_the_old_image_and_nothing_else(tmp_path, monkeypatch, 
     def fail(*_, **__):
         raise failure
 
-    monkeypatch.setattr("napari_deconv.files.ngff_writing._attributes", fail)
+    monkeypatch.setattr("napari_deconv.files.zarr_target._attributes", fail)
     with pytest.raises(DeconvError if failure is OSError else failure):
         write_image(path, STACK + 1)
     assert json.loads((path / "zarr.json").read_text()) == before

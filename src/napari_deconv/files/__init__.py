@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.atomic import check_target, replacing
-from napari_deconv.files.image import Image, as_dtype, image_to_write
+from napari_deconv.files.image import IMAGE_SUFFIXES, Image, as_dtype, image_to_write
 from napari_deconv.files.tiff import (
     open_tiff,
     read_tiff_header,
@@ -32,9 +32,6 @@ __all__ = [
     "IMAGE_SUFFIXES", "Image", "as_dtype", "check_target", "open_image", "positions",
     "provenance_of", "read_image", "replacing", "write_image",
 ]  # fmt: skip
-
-IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
-"""Endings of the files that `write_image` writes."""
 
 _PSF_MAKERS = ("make_psf", "distill_psf")
 
@@ -179,6 +176,7 @@ def write_image(
     channels: Sequence[str] = (),
     time_interval: float | None = None,
     name: str = "",
+    colours: Sequence[str] = (),
 ) -> None:
     """Write an OME-TIFF or OME-Zarr; it appears under its name only when it is complete.
 
@@ -200,6 +198,8 @@ def write_image(
         Seconds between time points.
     name : str
         What to call the image. Default: the file's name.
+    colours : sequence of str
+        Colours of the channels, RRGGBB in hexadecimal.
 
     Raises
     ------
@@ -210,12 +210,12 @@ def write_image(
     check_target(path, IMAGE_SUFFIXES)
     image = image_to_write(
         data, spacing, metadata, axes=axes, channels=tuple(channels),
-        time_interval=time_interval, name=name,
+        time_interval=time_interval, name=name, colours=tuple(colours),
     )  # fmt: skip
     if path.suffix.lower() == ".zarr":
-        from napari_deconv.files.ngff_writing import write_ngff
+        from napari_deconv.files.blockwise import write_blocks
 
-        write_ngff(path, image)
+        write_blocks(path, image)
     else:
         write_tiff(path, image)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_deconv.errors import DeconvError
 
-__all__ = ["check_target", "replacing", "replacing_store"]
+__all__ = ["check_target", "put_in_place", "replacing"]
 
 
 def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> None:
@@ -76,42 +75,31 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def replacing_store(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name for a Zarr store, a folder, as `replacing` does for a file.
+def put_in_place(new: Path, path: Path, aside: Path) -> None:
+    """Give a finished file or Zarr store its name, in place of one that is there.
 
     Parameters
     ----------
-    path : path-like
-        The final name; a Zarr store that is there is replaced, any other folder is not.
-
-    Yields
-    ------
-    Path
-        Where to write. On any failure it is removed and `path` is untouched.
+    new : Path
+        What was written, on the same disk as `path`.
+    path : Path
+        The final name.
+    aside : Path
+        Where to move a store that is there: a folder cannot be replaced in one step.
 
     Raises
     ------
-    DeconvError
-        If the folder is missing or cannot be written to, the disk is full, or `path` is a file, or
-        a folder that is no Zarr store.
+    OSError
+        If the system refuses; an older file or store is back under its name.
     """
-    path = Path(path)
-    check_target(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.is_dir():
+        path.replace(aside)
     try:
-        yield temporary
-        if path.exists():
-            path.replace(old)
-        temporary.replace(path)
-    except OSError as error:
-        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if old.exists() and not path.exists():
-            old.replace(path)
-        for folder in (temporary, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        new.replace(path)
+    except OSError:
+        if aside.exists():
+            aside.replace(path)
+        raise
 
 
 def _is_store(path: Path) -> bool:

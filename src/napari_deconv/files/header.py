@@ -14,7 +14,14 @@ from xml.etree import ElementTree
 
 import tifffile
 
-__all__ = ["METADATA_KEY", "Header", "length_in_micrometres", "read_header", "time_in_seconds"]
+__all__ = [
+    "METADATA_KEY",
+    "Header",
+    "length_in_micrometres",
+    "ome_colour",
+    "read_header",
+    "time_in_seconds",
+]
 
 _MICROMETRES = {
     "m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25400.0,
@@ -109,7 +116,7 @@ def _ome_header(xml: str, position: int) -> Header:
     interval = time_in_seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
     channels = pixels.findall("{*}Channel")
     names = [channel.get("Name") for channel in channels]
-    colours = [_number(channel.get("Color")) for channel in channels]
+    colours = [_hexadecimal(channel.get("Color")) for channel in channels]
     return Header(
         sizes,
         _stored_metadata(image.findtext("{*}Description")),
@@ -117,11 +124,18 @@ def _ome_header(xml: str, position: int) -> Header:
         interval,
         image.findtext("{*}AcquisitionDate") or None,
         image.get("Name", ""),
-        # a signed integer of 32 bits: red, green, blue, alpha
-        tuple(f"{int(c) >> 8 & 0xFFFFFF:06X}" for c in colours if c is not None)
-        if None not in colours
-        else (),
+        tuple(colour for colour in colours if colour) if all(colours) else (),
     )
+
+
+def ome_colour(colour: str) -> int:
+    """Convert RRGGBB to OME-XML's: a signed integer of 32 bits of red, green, blue and alpha."""
+    return int.from_bytes(bytes.fromhex(colour + "FF"), signed=True)
+
+
+def _hexadecimal(colour: str | None) -> str | None:
+    number = _number(colour)
+    return None if number is None else f"{int(number) >> 8 & 0xFFFFFF:06X}"
 
 
 def _imagej_header(info: dict[str, Any], page: tifffile.TiffPage) -> Header:

@@ -15,7 +15,17 @@ import numpy.typing as npt
 from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError, DeconvWarning
 
-__all__ = ["DEFAULT_AXES", "Image", "as_dtype", "chosen_position", "image_to_write"]
+__all__ = [
+    "DEFAULT_AXES",
+    "IMAGE_SUFFIXES",
+    "Image",
+    "as_dtype",
+    "chosen_position",
+    "image_to_write",
+]
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
+"""Endings of the files that `write_image` writes."""
 
 DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "CZYX", 5: "TCZYX"}
 """Axes of an array of which nothing else is known, by their number."""

@@ -7,6 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import tifffile
 
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files.atomic import replacing
-from napari_deconv.files.header import METADATA_KEY, Header, read_header
+from napari_deconv.files.header import METADATA_KEY, Header, ome_colour, read_header
 from napari_deconv.files.image import Image, chosen_position
 from napari_deconv.files.voxels import Voxels
 
 __all__ = [
-    "open_tiff", "read_tiff_header", "spacing_of", "tiff_positions", "tiff_spacing", "write_tiff",
+    "ome_metadata", "open_tiff", "read_tiff_header", "spacing_of", "suitable", "tiff_positions",
+    "tiff_spacing", "write_tiff",
 ]  # fmt: skip
 
 
@@ -97,25 +99,42 @@ def read_tiff_header(path: Path) -> tuple[Header, str]:
 
 def write_tiff(path: Path, image: Image) -> None:
     """Write an OME-TIFF; see `napari_deconv.files.write_image`."""
-    ome: dict[str, Any] = {"axes": image.axes, "Name": image.name or path.name.split(".")[0]}
+    named = replace(image, name=image.name or path.name.split(".")[0])
+    with replacing(path) as temporary, suitable(str(image.data.dtype), image.axes):
+        tifffile.imwrite(
+            temporary, image.data, ome=True, photometric="minisblack", metadata=ome_metadata(named)
+        )
+
+
+def ome_metadata(image: Image) -> dict[str, Any]:
+    """Give what tifffile is to write about an image as OME-XML."""
+    ome: dict[str, Any] = {"axes": image.axes, "Name": image.name}
     for axis, size in zip(image.space, image.spacing or (), strict=False):
         ome |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
     if image.metadata:
         ome["Description"] = json.dumps({METADATA_KEY: image.metadata})
+    channels: dict[str, Any] = {}
     if image.channels:
-        ome["Channel"] = {"Name": list(image.channels)}
+        channels["Name"] = list(image.channels)
+    if image.colours:
+        channels["Color"] = [ome_colour(colour) for colour in image.colours]
+    if channels:
+        ome["Channel"] = channels
     if image.time_interval:
         ome |= {"TimeIncrement": image.time_interval, "TimeIncrementUnit": "s"}
-    with replacing(path) as temporary:
-        try:
-            tifffile.imwrite(
-                temporary, image.data, ome=True, photometric="minisblack", metadata=ome
-            )
-        except (ValueError, tifffile.OmeXmlError) as error:
-            raise DeconvError(
-                f"{image.data.dtype} voxels with axes {image.axes} cannot be written as OME-TIFF "
-                f"({error}): convert them to float32, or choose another axis order."
-            ) from error
+    return ome
+
+
+@contextmanager
+def suitable(dtype: str, axes: str) -> Iterator[None]:
+    """Say what to do where OME-TIFF has no such voxels or axes."""
+    try:
+        yield
+    except (ValueError, tifffile.OmeXmlError) as error:
+        raise DeconvError(
+            f"{dtype} voxels with axes {axes} cannot be written as OME-TIFF ({error}): convert "
+            "them to float32, or choose another axis order."
+        ) from error
 
 
 def _means_time(header: Header) -> bool:

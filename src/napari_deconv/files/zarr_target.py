@@ -1,0 +1,232 @@
+"""OME-Zarr out, block by block, with a pyramid: NGFF 0.4 on Zarr v2, and 0.5 on Zarr v3.
+
+Specification: https://ngff.openmicroscopy.org/0.5/. The arrays are `zarr`'s work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import dask.array
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BloscCodec
+
+from napari_deconv.files.header import METADATA_KEY
+from napari_deconv.files.image import Image
+from napari_deconv.files.journal import flush
+from napari_deconv.files.layout import Layout
+
+__all__ = ["ZarrTarget"]
+
+# Voxels of a chunk, and the largest side of the coarsest level.
+_CHUNK = {"Z": 16, "Y": 256, "X": 256}
+_COARSEST = 256
+_TYPES = {"T": "time", "C": "channel"}
+# Chunks of a coarser level that are made at a time: what is read for one is up to eight times it.
+_AT_A_TIME = 2
+
+
+@dataclass(frozen=True)
+class ZarrTarget:
+    """An OME-Zarr.
+
+    Attributes
+    ----------
+    store : Path
+        Its folder.
+    image : Image
+        What is to be said about it; its data are of size 0.
+    layout : Layout
+        How it is cut into blocks.
+    version : {"0.4", "0.5"}
+        Version of the specification.
+    """
+
+    store: Path
+    image: Image
+    layout: Layout
+    version: Literal["0.4", "0.5"]
+
+    def create(self) -> None:
+        """Make the level of full resolution, its voxels unwritten."""
+        group = zarr.open_group(self.store, mode="w", zarr_format=2 if self.version == "0.4" else 3)
+        chunks = [
+            _chunk(block, length, _CHUNK.get(axis, 1))
+            for axis, block, length in zip(
+                self.image.axes, self.layout.blocks, self.layout.shape, strict=True
+            )
+        ]
+        self._create_level(group, "0", self.layout.shape, chunks)
+
+    def write(self, region: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
+        """Write a block, which is whole chunks, and wait until it is on the disk."""
+        array = zarr.open_array(self.store, path="0", mode="r+")
+        array[region] = block
+        touched = (
+            range(part.start // size, -(-part.stop // size))
+            for part, size in zip(region, array.chunks, strict=True)
+        )
+        for place in product(*touched):
+            file = self.store / "0" / array.metadata.encode_chunk_key(place)
+            if file.exists():  # a chunk of zeros is none
+                flush(file)
+
+    def complete(self, metadata: dict[str, Any], limits: list[tuple[float, float]]) -> None:
+        """Add the pyramid and the attributes.
+
+        Each level halves y and x, and z where its voxels are not larger than those of x by then;
+        its voxels are means.
+        """
+        group, image = zarr.open_group(self.store, mode="r+"), self.image
+        time = image.time_interval or 1.0
+        size = image.spacing or (1.0,) * len(image.space)
+        leading = [time if axis == "T" else 1.0 for axis in image.axes[: -len(size)]]
+        scale = np.array([*leading, *size])
+        datasets = [
+            _dataset(name, step, np.where(_is_space(image.axes), (step - scale) / 2, 0.0))
+            for name, step in self._levels(group, scale)
+        ]
+        own = {METADATA_KEY: metadata} if metadata else {}
+        group.attrs.put(_attributes(self.version, image, datasets, limits) | own)
+        for file in self.store.rglob("*"):
+            if file.is_file() and file.relative_to(self.store).parts[0] != "0":
+                flush(file)
+
+    def _levels(
+        self, group: zarr.Group, step: npt.NDArray[np.float64]
+    ) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+        """Make each level from the one before; give their names and voxel sizes."""
+        fine = _array(group, "0")
+        yield "0", step
+        while max(fine.shape[-2:]) > _COARSEST:
+            bins = _bins(fine.shape, step, self.image.axes)
+            name = str(int(fine.basename) + 1)
+            shape = [n // b for n, b in zip(fine.shape, bins, strict=True)]
+            chunks = list(map(min, shape, fine.chunks))
+            coarse = self._create_level(group, name, shape, chunks)
+            _fill(coarse, fine, bins)
+            fine, step = coarse, step * bins
+            yield name, step
+
+    def _create_level(
+        self, group: zarr.Group, name: str, shape: Sequence[int], chunks: Sequence[int]
+    ) -> zarr.Array[Any]:
+        """Make an array of the kind that the version asks for, in place of one that is there."""
+        if self.version == "0.4":
+            kind: dict[str, Any] = {
+                "compressors": {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1},
+                "chunk_key_encoding": {"name": "v2", "separator": "/"},
+            }
+        else:
+            kind = {
+                "compressors": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+                "dimension_names": list(self.image.axes.lower()),
+            }
+        return group.create_array(
+            name, shape=tuple(shape), chunks=tuple(chunks), dtype=self.layout.dtype,
+            overwrite=True, **kind,
+        )  # fmt: skip
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _chunk(block: int, length: int, largest: int) -> int:
+    """Give a chunk that no two blocks share: a part of a block, not too small."""
+    if block >= length:
+        return min(length, largest)
+    part = max(n for n in range(1, min(block, largest) + 1) if block % n == 0)
+    return part if 4 * part >= min(block, largest) else block
+
+
+def _is_space(axes: str) -> npt.NDArray[np.bool_]:
+    return np.array([axis in "ZYX" for axis in axes])
+
+
+def _bins(shape: Sequence[int], step: npt.NDArray[np.float64], axes: str) -> tuple[int, ...]:
+    """Tell how many voxels of each axis become one on the next level."""
+    return tuple(
+        2 if (axis in "YX" and n > 1) or (axis == "Z" and n > 1 and size <= step[-1]) else 1
+        for axis, n, size in zip(axes, shape, step, strict=True)
+    )
+
+
+def _fill(coarse: zarr.Array[Any], fine: zarr.Array[Any], bins: tuple[int, ...]) -> None:
+    """Average a level over bins, chunk by chunk; what is left over at an end is left out."""
+    read = tuple(n * b for n, b in zip(coarse.chunks, bins, strict=True))
+    whole = tuple(slice(n * b) for n, b in zip(coarse.shape, bins, strict=True))
+    source = dask.array.from_array(fine, read, name=False)[whole]
+    chunks = dask.array.core.normalize_chunks(coarse.chunks, coarse.shape)
+    means = source.map_blocks(_binned, bins, dtype=fine.dtype, chunks=chunks)
+    means.store(coarse, lock=False, scheduler="threads", num_workers=_AT_A_TIME)
+
+
+def _binned(data: npt.NDArray[Any], bins: Sequence[int]) -> npt.NDArray[Any]:
+    """Average over bins, which divide the shape."""
+    parts = [
+        data[tuple(slice(o, None, b) for o, b in zip(offset, bins, strict=True))]
+        for offset in product(*map(range, bins))
+    ]
+    total = np.zeros(parts[0].shape, np.float64)
+    for part in parts:
+        total += part
+    mean = total / len(parts)
+    return (np.rint(mean) if data.dtype.kind in "iu" else mean).astype(data.dtype)
+
+
+def _dataset(
+    name: str, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    moves = [{"type": "scale", "scale": scale.tolist()}]
+    if offset.any():
+        moves.append({"type": "translation", "translation": offset.tolist()})
+    return {"path": name, "coordinateTransformations": moves}
+
+
+def _attributes(
+    version: str,
+    image: Image,
+    datasets: list[dict[str, Any]],
+    limits: list[tuple[float, float]],
+) -> dict[str, Any]:
+    """Write down what the specification asks for, and our own metadata beside it."""
+    axes = []
+    for letter in image.axes:
+        axis = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
+        if letter in "ZYX" and image.spacing is not None:
+            axis["unit"] = "micrometer"
+        if letter == "T" and image.time_interval:
+            axis["unit"] = "second"
+        axes.append(axis)
+    multiscale = {"name": image.name, "axes": axes, "datasets": datasets, "type": "mean"}
+    channels = _channels(image, limits)
+    omero = {"omero": {"channels": channels}} if channels else {}
+    if version == "0.4":
+        return {"multiscales": [{"version": version, **multiscale}], **omero}
+    return {"ome": {"version": version, "multiscales": [multiscale], **omero}}
+
+
+def _channels(image: Image, limits: list[tuple[float, float]]) -> list[dict[str, Any]]:
+    """Describe the channels, where something is known of them."""
+    if len(limits) not in (len(image.channels), len(image.colours)):
+        return []
+    names = image.channels or [f"Channel {number}" for number in range(len(limits))]
+    colours = image.colours or ["FFFFFF"] * len(limits)
+    return [
+        {
+            "label": name,
+            "color": colour,
+            "active": True,
+            "window": {"min": low, "max": high, "start": low, "end": high},
+        }
+        for name, colour, (low, high) in zip(names, colours, limits, strict=True)
+    ]
