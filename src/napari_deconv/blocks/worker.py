@@ -21,7 +21,8 @@ class ForwardWarnings(WorkerPlugin):  # type: ignore[misc]
     name = "napari-deconv warnings"
 
     def setup(self, worker: Worker) -> None:
-        """Listen."""
+        """Listen, also to what was said in an earlier run."""
+        warnings.simplefilter("always", DeconvWarning)
         self._show = warnings.showwarning
         warnings.showwarning = self._show_and_tell
 
