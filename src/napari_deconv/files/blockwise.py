@@ -155,7 +155,7 @@ class BlockFile:
             If it is not one of the blocks, or cannot be written, as on a full disk: what was
             written before stays, and can be resumed.
         """
-        voxels, first = np.asarray(block), tuple(int(n) for n in origin)
+        first, voxels = tuple(int(n) for n in origin), np.asarray(block, self.layout.dtype)
         region = self.layout.region(first)
         fits = voxels.shape == tuple(part.stop - part.start for part in region)
         if not fits or any(o % b for o, b in zip(first, self.layout.blocks, strict=True)):
@@ -166,7 +166,7 @@ class BlockFile:
         channel = self.image.axes.find("C")
         others = tuple(n for n in range(voxels.ndim) if n != channel)
         with _refusals(self.path):
-            self._target.write(region, voxels.astype(self.layout.dtype, copy=False))
+            self._target.write(region, voxels)
             low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
             Journal(self._folder).note({"origin": first, "low": low, "high": high})
 
@@ -210,7 +210,7 @@ class BlockFile:
 
     @property
     def _store(self) -> Path:
-        return self._folder / self.path.name
+        return self._folder / "image"
 
     @property
     def _replaced(self) -> Path:

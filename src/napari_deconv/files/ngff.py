@@ -63,7 +63,8 @@ def ngff_positions(path: Path) -> tuple[str, ...]:
     """Give the names of the images in a store; see `napari_deconv.files.positions`."""
     with _reading(path) as root:
         places = _places(root)
-        return tuple(_described(root, place)[1].name or place[0] for place in places)
+        names = [_described(root, place)[1].name or place[0] for place in places]
+        return tuple(name or str(n) for n, name in enumerate(names))
 
 
 def read_ngff_header(path: Path) -> Image:

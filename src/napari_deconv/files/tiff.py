@@ -81,7 +81,7 @@ def tiff_spacing(
 def tiff_positions(path: Path) -> tuple[str, ...]:
     """Give the names of the images in a file; see `napari_deconv.files.positions`."""
     with _reading(path) as tif:
-        return tuple(read_header(tif, n).name or series.name for n, series in enumerate(tif.series))
+        return tuple(series.name or str(number) for number, series in enumerate(tif.series))
 
 
 def read_tiff_header(path: Path) -> tuple[Header, str]:

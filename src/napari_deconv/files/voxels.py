@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,10 +91,10 @@ class Voxels:
         """
         import dask.array  # not before it is needed: it takes a while
 
-        chunks = dask.array.core.normalize_chunks(
-            (1,) * leading + ("auto",) * (self.ndim - leading),
-            self.shape, limit=_TOGETHER, dtype=self.dtype,
-            previous_chunks=tuple(int(self._array.chunks[axis]) for axis in self._order),
-        )  # fmt: skip
+        chunks = [int(self._array.chunks[axis]) for axis in self._order]
+        for axis in reversed(range(leading, self.ndim)):
+            together = max(1, _TOGETHER // (math.prod(chunks[leading:]) * self.dtype.itemsize))
+            chunks[axis] = min(chunks[axis] * together, self.shape[axis])
+        chunks[:leading] = [1] * leading
         # named at random: a file that was changed is not the array that it was
-        return dask.array.from_array(self, chunks, name=False, fancy=False, asarray=False)
+        return dask.array.from_array(self, tuple(chunks), name=False, asarray=False)
