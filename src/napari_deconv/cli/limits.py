@@ -16,7 +16,9 @@ _LIMITS = "napari_deconv.limits"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def limited(engine: Callable[[Function], Function]) -> Callable[[Function], Function]:
+def limited(
+    engine: Callable[[Function], Function], beyond: str = "is refused"
+) -> Callable[[Function], Function]:
     """Add --threads and --memory to the option of the engine; they hold until the command ends."""
     threads = click.option(
         "--threads", type=click.IntRange(min=1), expose_value=False, callback=_limit,
@@ -24,7 +26,7 @@ def limited(engine: Callable[[Function], Function]) -> Callable[[Function], Func
     )  # fmt: skip
     memory = click.option(
         "--memory", type=click.FloatRange(min=0, min_open=True), metavar="GB", expose_value=False,
-        callback=_limit, help="What its arrays may take on the device; what needs more is refused.",
+        callback=_limit, help=f"What its arrays may take on the device; what needs more {beyond}.",
     )  # fmt: skip
     return lambda command: engine(threads(memory(command)))
 

@@ -24,7 +24,7 @@ from napari_deconv.psf.measure import measure_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report.words import table
 
-__all__ = ["measure", "save_psf"]
+__all__ = ["measure", "report_psf", "save_psf"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -65,8 +65,13 @@ def measure(psf: Path, spacing: tuple[float, ...] | None, as_json: bool, **asked
 
 
 def save_psf(made: Psf, output: Path) -> None:
-    """Write a PSF and say how wide it is, where its window is large enough to tell."""
+    """Write a PSF and say how wide it is."""
     made.save(output)
+    report_psf(made, output)
+
+
+def report_psf(made: Psf, output: Path) -> None:
+    """Say how wide a PSF is that was written, where its window is large enough to tell."""
     try:
         width = f"FWHM {micrometres(measure_psf(made).fwhm, 3)}"
     except DeconvError:

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import glob
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import click
 import numpy as np
 
 from napari_deconv.beads import Beads
+from napari_deconv.cli.batch import make_folder, preview_batch, run_batch, told
 from napari_deconv.cli.beads import report_beads
-from napari_deconv.cli.psf import save_psf
+from napari_deconv.cli.limits import limited
+from napari_deconv.cli.psf import report_psf
 from napari_deconv.cli.shell import (
     Command,
     check_output,
+    micrometres,
     options,
     progress,
     report,
-    write_result,
 )  # fmt: skip
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import IMAGE_SUFFIXES, as_dtype
+from napari_deconv.files import IMAGE_SUFFIXES
+from napari_deconv.files.blockwise import begun
 from napari_deconv.psf import Psf
+from napari_deconv.recipe.batch import Batch
+from napari_deconv.recipe.inputs import find_inputs
+from napari_deconv.recipe.jobs import Job, Workshop, jobs_of
 from napari_deconv.recipe.plan import Outcome
 from napari_deconv.recipe.recipe import Recipe
+from napari_deconv.recipe.results import suffix_of, suffixes_of
 
 __all__ = ["run"]
 
 _PATH = click.Path(path_type=Path)
-_SUFFIXES = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr", "csv": ".csv"}
+
+
+def _print_schema(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False))
+        ctx.exit()
 
 
 @click.command(
@@ -37,60 +53,140 @@ _SUFFIXES = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr", "csv": ".csv"}
     examples=[
         "napari-deconv run recipe.yaml -o result.ome.tif",
         "napari-deconv run recipe.yaml cells2.ome.tif -o cells2_rl.ome.tif",
-        "napari-deconv run recipe.yaml --dry-run",
+        "napari-deconv run recipe.yaml data/*.ome.tif --output results",
+        "napari-deconv run recipe.yaml 'data/**/*.zarr' --output results --dry-run",
+        "napari-deconv run recipe.yaml sheet.ome.zarr -o sheet_rl.ome.zarr --memory 8 --resume",
+        "napari-deconv run recipe.yaml data --output results --scheduler tcp://node17:8786",
     ],
 )
 @click.argument("recipe", type=_PATH)
-@click.argument("image", type=_PATH, required=False, metavar="[INPUT]")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @options(
     click.option("-o", "--output", type=_PATH,
-                 help="File to write. [default: the recipe's, or named after it]"),
-    click.option("-e", "--engine", metavar="DEVICE",
-                 help="Instead of the recipe's: auto, cpu, opencl or opencl:NAME."),
-    click.option("--dry-run", is_flag=True, help="Print what would be called, and end."),
+                 help="File to write; or the folder of the results, made if missing. [default: the "
+                 "recipe's, or named after it]"),
+    click.option("--redo", is_flag=True,
+                 help="Do again what is there already, of the same recipe and input."),
+    click.option("--resume", is_flag=True,
+                 help="Finish results that an interrupted run has begun block by block."),
+    click.option("--scheduler", metavar="tcp://…|FILE.json",
+                 help="Compute the blocks on this Dask cluster: its address or scheduler file."),
+    limited(click.option("-e", "--engine", metavar="DEVICE",
+                         help="Instead of the recipe's: auto, cpu, opencl or opencl:NAME."),
+            beyond="is deconvolved in tiles"),
+    click.option("--dry-run", is_flag=True,
+                 help="Print what would be called, and how each INPUT would be cut; and end."),
+    click.option("--schema", is_flag=True, is_eager=True, expose_value=False,
+                 callback=_print_schema, help="Print the JSON schema of recipes, and end."),
 )  # fmt: skip
 def run(
-    recipe: Path, image: Path | None, output: Path | None, engine: str | None, dry_run: bool
+    recipe: Path,
+    inputs: tuple[str, ...],
+    output: Path | None,
+    redo: bool,
+    resume: bool,
+    scheduler: str | None,
+    engine: str | None,
+    dry_run: bool,
 ) -> None:
-    """Do what RECIPE says, with INPUT instead of its input where one is given."""
+    """Do what RECIPE says, to each INPUT instead of its input where some are given.
+
+    INPUTs are files, OME-Zarrs, folders of these, or patterns ('data/**/*.tif'). With several, or
+    where --output is a folder, each result is named after its input there. What is done is skipped:
+    each result keeps a checksum of recipe and input. After a file that fails the others are done,
+    and the exit code is 1. The folder gets summary.csv and napari-deconv.log.
+
+    What does not fit into memory is deconvolved in tiles and written block by block.
+    """
     read = Recipe.load(recipe)
-    plan = read.plan(image, engine=engine)
-    target = output or _default_output(read, recipe)
-    check_output(target, [recipe, *map(Path, plan.files)], _suffixes(read))
+    sources = find_inputs(inputs or [path for path in [read.path] if path])
+    with _cluster(scheduler) as client:
+        workshop = Workshop(engine, client, resume)
+        if _is_folder(output, inputs, sources):
+            _do_all(Batch(jobs_of(read, sources, output), workshop, output, redo), dry_run)
+            return
+        target = output or _default_output(read, recipe)
+        source = sources[0] if sources else None
+        job = Job(read if source is None else read.on(source), source, target)
+        _do_one(job, workshop, recipe, dry_run)
+
+
+def _do_all(batch: Batch, dry_run: bool) -> None:
     if dry_run:
-        click.echo(f"{plan.to_python()}# to be written to {target}")
+        preview_batch(batch)
+    else:
+        make_folder(batch.folder)
+        run_batch(batch)
+
+
+def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
+    files = map(Path, job.recipe.plan().files)
+    check_output(job.target, [recipe, *files], suffixes_of(job.recipe))
+    if dry_run:
+        click.echo(workshop.script(job), nl=False)
+        for line in told(workshop.plans(job)):
+            click.echo(f"# {line}")
+        click.echo(f"# to be written to {job.target}")
         return
-    outcome = plan.run(progress)
-    _write(target, outcome, read.output.dtype if read.output else None)
+    try:
+        outcome = workshop.run(job, progress)
+    except KeyboardInterrupt:
+        if begun(job.target) is None:
+            raise
+        raise KeyboardInterrupt(
+            f"the blocks of {job.target} that are done are kept: --resume goes on with them"
+        ) from None
+    _report(job.target, outcome)
+
+
+@contextmanager
+def _cluster(scheduler: str | None) -> Iterator[Any]:
+    """Connect to the cluster while the command runs, if there is one."""
+    if scheduler is None:
+        yield None
+        return
+    from napari_deconv.blocks.cluster import connect
+
+    with connect(scheduler) as client:
+        yield client
+
+
+def _is_folder(
+    output: Path | None, inputs: Sequence[str], sources: Sequence[Path]
+) -> TypeGuard[Path]:
+    """Tell whether there is one result for each input, in a folder."""
+    several = len(sources) > 1 or any(glob.has_magic(name) or _holds(name) for name in inputs)
+    named = output is not None and output.suffix.lower() in (*IMAGE_SUFFIXES, ".csv")
+    if several and (output is None or named):
+        given = "is missing" if output is None else f"{output} is the name of a file"
+        raise DeconvError(
+            f"--output {given}: with several INPUTs, {len(sources)} here, give a folder."
+        )
+    if output is None or named or not sources:
+        return False
+    return several or output.is_dir() or not output.suffix
+
+
+def _holds(name: str) -> bool:
+    """Tell whether an INPUT is a folder that holds images."""
+    return Path(name).is_dir() and Path(name).suffix.lower() != ".zarr"
 
 
 def _default_output(recipe: Recipe, path: Path) -> Path:
-    asked = recipe.output
-    if asked is not None and asked.path is not None:
-        return Path(asked.path)
-    kind = asked.format if asked is not None and asked.format is not None else _formats(recipe)[0]
-    return Path(path.name.removesuffix(path.suffix) + _SUFFIXES[kind])
+    if recipe.output is not None and recipe.output.path is not None:
+        return Path(recipe.output.path)
+    return Path(path.name.removesuffix(path.suffix) + suffix_of(recipe))
 
 
-def _formats(recipe: Recipe) -> tuple[str, ...]:
-    """Name the formats that the result can be written in, the default first."""
-    return ("csv",) if recipe.last == "beads" else ("ome-tiff", "ome-zarr")
-
-
-def _suffixes(recipe: Recipe) -> tuple[str, ...]:
-    return (".csv",) if recipe.last == "beads" else IMAGE_SUFFIXES
-
-
-def _write(output: Path, outcome: Outcome, dtype: str | None) -> None:
-    """Write what was made, with the record of how, and say what it is."""
+def _report(target: Path, outcome: Outcome) -> None:
+    """Say what was made."""
     result: Any = outcome.result
-    if isinstance(result, Beads):
-        result.to_csv(output)
-        report_beads(result)
-        report(f"Wrote {output}.")
-        return
     if isinstance(result, Psf):
-        save_psf(result, output)
+        report_psf(result, target)
+        return
+    if isinstance(result, Beads):
+        report_beads(result)
+        report(f"Wrote {target}.")
         return
     if isinstance(result, Deconvolution):
         report(f"{result.stop_reason[:1].upper()}{result.stop_reason[1:]}.")
@@ -98,6 +194,6 @@ def _write(output: Path, outcome: Outcome, dtype: str | None) -> None:
     if np.ndim(result) == 0:
         report(f"The background is {result:.6g}; there is no image to write.")
         return
-    if outcome.source is None:
-        raise DeconvError("The recipe makes no image.")
-    write_result(output, as_dtype(result, dtype), outcome.source, outcome.record)
+    spacing = None if outcome.source is None else outcome.source.spacing
+    voxel = "no voxel size" if spacing is None else micrometres(spacing)
+    report(f"Wrote {target}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")

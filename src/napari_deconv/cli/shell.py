@@ -23,10 +23,29 @@ from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import Image, check_target, read_image, write_image
 
 __all__ = [
-    "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
-    "check_output", "detail", "is_verbose", "micrometres", "options", "origin", "progress",
+    "CHANNEL",
+    "ENGINE",
+    "OUTPUT",
+    "SPACING",
+    "Command",
+    "Group",
+    "NumberOrAuto",
+    "Numbers",
+    "check_output",
+    "detail",
+    "in_options",
+    "is_quiet",
+    "is_verbose",
+    "micrometres",
+    "note",
+    "options",
+    "origin",
+    "progress",
     "read_beside",
-    "read_input", "report", "spacing_of", "write_result",
+    "read_input",
+    "report",
+    "spacing_of",
+    "write_result",
 ]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -105,8 +124,9 @@ class Group(_WithExamples, click.Group):
         try:
             with _one_line_warnings(), _quiet_logging():
                 code = self._run(*args, **extra)
-        except (KeyboardInterrupt, click.Abort):
-            code = _fail("interrupted, nothing was written", _INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as stop:
+            said = str(stop.__cause__ or stop) or "nothing was written"
+            code = _fail(f"interrupted, {said}", _INTERRUPTED)
         sys.exit(code)
 
     def _run(self, *args: Any, **extra: Any) -> int:
@@ -123,7 +143,7 @@ class Group(_WithExamples, click.Group):
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tqdm.write(f"warning: {_in_options(' '.join(str(message).split()))}", file=sys.stderr)
+        tqdm.write(f"warning: {in_options(' '.join(str(message).split()))}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DeconvWarning)
@@ -152,14 +172,14 @@ def _message(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         text = error.format_message()
     else:
-        text = _in_options(str(error))
+        text = in_options(str(error))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" See {error.ctx.command_path} --help."
     return " ".join(text.split())
 
 
-def _in_options(text: str) -> str:
-    """Call Python's parameters by their options."""
+def in_options(text: str) -> str:
+    """Call Python's parameters in a message by their options."""
 
     def option(match: re.Match[str]) -> str:
         name = _RENAMED[match[1]] if match[1] else _WITH_VALUE[match[2]]
@@ -270,8 +290,14 @@ def options(*decorators: Callable[[Function], Function]) -> Callable[[Function],
 
 def report(message: str) -> None:
     """Print a line on stdout unless -q was given."""
-    if not _is_quiet():
+    if not is_quiet():
         click.echo(message)
+
+
+def note(message: str) -> None:
+    """Print a line on stderr, above a progress bar, unless -q was given."""
+    if not is_quiet():
+        tqdm.write(message, file=sys.stderr)
 
 
 def detail(message: str) -> None:
@@ -284,7 +310,8 @@ def is_verbose() -> bool:
     return _log.isEnabledFor(logging.DEBUG)
 
 
-def _is_quiet() -> bool:
+def is_quiet() -> bool:
+    """Tell whether -q was given."""
     return bool(click.get_current_context().meta.get(_QUIET))
 
 
@@ -303,7 +330,7 @@ def progress(description: str) -> Iterator[Callback]:
         To be passed as ``callback=``.
     """
     # None hides the bar where stderr is no terminal
-    hidden = _is_quiet() or None
+    hidden = is_quiet() or None
     with tqdm(desc=description, file=sys.stderr, disable=hidden, leave=False) as bar:
 
         def show(state: Progress) -> None:

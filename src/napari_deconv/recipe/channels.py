@@ -105,6 +105,8 @@ def psf_of_each(psf: PsfSource, names: Sequence[str]) -> PsfSource:
     PsfSource
         The same where a wavelength is stated or the names say nothing of light.
     """
+    if psf.channels is None and len(names) == 1:
+        return _in_light_of(psf, names[0])
     if psf.channels is None:
         each = [_in_light_of(psf, name) for name in names]
         unknown = not each or any(one is psf for one in each)

@@ -38,10 +38,9 @@ def checksum(recipe: Recipe, source: Path, position: str = "") -> str:
     DeconvError
         If a file is missing or cannot be read.
     """
-    data = recipe.to_dict()
+    data = recipe.on("").to_dict()
     data.get("output", {}).pop("path", None)
-    data.get("input", {}).pop("path", None)
-    named = [Path(holder.pop(key)) for holder, key in paths_in(data)]
+    named = [Path(path) for path in (holder.pop(key) for holder, key in paths_in(data)) if path]
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([data, position], sort_keys=True).encode())
     for path in (source, *named):

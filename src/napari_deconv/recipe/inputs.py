@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
 
-__all__ = ["find_inputs", "stem_of", "targets_of"]
+__all__ = ["check_targets", "find_inputs", "stem_of"]
 
 _ENDINGS = (".ome.tif", ".ome.tiff", ".ome.zarr", *IMAGE_SUFFIXES)
 
@@ -48,27 +48,31 @@ def find_inputs(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return list(found.values())
 
 
-def targets_of(sources: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
-    """Name the results of files: like the file, with another ending, in a folder.
+def check_targets(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Check the names of results before any is made.
+
+    Parameters
+    ----------
+    pairs : iterable of (Path, Path)
+        A file, and what its result will be called.
 
     Raises
     ------
     DeconvError
         If two results would have the same name, or one the name of a file that is read.
     """
+    pairs = list(pairs)
+    read = {source.resolve() for source, _ in pairs}
     named: dict[str, Path] = {}
-    read = {path.resolve() for path in sources}
-    targets = [folder / (stem_of(path) + suffix) for path in sources]
-    for source, target in zip(sources, targets, strict=True):
-        other = named.setdefault(target.name.casefold(), source)
-        if other is not source:
+    for source, target in pairs:
+        if target.name.casefold() in named:
             raise DeconvError(
-                f"{other} and {source} would both become {target}: rename one, or give them "
-                "different folders for the output."
+                f"{named[target.name.casefold()]} and {source} would both become {target}: rename "
+                "one, or run them with different folders for the output."
             )
+        named[target.name.casefold()] = source
         if target.resolve() in read:
             raise DeconvError(f"{target} is an input: choose another folder for the output.")
-    return targets
 
 
 def stem_of(path: Path) -> str:

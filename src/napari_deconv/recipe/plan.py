@@ -16,9 +16,14 @@ from napari_deconv.files import Image
 from napari_deconv.recipe.calls import Call, Layer, Ref, script
 from napari_deconv.recipe.memory import Memory
 
-__all__ = ["Outcome", "Plan", "Variables"]
+__all__ = ["Outcome", "Plan", "Variables", "Watch", "unwatched"]
 
 Watch = Callable[[str], AbstractContextManager[Callback | None]]
+
+
+def unwatched(_: str) -> AbstractContextManager[None]:
+    """Watch nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,7 @@ class Plan:
         origins = (step.origin for step in self.steps if isinstance(step, Call))
         return [o["path"] for o in origins if isinstance(o, Mapping) and "path" in o]
 
-    def run(
-        self, watch: Watch = lambda _: nullcontext(None), memory: Memory | None = None
-    ) -> Outcome:
+    def run(self, watch: Watch = unwatched, memory: Memory | None = None) -> Outcome:
         """Do it.
 
         Parameters

@@ -20,7 +20,7 @@ from napari_deconv.files import Image, replacing, write_image
 from napari_deconv.recipe.history import recipe_data
 from napari_deconv.recipe.plan import Plan
 from napari_deconv.recipe.planner import Planner
-from napari_deconv.recipe.schema import Blocks, Output, Source, Steps
+from napari_deconv.recipe.schema import BeadImage, Blocks, Output, Source, Steps
 from napari_deconv.recipe.text import Document, dump
 from napari_deconv.recipe.ways import IN_MEMORY, Way, check_blocks
 
@@ -192,7 +192,19 @@ class Recipe(Steps):
             Which of the images in it.
         """
         given = {"path": os.fspath(path)} | ({} if position is None else {"position": position})
-        return self.model_copy(update={"input": _replaced(self.input, given)})
+        psf = self.psf
+        if self.input is None and self.last is None and psf is not None and psf.beads is not None:
+            psf = psf.model_copy(update={"beads": _replaced(psf.beads, given)})
+            return self.model_copy(update={"psf": psf})
+        return self.model_copy(update={"input": _replaced(self.input or Source(), given)})
+
+    @property
+    def path(self) -> str | None:
+        """The file that it is done to, where it names one."""
+        source = self.input
+        while source is not None and source.recipe is not None:
+            source = source.recipe.input
+        return None if source is None else source.path
 
     def plan(
         self,
@@ -264,15 +276,14 @@ class Recipe(Steps):
         return self.plan().to_python()
 
 
-def _replaced(source: Source | None, given: dict[str, Any]) -> Source:
-    """Put a file in place of the input, or of that of the recipe that makes it."""
-    if source is not None and source.recipe is not None:
-        inner = source.recipe
-        inner = inner.model_copy(update={"input": _replaced(inner.input, given)})
+def _replaced(source: Source | BeadImage, given: dict[str, Any]) -> Any:
+    """Put a file in place of an image, or of that which its recipe is done to."""
+    inner = source.recipe
+    if inner is not None:
+        inner = inner.model_copy(update={"input": _replaced(inner.input or Source(), given)})
         return source.model_copy(update={"recipe": inner})
-    kept = {"channel", "spacing"} if source is None or source.path else {"spacing"}
-    same = {} if source is None else source.model_dump(include=kept)
-    return Source.model_validate(same | given)
+    other = {"sample": None, "layer": None, "part": "image"}
+    return source.model_copy(update=other | given)
 
 
 def _plain(value: Any) -> Any:

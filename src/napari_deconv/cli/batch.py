@@ -1,0 +1,80 @@
+"""A recipe done to many files, as the terminal shows it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from napari_deconv.blocks import BlockPlan
+from napari_deconv.cli.shell import in_options, is_quiet, note, progress, report
+from napari_deconv.errors import DeconvError
+from napari_deconv.recipe.batch import SUMMARY, Batch, line_of
+
+__all__ = ["make_folder", "preview_batch", "run_batch", "told"]
+
+_FAILED = 1
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results, if there is one to make it in."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise DeconvError(
+            f"There is no folder {folder.parent} to make {folder.name} in: make it first."
+        ) from None
+    except OSError as error:
+        raise DeconvError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def run_batch(batch: Batch) -> None:
+    """Do all jobs, with a line and a bar for each; ends with exit code 1 if one failed."""
+    count = len(batch.jobs)
+    rows = []
+    hidden = is_quiet() or None  # None hides the bar where stderr is no terminal
+    try:
+        with tqdm(total=count, desc="files", file=sys.stderr, disable=hidden, leave=False) as bar:
+            for row in batch.run(progress):
+                rows.append(row)
+                note(f"[{len(rows)}/{count}] {in_options(line_of(row))}")
+                bar.update()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{len(rows)} of {count} files were done: the same command goes on with the others"
+        ) from None
+    statuses = [row["status"] for row in rows]
+    done, skipped = statuses.count("done"), statuses.count("skipped")
+    failed = [row for row in rows if row["status"] == "failed"]
+    report(f"{done} done, {skipped} skipped, {len(failed)} failed: see {batch.folder / SUMMARY}.")
+    if failed:
+        click.echo(f"error: {len(failed)} of {count} files failed:", err=True)
+        for row in failed:
+            click.echo(f"  {in_options(line_of(row))}", err=True)
+        click.get_current_context().exit(_FAILED)
+
+
+def preview_batch(batch: Batch) -> None:
+    """Print what would be done to each file."""
+    for number, job in enumerate(batch.jobs):
+        try:
+            if number == 0:
+                click.echo(batch.workshop.script(job))
+            skipped = batch.skips(job)
+            lines = ["it is there, and skipped"] if skipped else told(batch.workshop.plans(job))
+        except DeconvError as error:
+            lines = [f"would fail: {in_options(str(error))}"]
+        place = f" ({job.position})" if job.position else ""
+        click.echo(f"# {job.source}{place} → {job.target}")
+        for line in lines:
+            click.echo(f"#     {line}")
+
+
+def told(plans: list[BlockPlan]) -> list[str]:
+    """Say how a file is cut into tiles, line by line."""
+    if not plans:
+        return ["in memory, in one piece"]
+    each = dict.fromkeys(plan.describe() for plan in plans)
+    return [line for text in each for line in text.splitlines()]

@@ -1,0 +1,136 @@
+"""A recipe done to many files: what is done is skipped, what fails is noted."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from napari_deconv.errors import DeconvError
+from napari_deconv.recipe.jobs import Job, Workshop
+from napari_deconv.recipe.plan import Watch, unwatched
+from napari_deconv.recipe.summary import Summary, figures
+
+__all__ = ["LOG", "SUMMARY", "Batch", "line_of"]
+
+SUMMARY, LOG = "summary.csv", "napari-deconv.log"
+
+Row = dict[str, Any]
+
+_log = logging.getLogger("napari_deconv")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs whose results go into one folder, with a table and a log of them.
+
+    Attributes
+    ----------
+    jobs : sequence of Job
+        What is to be done.
+    workshop : Workshop
+        What does it.
+    folder : Path
+        Where results, `SUMMARY` and `LOG` go.
+    redo : bool
+        Whether what is done already is done again.
+    """
+
+    jobs: Sequence[Job]
+    workshop: Workshop
+    folder: Path
+    redo: bool = False
+
+    def skips(self, job: Job) -> bool:
+        """Tell whether a job is done already, and not to be done again.
+
+        Raises
+        ------
+        DeconvError
+            If a file that it needs is missing.
+        """
+        known = Summary(self.folder / SUMMARY).row(job.target.name)
+        return not self.redo and job.is_done(known.get("checksum", ""))
+
+    def run(self, watch: Watch = unwatched) -> Iterator[Row]:
+        """Do the jobs one after the other.
+
+        Parameters
+        ----------
+        watch : callable
+            As for `Plan.run`.
+
+        Yields
+        ------
+        dict
+            What became of each: a row of the table, its ``status`` "done", "skipped" or "failed".
+        """
+        summary = Summary(self.folder / SUMMARY)
+        for job in self.jobs:
+            row = self._do(job, watch)
+            if row["status"] != "skipped" or not summary.row(job.target.name):
+                summary.put(row | {"status": row["status"].replace("skipped", "done")})
+            with (self.folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(f"{datetime.now().isoformat(' ', 'seconds')} {line_of(row)}\n")
+            yield row
+
+    def _do(self, job: Job, watch: Watch) -> Row:
+        row: Row = {"output": job.target.name, "file": str(job.source), "position": job.position}
+        start = time.perf_counter()
+        with _noted() as notes:
+            try:
+                if self.skips(job):
+                    return row | {"status": "skipped", "checksum": job.checksum}
+                outcome = self.workshop.run(job, watch)
+                row |= figures(outcome.result) | {"engine": outcome.record.get("engine", "")}
+                row |= {"status": "done", "checksum": job.checksum}
+            except Exception as error:  # whatever is wrong with one file, the others are done
+                row |= {"status": "failed", "error": _reason(error)}
+        return row | {"seconds": time.perf_counter() - start, "warnings": " ".join(notes)}
+
+
+def line_of(row: Row) -> str:
+    """Say in one line what became of a file."""
+    place = f" ({row['position']})" if row["position"] else ""
+    what = f"{row['file']}{place} → {row['output']}: {row['status']}"
+    if row["status"] == "failed":
+        return f"{what}: {row['error']}"
+    if row["status"] == "skipped":
+        return f"{what}, it is there, of this recipe and file"
+    found = f", {row['accepted']} of {row['beads']} beads accepted" if "beads" in row else ""
+    reason = f", {row['stop_reason']}" if "stop_reason" in row else ""
+    return f"{what} in {row['seconds']:.1f} s{reason}{found}"
+
+
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Collect the warnings that are shown meanwhile."""
+    notes: list[str] = []
+    show = warnings.showwarning
+
+    def note(message: Warning | str, *where: Any, **more: Any) -> None:
+        notes.append(str(message))
+        show(message, *where, **more)
+
+    warnings.showwarning = note
+    try:
+        yield notes
+    finally:
+        warnings.showwarning = show
+
+
+def _reason(error: Exception) -> str:
+    """Say what was wrong; an error that is not about the input is named."""
+    _log.debug("Where the error comes from:", exc_info=True)
+    text = " ".join(str(error).split())
+    if isinstance(error, DeconvError):
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory {text}".strip()
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,242 @@
+"""A recipe and files: what is to be done to each, whether it is done, and doing it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from napari_deconv.blocks import BlockPlan
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import Image, open_image, positions, provenance_of
+from napari_deconv.files.blockwise import begun
+from napari_deconv.recipe.channels import psf_of_each
+from napari_deconv.recipe.checksum import checksum
+from napari_deconv.recipe.inputs import check_targets, stem_of
+from napari_deconv.recipe.memory import Memory
+from napari_deconv.recipe.plan import Outcome, Watch, unwatched
+from napari_deconv.recipe.recipe import Recipe
+from napari_deconv.recipe.results import store, suffix_of, write
+from napari_deconv.recipe.schema import Blocks, Source
+from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Job", "Workshop", "jobs_of"]
+
+# Bytes in memory for each voxel of a result: the image, the result, and what can be gone on from.
+_HELD = 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result to be made.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What is to be done, with the file as its input.
+    source : Path or None
+        The file; None where the recipe's input is none.
+    target : Path
+        Where the result goes.
+    position : str
+        Which of the images in the file; empty where it has one.
+    """
+
+    recipe: Recipe
+    source: Path | None
+    target: Path
+    position: str = ""
+
+    @cached_property
+    def checksum(self) -> str:
+        """Of recipe and file: see `napari_deconv.recipe.checksum`."""
+        if self.source is None:
+            raise DeconvError("There is no file: the recipe's input is a sample or a PSF.")
+        return checksum(self.recipe, self.source, self.position)
+
+    def is_done(self, known: str) -> bool:
+        """Tell whether the result is there, of this recipe and file.
+
+        Parameters
+        ----------
+        known : str
+            The checksum of a result that cannot hold its own, such as a table.
+        """
+        if not self.target.exists():
+            return False
+        return bool(self.checksum == provenance_of(self.target).get("checksum", known))
+
+
+def jobs_of(recipe: Recipe, sources: Sequence[Path], folder: Path) -> list[Job]:
+    """Make the jobs for files: each position of a stage is one by itself.
+
+    Raises
+    ------
+    DeconvError
+        If two results would have the same name, or one the name of a file that is read.
+    """
+    jobs, pairs = [], []
+    for source in sources:
+        names = _positions(recipe, source)
+        ending = suffix_of(recipe, source)
+        for number, name in enumerate(names):
+            stem = f"{stem_of(source)}_{name}" if name else stem_of(source)
+            own = recipe.on(source, number if name else None)
+            pairs.append((source, folder / f"{stem}{ending}"))
+            jobs.append(Job(own, *pairs[-1], name))
+    check_targets(pairs)
+    return jobs
+
+
+def _positions(recipe: Recipe, source: Path) -> list[str]:
+    """Name the positions in a file as parts of file names; one empty name if there is but one."""
+    if recipe.input is not None and recipe.input.position is not None:
+        return [""]
+    try:
+        given = positions(source)
+    except DeconvError:  # what is wrong with it is said when its turn comes
+        return [""]
+    if len(given) == 1:
+        return [""]
+    names = [re.sub(r"[^\w.-]+", "_", name).strip("_") for name in given]
+    twice = Counter(names)
+    return [
+        name if name and twice[name] == 1 else f"{name or 'position'}_{number}"
+        for number, name in enumerate(names)
+    ]
+
+
+class Workshop:
+    """Does jobs one after the other; what they share is made once.
+
+    Parameters
+    ----------
+    engine : str, optional
+        Where to compute, whatever the recipe says.
+    client : distributed.Client, optional
+        A Dask cluster that computes the blocks.
+    resume : bool
+        Whether to go on with what an interrupted run has written of a result.
+    """
+
+    def __init__(
+        self, engine: str | None = None, client: Client | None = None, resume: bool = False
+    ) -> None:
+        self._engine, self._client, self._resume = engine, client, resume
+        self._memory = Memory()
+
+    def plans(self, job: Job) -> list[BlockPlan]:
+        """Tell how a file is cut into tiles, for each channel that has its own PSF.
+
+        Returns
+        -------
+        list of BlockPlan
+            Empty where it is done in memory.
+
+        Raises
+        ------
+        DeconvError
+            If the file or the PSF cannot be read, or the recipe lacks something.
+        """
+        recipe, image = self._resolved(job)
+        asked = self._client is not None or recipe.blocks is not None
+        if asked:
+            check_blocks(recipe)
+        if image is None:
+            return []
+        try:
+            plans = self._plans(recipe)
+        except DeconvError:
+            if asked:
+                raise
+            return []  # not for tiles: in memory, or not at all
+        return plans if asked or not _fits(plans, image) else []
+
+    def script(self, job: Job) -> str:
+        """Write what would be called, as Python."""
+        recipe = self._resolved(job)[0]
+        way = IN_BLOCKS if self.plans(job) else IN_MEMORY
+        return recipe.plan(engine=self._engine, way=way).to_python()
+
+    def run(self, job: Job, watch: Watch = unwatched) -> Outcome:
+        """Do a job.
+
+        Parameters
+        ----------
+        job : Job
+            What to do.
+        watch : callable
+            As for `Plan.run`.
+
+        Returns
+        -------
+        Outcome
+            What was made and written: a Dask array, if it was made block by block.
+
+        Raises
+        ------
+        DeconvError
+            As the functions; and if the result cannot be written.
+        """
+        recipe, _ = self._resolved(job)
+        start, more = time.perf_counter(), self._more(job)
+        plans = self.plans(job)
+        if not plans:
+            outcome = recipe.plan(engine=self._engine).run(watch, self._memory)
+            write(job.target, outcome, recipe.output, more)
+            return outcome
+        recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
+        outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._memory)
+        with watch("blocks") as callback:
+            file = store(
+                job.target, outcome, recipe.output, fingerprint=job.checksum, resume=self._resume,
+                client=self._client, callback=callback,
+            )  # fmt: skip
+        how = outcome.record["made"] | {"seconds": round(time.perf_counter() - start, 3)}
+        file.finish({**outcome.record, **more, "made": how})
+        return outcome
+
+    def _more(self, job: Job) -> dict[str, Any]:
+        return {} if job.source is None else {"checksum": job.checksum}
+
+    def _resolved(self, job: Job) -> tuple[Recipe, Image | None]:
+        """Give the recipe as the file completes it, and what the file says."""
+        recipe = job.recipe
+        source = recipe.input or Source()
+        if job.source is None or recipe.deconvolution is None or source.recipe is not None:
+            return recipe, None
+        image = open_image(job.source, channel=source.channel, position=source.position)
+        if recipe.psf is not None:
+            psf = psf_of_each(recipe.psf, image.channels)
+            recipe = recipe.model_copy(update={"psf": psf})
+        return recipe, image
+
+    def _plans(self, recipe: Recipe) -> list[BlockPlan]:
+        planned = recipe.plan(engine=self._engine, way=PLANNED)
+        result = planned.run(memory=self._memory).result
+        return result if isinstance(result, list) else [result]
+
+    def _blocks(self, job: Job, recipe: Recipe, plans: Sequence[BlockPlan]) -> Blocks:
+        """Settle the size of the blocks: the same for all channels, and for what is resumed."""
+        asked = recipe.blocks or Blocks()
+        block = min((plan.block for plan in plans), key=prod)
+        if self._resume and (layout := begun(job.target)) is not None:
+            block = layout.blocks[-len(block) :]
+        return asked.model_copy(update={"block": list(block)})
+
+
+def _fits(plans: Sequence[BlockPlan], image: Image) -> bool:
+    """Tell whether every volume is one tile, and all of them fit into memory together."""
+    whole = all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
+    return whole and _HELD * image.data.size < psutil.virtual_memory().available
