@@ -11,6 +11,7 @@ from tqdm import tqdm
 from napari_deconv.blocks import BlockPlan
 from napari_deconv.cli.shell import in_options, is_quiet, note, progress, report
 from napari_deconv.errors import DeconvError
+from napari_deconv.files.blockwise import begun
 from napari_deconv.recipe.batch import SUMMARY, Batch, line_of
 
 __all__ = ["make_folder", "preview_batch", "run_batch", "told"]
@@ -42,8 +43,11 @@ def run_batch(batch: Batch) -> None:
                 note(f"[{len(rows)}/{count}] {in_options(line_of(row))}")
                 bar.update()
     except KeyboardInterrupt:
+        at_hand = batch.jobs[len(rows) : len(rows) + 1]
+        begins = any(begun(job.target) is not None for job in at_hand)
+        more = " (--resume keeps the blocks of the one at hand)" if begins else ""
         raise KeyboardInterrupt(
-            f"{len(rows)} of {count} files were done: the same command goes on with the others"
+            f"{len(rows)} of {count} files were done: the same command does the others{more}"
         ) from None
     statuses = [row["status"] for row in rows]
     done, skipped = statuses.count("done"), statuses.count("skipped")

@@ -33,6 +33,7 @@ from napari_deconv.psf import Psf
 from napari_deconv.recipe.batch import Batch
 from napari_deconv.recipe.inputs import find_inputs
 from napari_deconv.recipe.jobs import Job, Workshop, jobs_of
+from napari_deconv.recipe.notes import noted
 from napari_deconv.recipe.plan import Outcome
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.recipe.results import suffix_of, suffixes_of
@@ -129,7 +130,8 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
         click.echo(f"# to be written to {job.target}")
         return
     try:
-        outcome = workshop.run(job, progress)
+        with noted():
+            outcome = workshop.run(job, progress)
     except KeyboardInterrupt:
         if begun(job.target) is None:
             raise

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.recipe.jobs import Job, Workshop
+from napari_deconv.recipe.notes import noted
 from napari_deconv.recipe.plan import Watch, unwatched
 from napari_deconv.recipe.summary import Summary, figures
 
@@ -83,7 +82,7 @@ class Batch:
     def _do(self, job: Job, watch: Watch) -> Row:
         row: Row = {"output": job.target.name, "file": str(job.source), "position": job.position}
         start = time.perf_counter()
-        with _noted() as notes:
+        with noted() as notes:
             try:
                 if self.skips(job):
                     return row | {"status": "skipped", "checksum": job.checksum}
@@ -106,23 +105,6 @@ def line_of(row: Row) -> str:
     found = f", {row['accepted']} of {row['beads']} beads accepted" if "beads" in row else ""
     reason = f", {row['stop_reason']}" if "stop_reason" in row else ""
     return f"{what} in {row['seconds']:.1f} s{reason}{found}"
-
-
-@contextmanager
-def _noted() -> Iterator[list[str]]:
-    """Collect the warnings that are shown meanwhile."""
-    notes: list[str] = []
-    show = warnings.showwarning
-
-    def note(message: Warning | str, *where: Any, **more: Any) -> None:
-        notes.append(str(message))
-        show(message, *where, **more)
-
-    warnings.showwarning = note
-    try:
-        yield notes
-    finally:
-        warnings.showwarning = show
 
 
 def _reason(error: Exception) -> str:

@@ -60,7 +60,7 @@ def recipe_data(record: Mapping[str, Any]) -> Data:
         return {"psf": {"optics": options}, **engine}
     if operation == "distill_psf":
         return {"psf": {"beads": _bead_image(inputs, options)}, **engine}
-    if operation == "stack_channels":
+    if operation in ("stack_channels", "stack_blocks"):
         return _of_channels([recipe_data(one) for one in inputs["results"]["channels"]])
     if operation not in _SECTIONS:
         raise DeconvError(

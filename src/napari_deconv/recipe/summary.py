@@ -70,7 +70,7 @@ def figures(result: Any) -> dict[str, Any]:
     if not isinstance(result, Deconvolution):
         if np.ndim(result) == 0:
             return {"background": float(result)}
-        return {"voxels": int(np.size(result))}
+        return {"voxels": int(np.prod(np.shape(result)))}
     last = {name: _last(result.history, name) for name in _MEASURED if name in result.history}
     return {
         "voxels": result.image.size,

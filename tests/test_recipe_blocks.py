@@ -1,0 +1,215 @@
+"""The same recipe in memory and block by block; results that are finished later."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_deconv import Recipe, convolve, make_psf, read_image, subtract_background, write_image
+from napari_deconv.blocks.background import subtract_background_blocks
+from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.files import provenance_of
+from napari_deconv.recipe.jobs import Job, Workshop
+from napari_deconv.recipe.ways import IN_BLOCKS
+
+SPACING = (0.2, 0.08, 0.08)
+PSF = make_psf("gaussian", shape=(5, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.25))
+RECIPE = """napari-deconv: 1
+psf: {file: psf.ome.tif}
+deconvolution: {iterations: 12}
+engine: cpu
+"""
+BLOCKS = RECIPE + "blocks: {block: [16, 24, 32], overlap: [8, 16, 16]}\n"
+
+
+def cells(*leading):
+    """Lines and points in a volume, photons counted on a background of 20."""
+    truth = np.zeros((*leading, 16, 60, 80), np.float32)
+    truth[..., 8, 30, 8:70] = truth[..., 4:12, 10:50, 40] = 300
+    truth[..., 3, 50, 20] = 4000
+    blurred = convolve(truth, PSF, engine="cpu")
+    return np.random.default_rng(0).poisson(blurred + 20).astype("u2")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    PSF.save("psf.ome.tif")
+    write_image("cells.ome.tif", cells(), SPACING)
+    Path("recipe.yaml").write_text(BLOCKS)
+    return tmp_path
+
+
+def both_ways(text, source="cells.ome.tif"):
+    """Do a recipe in memory, and block by block into a file; give both arrays."""
+    Path("recipe.yaml").write_text(text)
+    recipe = Recipe.load("recipe.yaml")
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):
+        whole = recipe.run(source)
+        job = Job(recipe.on(source), Path(source), Path("blocks.ome.zarr"))
+        assert Workshop().plans(job), "not in blocks"
+        Workshop().run(job)
+    return whole.image, read_image("blocks.ome.zarr").data
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "background: {method: percentile, percentile: 5}\n",
+        "background: {method: mean, factor: 0.8}\n",
+        "background: {method: constant, value: 15}\n",
+        "mask: mask.tif\n",
+    ],
+)
+def test_the_same_numbers_in_memory_and_block_by_block(more):
+    write_image("mask.tif", (cells() < 800).astype(np.uint8))
+    whole, blocks = both_ways(BLOCKS + more)
+    assert np.abs(whole - blocks).max() < 1e-3 * whole.max()
+    assert not np.array_equal(whole, blocks)
+
+
+@pytest.mark.usefixtures("folder")
+def test_times_and_channels_with_their_own_psfs():
+    write_image("series.ome.zarr", cells(2, 2), SPACING, axes="TCZYX", channels=["a", "b"],
+                time_interval=3.0)  # fmt: skip
+    wide = "{optics: {model: gaussian, shape: [7, 13, 13], fwhm: [0.7, 0.3, 0.3]}}"
+    text = BLOCKS.replace("{file: psf.ome.tif}", f"{{channels: [{{file: psf.ome.tif}}, {wide}]}}")
+    whole, blocks = both_ways(text, "series.ome.zarr")
+    assert np.abs(whole - blocks).max() < 1e-3 * whole.max()
+    written = read_image("blocks.ome.zarr")
+    assert (written.axes, written.spacing, written.time_interval) == ("TCZYX", SPACING, 3.0)
+    assert written.channels == ("a", "b")
+    again = Recipe.of(provenance_of("blocks.ome.zarr"))
+    assert again.to_dict()["blocks"] == Recipe.load("recipe.yaml").to_dict()["blocks"]
+    assert [psf.file is None for psf in again.psf.channels] == [False, True]
+    assert np.abs(again.run().image - whole).max() == 0
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "mean", "factor": 0.7, "floor": 0.5},
+        {"method": "constant", "value": 12.5},
+        {"method": "percentile", "percentile": 10},
+    ],
+)
+def test_background_of_blocks_is_that_of_the_whole(options, planes):
+    image = cells(2)
+    whole = subtract_background(image, engine="cpu", planes=planes, **options)
+    lazy = da.from_array(image, (1, 8, 32, 32))
+    blocks = subtract_background_blocks(lazy, engine="cpu", planes=planes, **options)
+    assert blocks.dtype == np.float32
+    np.testing.assert_allclose(blocks.compute(), whole, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("background: {method: top_hat, radius: 1}\n", "'top_hat' cannot be subtracted block by"),
+        ("initial: cells.ome.tif\n", "begins with the same light everywhere"),
+        ("input: {sample: cells_widefield}\n", "Only an image in a file"),
+    ],
+)
+def test_what_cannot_be_done_in_blocks_is_said(more, message):
+    Path("recipe.yaml").write_text(BLOCKS + more)
+    recipe = Recipe.load("recipe.yaml")
+    with pytest.raises(DeconvError, match=message):
+        (recipe if recipe.input else recipe.on("cells.ome.tif")).plan(way=IN_BLOCKS).run()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("blocks: {block: [0, 8, 8]}", r"line 5: blocks.block.0 is 0: expected greater than or eq"),
+        ("blocks: {block: 64}", "line 5: blocks.block is 64: expected a list"),
+        ("blocks: {overlap: [-1, 0, 0]}", "blocks.overlap.0 is -1"),
+        ("blocks: {memory: 0}", "blocks.memory is 0: expected greater than 0"),
+        ("blocks: {size: [8, 8, 8]}", "blocks.size is not known: Expected block, overlap, memory"),
+        ("output: {format: ome-tiff, ngff: '0.4'}", "line 5: .*ngff is a version of OME-Zarr"),
+        ("output: {format: ome-zarr, ngff: 0.4}", "output.ngff is 0.4: expected '0.4' or '0.5'"),
+        ("input: {sample: bars_confocal, position: 1}", "line 5: .*a position belongs to a file"),
+    ],
+)
+def test_errors_name_line_key_and_what_was_expected(tmp_path, text, message):
+    (tmp_path / "r.yaml").write_text(RECIPE + text)
+    with pytest.raises(DeconvError, match=message):
+        Recipe.load(tmp_path / "r.yaml")
+
+
+def test_blocks_belong_to_a_deconvolution(tmp_path):
+    (tmp_path / "r.yaml").write_text("napari-deconv: 1\nbackground: {}\nblocks: {memory: 1}")
+    with pytest.raises(DeconvError, match="blocks belong to a deconvolution"):
+        Recipe.load(tmp_path / "r.yaml")
+
+
+class Stop(Exception):
+    """What ends a run in the middle."""
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
+    recipe = Recipe.load("recipe.yaml")
+    source = Path("cells.ome.tif")
+    straight, stopped = (Job(recipe.on(source), source, Path(f"{n}.ome.zarr")) for n in "ab")
+    Workshop().run(straight)
+    done = []
+
+    def watch_until(limit):
+        def note(progress):
+            done.append(progress.iteration)
+            if progress.iteration >= limit:
+                raise Stop
+
+        return lambda _: _Callback(note)
+
+    with pytest.raises(Stop):
+        Workshop().run(stopped, watch_until(4))
+    assert not stopped.target.exists()
+    before = list(done)
+    Workshop(resume=True).run(stopped, watch_until(1000))
+    assert done == [*before, *range(before[-1] + 1, 10)]
+    np.testing.assert_array_equal(read_image("a.ome.zarr").data, read_image("b.ome.zarr").data)
+    assert provenance_of("b.ome.zarr")["checksum"] == straight.checksum
+
+    with pytest.raises(Stop):
+        Workshop().run(stopped, watch_until(2))
+    Path("recipe.yaml").write_text(BLOCKS.replace("12", "13"))
+    other = Job(Recipe.load("recipe.yaml").on(source), source, stopped.target)
+    with pytest.raises(DeconvError, match="begun with another input or other settings"):
+        Workshop(resume=True).run(other)
+
+
+class _Callback:
+    def __init__(self, note):
+        self._note = note
+
+    def __enter__(self):
+        return self._note
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_the_same_on_a_cluster_of_processes():
+    from distributed import Client, LocalCluster
+
+    recipe, source = Recipe.load("recipe.yaml"), Path("cells.ome.tif")
+    Workshop().run(Job(recipe.on(source), source, Path("here.ome.zarr")))
+    job = Job(recipe.on(source), source, Path("there.ome.zarr"))
+    workers = LocalCluster(2, threads_per_worker=1, dashboard_address=":0")
+    with workers as cluster, Client(cluster) as client:
+        Workshop(client=client).run(job)
+    here, there = (read_image(f"{name}.ome.zarr").data for name in ("here", "there"))
+    np.testing.assert_array_equal(here, there)
+    whole = recipe.run(source).image
+    assert np.abs(there - whole).max() < 1e-3 * whole.max()
