@@ -28,8 +28,6 @@ __all__ = ["ZarrTarget"]
 _CHUNK = {"Z": 16, "Y": 256, "X": 256}
 _COARSEST = 256
 _TYPES = {"T": "time", "C": "channel"}
-# Chunks of a coarser level that are made at a time: what is read for one is up to eight times it.
-_AT_A_TIME = 2
 
 
 @dataclass(frozen=True)
@@ -161,13 +159,16 @@ def _bins(shape: Sequence[int], step: npt.NDArray[np.float64], axes: str) -> tup
 
 
 def _fill(coarse: zarr.Array[Any], fine: zarr.Array[Any], bins: tuple[int, ...]) -> None:
-    """Average a level over bins, chunk by chunk; what is left over at an end is left out."""
+    """Average a level over bins; what is left over at an end is left out.
+
+    Chunk by chunk, one at a time: what is read for one is up to eight times as large.
+    """
     read = tuple(n * b for n, b in zip(coarse.chunks, bins, strict=True))
     whole = tuple(slice(n * b) for n, b in zip(coarse.shape, bins, strict=True))
     source = dask.array.from_array(fine, read, name=False)[whole]
     chunks = dask.array.core.normalize_chunks(coarse.chunks, coarse.shape)
     means = source.map_blocks(_binned, bins, dtype=fine.dtype, chunks=chunks)
-    means.store(coarse, lock=False, scheduler="threads", num_workers=_AT_A_TIME)
+    means.store(coarse, lock=False, scheduler="synchronous")
 
 
 def _binned(data: npt.NDArray[Any], bins: Sequence[int]) -> npt.NDArray[Any]:
@@ -179,8 +180,8 @@ def _binned(data: npt.NDArray[Any], bins: Sequence[int]) -> npt.NDArray[Any]:
     total = np.zeros(parts[0].shape, np.float64)
     for part in parts:
         total += part
-    mean = total / len(parts)
-    return (np.rint(mean) if data.dtype.kind in "iu" else mean).astype(data.dtype)
+    total /= len(parts)
+    return (np.rint(total, out=total) if data.dtype.kind in "iu" else total).astype(data.dtype)
 
 
 def _dataset(
