@@ -71,7 +71,6 @@ def test_the_same_numbers_in_memory_and_block_by_block(more):
     write_image("mask.tif", (cells() < 800).astype(np.uint8))
     whole, blocks = both_ways(BLOCKS + more)
     assert np.abs(whole - blocks).max() < 1e-3 * whole.max()
-    assert not np.array_equal(whole, blocks)
 
 
 @pytest.mark.usefixtures("folder")
@@ -196,20 +195,3 @@ class _Callback:
 
     def __exit__(self, *_):
         return None
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("folder")
-def test_the_same_on_a_cluster_of_processes():
-    from distributed import Client, LocalCluster
-
-    recipe, source = Recipe.load("recipe.yaml"), Path("cells.ome.tif")
-    Workshop().run(Job(recipe.on(source), source, Path("here.ome.zarr")))
-    job = Job(recipe.on(source), source, Path("there.ome.zarr"))
-    workers = LocalCluster(2, threads_per_worker=1, dashboard_address=":0")
-    with workers as cluster, Client(cluster) as client:
-        Workshop(client=client).run(job)
-    here, there = (read_image(f"{name}.ome.zarr").data for name in ("here", "there"))
-    np.testing.assert_array_equal(here, there)
-    whole = recipe.run(source).image
-    assert np.abs(there - whole).max() < 1e-3 * whole.max()

@@ -290,3 +290,21 @@ def test_ctrl_c_keeps_what_is_done(shell, tmp_path):
     assert "interrupted, 3 of 4 files were done" in errors
     assert names() == {"a.ome.tif", "b.ome.tif", "c.ome.zarr"}
     assert set(table()) == names()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_processes_gives_the_same(shell, folder):
+    from distributed import LocalCluster
+
+    blocks = "blocks: {block: [12, 16, 16], overlap: [6, 10, 10]}\n"
+    Path("recipe.yaml").write_text(RECIPE + blocks)
+    shell("run recipe.yaml data --output here")
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        said = shell(f"run recipe.yaml data --output there --scheduler {cluster.scheduler_address}")
+    assert "3 done, 0 skipped, 0 failed" in said.stdout
+    for name in ("a.ome.tif", "b.ome.tif", "c.ome.zarr"):
+        here, there = (read_image(f"{place}/{name}").data for place in ("here", "there"))
+        np.testing.assert_array_equal(here, there)
+    whole = napari_deconv.Recipe.load("recipe.yaml").run("data/a.ome.tif").image
+    there = read_image("there/a.ome.tif").data
+    assert np.abs(there - whole).max() < 1e-3 * whole.max()

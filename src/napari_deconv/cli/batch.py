@@ -9,7 +9,8 @@ import click
 from tqdm import tqdm
 
 from napari_deconv.blocks import BlockPlan
-from napari_deconv.cli.shell import in_options, is_quiet, note, progress, report
+from napari_deconv.cli.shell import is_quiet, note, progress, report
+from napari_deconv.cli.words import in_options
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.blockwise import begun
 from napari_deconv.recipe.batch import SUMMARY, Batch, line_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,33 +17,15 @@ from tqdm import tqdm
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.cli.limits import limited
+from napari_deconv.cli.words import in_options
 from napari_deconv.deconvolution import State
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import Image, check_target, read_image, write_image
 
 __all__ = [
-    "CHANNEL",
-    "ENGINE",
-    "OUTPUT",
-    "SPACING",
-    "Command",
-    "Group",
-    "NumberOrAuto",
-    "Numbers",
-    "check_output",
-    "detail",
-    "in_options",
-    "is_quiet",
-    "is_verbose",
-    "micrometres",
-    "note",
-    "options",
-    "origin",
-    "progress",
-    "read_beside",
-    "read_input",
-    "report",
-    "spacing_of",
+    "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
+    "check_output", "detail", "in_options", "is_quiet", "is_verbose", "micrometres", "note",
+    "options", "origin", "progress", "read_beside", "read_input", "report", "spacing_of",
     "write_result",
 ]  # fmt: skip
 
@@ -53,42 +34,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 _QUIET = "napari_deconv.quiet"
-
-# What Python's parameters are called here, where a message names them without a value, too.
-_RENAMED = {
-    "bead_diameter": "--bead-diameter",
-    "centre_psf=False": "--no-centre-psf",
-    "glass_thickness": "--glass-thickness",
-    "glass_thickness_design": "--glass-thickness-design",
-    "illumination_na": "--illumination-na",
-    "n_glass": "--glass",
-    "n_glass_design": "--glass-design",
-    "n_immersion": "--immersion",
-    "n_immersion_design": "--immersion-design",
-    "n_sample": "--sample",
-    "pinhole_distance": "--pinhole-distance",
-    "pinhole_radius": "--pinhole-radius",
-    "pixel_integration=False": "--no-pixel-integration",
-    "read_noise": "--read-noise",
-    "symmetric_psf": "--symmetric-psf",
-    "regularization_weight": "--weight",
-    "working_distance": "--working-distance",
-}
-# Words like any other unless a value follows. The method is --detection in one of the commands.
-_WITH_VALUE = {"method": "method"} | {
-    name: f"--{name}"
-    for name in (
-        "angle", "background", "centre", "damping", "depletion", "depth", "depths", "engine",
-        "excitation", "factor", "floor", "formula", "fwhm", "gain", "initial", "iterations",
-        "length", "levels", "mask", "modality", "na", "offset", "percentile", "pinhole", "radius",
-        "saturation", "shape", "sheet", "spacing", "threshold", "value", "wavelength", "zernike",
-    )
-}  # fmt: skip
-# Not what is quoted, as a name in a file or a formula, and not part of a file's name.
-_PARAMETER = re.compile(
-    rf"(?<![\w'“/.-])(?:({'|'.join(_RENAMED)})(?![\w/-]|\.\w)=?|({'|'.join(_WITH_VALUE)})=)"
-    r"(?P<value>[\w'({\[-])?"
-)
 
 _log = logging.getLogger("napari_deconv")
 _LOGGERS = (_log, logging.getLogger("tifffile"))
@@ -176,16 +121,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" See {error.ctx.command_path} --help."
     return " ".join(text.split())
-
-
-def in_options(text: str) -> str:
-    """Call Python's parameters in a message by their options."""
-
-    def option(match: re.Match[str]) -> str:
-        name = _RENAMED[match[1]] if match[1] else _WITH_VALUE[match[2]]
-        return f"{name} {match['value']}" if match["value"] else name
-
-    return _PARAMETER.sub(option, text.replace("=None", "= (not given)"))
 
 
 def _fail(message: str, code: int) -> int:
