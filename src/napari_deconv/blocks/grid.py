@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Tile", "cut"]
+__all__ = ["Tile", "cut", "regions"]
 
 Index = tuple[int, ...]
 Slices = tuple[slice, ...]
@@ -54,3 +54,11 @@ def cut(size: int, block: int) -> tuple[int, ...]:
     """Cut an axis into blocks of one size; the last one is what is left."""
     whole, rest = divmod(size, block)
     return (block,) * whole + ((rest,) if rest else ())
+
+
+def regions(size: int, block: int, overlap: int) -> list[int]:
+    """Give the voxels along an axis that each of its tiles sees."""
+    return [
+        min(start + block + overlap, size) - max(start - overlap, 0)
+        for start in range(0, size, block)
+    ]

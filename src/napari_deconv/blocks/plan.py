@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
-from napari_deconv.blocks.grid import Tile, cut
+from napari_deconv._checks import check_number, check_whole
+from napari_deconv.blocks.grid import Tile, cut, regions
+from napari_deconv.blocks.memory import Memory, free_memory, memory_of_tile
 from napari_deconv.blocks.order import Order
-from napari_deconv.deconvolution.volume import grid_of, memory_of
+from napari_deconv.blocks.reach import reach
+from napari_deconv.deconvolution.volume import grid_of
+from napari_deconv.engines.protocol import format_bytes
+from napari_deconv.errors import DeconvError
 
 __all__ = ["BlockPlan", "make_plan"]
 
 Sizes = tuple[int, ...]
 
+# Smaller tiles are nearly all overlap.
+_LEAST = 16
+
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """How an array is cut into tiles.
+    """How an array is cut into tiles, and what that costs.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the array: axes in front, then space.
+        Of the array: axes in front, which are looped over, then space.
     block : tuple of int
-        Voxels of a tile along the space axes; the last ones of an axis may be smaller.
+        Voxels of a tile along the space axes; the last one along an axis may be smaller.
     overlap : tuple of int
         Voxels that a tile sees beyond each of its borders inside the array.
     grid : tuple of int
-        The largest grid (z, y, x) that is computed on.
-    memory : int
-        Bytes that the largest tile takes at its peak, device and host together.
+        The largest grid (z, y, x) that is computed on: tile, overlap, and margins for light from
+        outside.
+    memory : Memory
+        Bytes that the largest tile takes at its peak.
     """
 
     shape: Sizes
     block: Sizes
     overlap: Sizes
     grid: Sizes
-    memory: int
+    memory: Memory
+    order: Order = field(repr=False)
 
     @property
     def counts(self) -> Sizes:
@@ -49,14 +59,30 @@ class BlockPlan:
     @property
     def chunks(self) -> tuple[Sizes, ...]:
         """Sizes of the tiles along each axis of the array, as Dask has them."""
-        leading, space = self._split
-        blocks = (cut(n, b) for n, b in zip(space, self.block, strict=True))
-        return (*((1,) * n for n in leading), *blocks)
+        blocks = (cut(n, b) for n, b in zip(self.space, self.block, strict=True))
+        return (*((1,) * n for n in self.shape[: -len(self.block)]), *blocks)
 
     @property
-    def _split(self) -> tuple[Sizes, Sizes]:
-        front = len(self.shape) - len(self.block)
-        return self.shape[:front], self.shape[front:]
+    def space(self) -> Sizes:
+        """Voxels along the space axes."""
+        return self.shape[-len(self.block) :]
+
+    @property
+    def computed(self) -> int:
+        """Voxels of the grids of all tiles together."""
+        # A tile's grid along one axis does not depend on where it is along the others.
+        boundary = self.order.settings["boundary"]
+        sizes = zip(self.space, self.block, self.overlap, _psf(self.order), strict=True)
+        along = (
+            sum(grid_of((length,), (m,), boundary)[0] for length in regions(n, b, o))
+            for n, b, o, m in sizes
+        )
+        return prod(self.shape[: -len(self.block)]) * prod(along)
+
+    @property
+    def waste(self) -> float:
+        """Voxels computed for each voxel of the array."""
+        return self.computed / prod(self.shape)
 
     def tiles(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""
@@ -64,23 +90,141 @@ class BlockPlan:
 
     def tile(self, number: Sizes) -> Tile:
         """Take the tile at a place among the tiles."""
-        leading, space = self._split
-        front = len(leading)
+        front = len(number) - len(self.block)
         start = tuple(i * b for i, b in zip(number[front:], self.block, strict=True))
-        stop = tuple(min(a + b, n) for a, b, n in zip(start, self.block, space, strict=True))
+        stop = tuple(min(a + b, n) for a, b, n in zip(start, self.block, self.space, strict=True))
         return Tile(number[:front], start, stop)
+
+    def describe(self) -> str:
+        """Say it in words: tiles, overlap, grid, memory, and what is computed twice."""
+        tiles = prod(self.counts)
+        size = _by(self.block)
+        if tiles == 1:
+            text = f"1 tile of {size} voxels"
+        else:
+            text = f"{tiles} tiles of {size} voxels, overlapping by {_by(self.overlap)}"
+        text += f", on grids of up to {_by(self.grid)}; "
+        device = self.order.options.engine.device
+        text += f"{format_bytes(self.memory.device)} of memory on {device.name}"
+        if self.memory.host:
+            text += f" and {format_bytes(self.memory.host)} on the host"
+        return f"{text}; {self.waste:.1f} voxels computed for each one of the image."
 
 
 def make_plan(
-    shape: Sizes, order: Order, block: Any, overlap: Any, memory: float | None
+    shape: Sizes,
+    dtype: np.dtype[np.generic],
+    order: Order,
+    block: int | Sequence[int] | None,
+    overlap: int | Sequence[int] | None,
+    memory: float | None,
 ) -> BlockPlan:
-    space = shape[len(shape) - order.ndim :]
-    options = order.options
-    psf = options.psfs[0].shape[3 - order.ndim :]
-    sizes = tuple(block) if block is not None else tuple(min(n, 128) for n in space)
-    margin = tuple(overlap) if overlap is not None else tuple(m // 2 for m in psf)
-    sizes = tuple(min(b, n) for b, n in zip(sizes, space, strict=True))
-    region = [min(b + 2 * o, n) for b, o, n in zip(sizes, margin, space, strict=True)]
-    lead = (1,) * (3 - order.ndim)
-    grid = grid_of((*lead, *region), options.psfs[0].shape, options.boundary)
-    return BlockPlan(shape, sizes, margin, grid, memory_of(grid, options.arrays))
+    """Choose the tiles that fit the memory and leave the least to compute.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : dtype
+        Of the array.
+    order : Order
+        What will be done.
+    block, overlap : int or sequence of int, optional
+        Voxels along the space axes, chosen instead.
+    memory : float, optional
+        Bytes that a tile may take.
+
+    Raises
+    ------
+    DeconvError
+        If no tile fits, or sizes are none.
+    """
+    space, options = shape[-order.ndim :], order.options
+    if memory is not None:
+        check_number(memory, "memory", low=1)
+    margin = reach(order) if overlap is None else _sizes(overlap, order, "overlap", 0)
+    free = free_memory(options.engine, memory)
+
+    def plan(sizes: Sizes) -> BlockPlan:
+        axes = zip(space, sizes, margin, strict=True)
+        region = (1,) * (3 - order.ndim) + tuple(max(regions(*axis)) for axis in axes)
+        grid = grid_of(region, options.psfs[0].shape, options.boundary)
+        cost = memory_of_tile(options, region, grid, dtype)
+        return BlockPlan(shape, sizes, margin, grid, cost, order)
+
+    if block is not None:
+        given = _sizes(block, order, "block", 1)
+        sizes = tuple(min(b, n) for b, n in zip(given, space, strict=True))
+        fixed = set(range(order.ndim)) - set(order.cut_axes)
+        if any(sizes[axis] < space[axis] for axis in fixed):
+            raise DeconvError(
+                f"block={block!r}: with a PSF for each depth a tile has all {space[0]} planes."
+            )
+        return plan(sizes)
+    best = _least_to_compute(order, plan, space, margin, free)
+    if best is None:
+        least = plan(
+            tuple(n if a not in order.cut_axes else min(n, _LEAST) for a, n in enumerate(space))
+        )
+        raise DeconvError(
+            f"Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
+            f"{format_bytes(least.memory.device)} of memory, {format_bytes(free.device)} may be "
+            "taken: crop the PSF, give a smaller overlap, or raise the limit."
+        )
+    return best
+
+
+def _least_to_compute(
+    order: Order, plan: Callable[[Sizes], BlockPlan], space: Sizes, margin: Sizes, free: Memory
+) -> BlockPlan | None:
+    """Try how often each axis is cut, the least to compute first, until a plan fits."""
+    options, psf = order.options, _psf(order)
+    axes = [
+        _candidates(n, o, m, options.boundary, axis in order.cut_axes)
+        for axis, (n, o, m) in enumerate(zip(space, margin, psf, strict=True))
+    ]
+    # One row for each way to cut: block, largest grid and sum of grids along each axis.
+    ways = np.stack(np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij"), -1)
+    ways = ways.reshape(-1, len(axes))
+    table = np.stack([np.array(axis)[ways[:, i]] for i, axis in enumerate(axes)])
+    grids, totals = table[..., 1].prod(axis=0), table[..., 2].prod(axis=0)
+    # The grids alone rule most out.
+    possible = np.flatnonzero(4.0 * options.arrays * grids <= free.device)
+    for way in possible[np.argsort(totals[possible], kind="stable")]:
+        made = plan(tuple(int(block) for block in table[:, way, 0]))
+        if made.memory.fits(free):
+            return made
+    return None
+
+
+def _candidates(
+    size: int, overlap: int, psf: int, boundary: str, may_be_cut: bool
+) -> list[tuple[float, float, float]]:
+    """Block, largest grid and sum of all grids along an axis, for those that are worth it."""
+    found: list[tuple[float, float, float]] = []
+    most = max(1, size // _LEAST) if may_be_cut else 1
+    for block in sorted({-(-size // count) for count in range(1, most + 1)}, reverse=True):
+        lengths = [grid_of((n,), (psf,), boundary)[0] for n in regions(size, block, overlap)]
+        if not found or max(lengths) < found[-1][1]:
+            found.append((block, max(lengths), sum(lengths)))
+    return found
+
+
+def _sizes(given: int | Sequence[int], order: Order, name: str, least: int) -> Sizes:
+    """Take a number, or one for each space axis."""
+    values = [given] * order.ndim if isinstance(given, int) else list(given)
+    if len(values) != order.ndim:
+        raise DeconvError(
+            f"{name}={given!r}: expected a number, or {order.ndim} numbers of voxels."
+        )
+    return tuple(0 if value == least == 0 else check_whole(value, name) for value in values)
+
+
+def _psf(order: Order) -> Sizes:
+    """Voxels of the PSF along the space axes."""
+    shape: Sizes = order.settings["psfs"][0].shape
+    return shape[3 - order.ndim :]
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " × ".join(map(str, sizes))

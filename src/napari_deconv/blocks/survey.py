@@ -14,7 +14,6 @@ from dask import compute, delayed
 
 from napari_deconv._checks import as_volume, check_finite
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.deconvolution.options import Options
@@ -79,17 +78,15 @@ class _Tally:
     brightness: tuple[float, ...]
 
 
-def take_survey(source: Source, order: Order, plan: BlockPlan) -> dict[tuple[int, ...], Survey]:
+def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey]:
     """Survey each volume in one pass over the array, one tile after another.
 
     Parameters
     ----------
     source : Source
         What is read.
-    order : Order
-        What will be done.
     plan : BlockPlan
-        How it is cut.
+        How it is cut, and what will be done.
 
     Returns
     -------
@@ -106,9 +103,9 @@ def take_survey(source: Source, order: Order, plan: BlockPlan) -> dict[tuple[int
     DeconvWarning
         If voxels are below 0 and count as 0, or a volume is constant.
     """
-    shape = source.shape[-order.ndim :]
-    every = max(1, round((np.prod(shape, dtype=float) / _SAMPLE) ** (1 / order.ndim)))
-    what = delayed((source, order), traverse=False)
+    order = plan.order
+    every = max(1, round((np.prod(plan.space, dtype=float) / _SAMPLE) ** (1 / order.ndim)))
+    what = delayed((source, plan), traverse=False)
     frames: dict[tuple[int, ...], list[Any]] = {}
     for tile in plan.tiles():
         frames.setdefault(tile.frame, []).append(delayed(_tally)(what, tile, every))
@@ -120,11 +117,11 @@ def take_survey(source: Source, order: Order, plan: BlockPlan) -> dict[tuple[int
     }
 
 
-def _tally(what: tuple[Source, Order], tile: Tile, every: int) -> _Tally:
+def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
     """Count what is in a tile, and smooth it with what surrounds it."""
-    source, order = what
-    options = order.options
-    region = tile.region([_HALO] * order.ndim, source.shape[-order.ndim :])
+    source, plan = what
+    options = plan.order.options
+    region = tile.region([_HALO] * len(plan.space), plan.space)
     inside = tile.inside(region)
     with ONE_TILE:
         image, background, mask = source.read((*tile.frame, *region))

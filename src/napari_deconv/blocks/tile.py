@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from napari_deconv._checks import as_volume
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.survey import Survey
@@ -40,18 +39,15 @@ class Work:
     ----------
     source : Source
         What is read.
-    order : Order
-        What is done.
+    plan : BlockPlan
+        How it is cut, and what is done.
     surveys : dict
         What holds for each volume, by its index on the axes in front.
-    plan : BlockPlan
-        How it is cut.
     """
 
     source: Source
-    order: Order
-    surveys: Mapping[tuple[int, ...], Survey]
     plan: BlockPlan
+    surveys: Mapping[tuple[int, ...], Survey]
 
 
 def deconvolve_tile(work: Work, tile: Tile) -> Float:
@@ -73,7 +69,7 @@ def deconvolve_tile(work: Work, tile: Tile) -> Float:
         with ONE_TILE:
             return _whole(work, tile)
     except (DeviceMemoryError, MemoryError):
-        axis = max(work.order.cut_axes, key=lambda axis: tile.shape[axis])
+        axis = max(work.plan.order.cut_axes, key=lambda axis: tile.shape[axis])
         if tile.shape[axis] < 2 * _LEAST:
             raise
     size = " × ".join(map(str, tile.shape))
@@ -89,8 +85,8 @@ def deconvolve_tile(work: Work, tile: Tile) -> Float:
 
 def _whole(work: Work, tile: Tile) -> Float:
     survey = work.surveys[tile.frame]
-    options = survey.settle(work.order.options)
-    region = tile.region(work.plan.overlap, work.source.shape[len(tile.frame) :])
+    options = survey.settle(work.plan.order.options)
+    region = tile.region(work.plan.overlap, work.plan.space)
     image, background, mask = work.source.read((*tile.frame, *region))
     if mask is not None and not mask.any():
         return np.zeros(tile.shape, np.float32)
@@ -105,6 +101,8 @@ def _problem(
 ) -> Problem:
     if options.kind.positive:
         image = np.maximum(image, 0)
+    if options.fits_photons:
+        image = image.astype(np.float32)
     level = np.asarray(background)
     return Problem(
         as_volume(image),

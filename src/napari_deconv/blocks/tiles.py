@@ -33,8 +33,8 @@ def deconvolve_blocks(
     """Deconvolve an image that is larger than memory, tile by tile."""
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
-    plan = make_plan(source.shape, order, block, overlap, memory)
-    work = Work(source, order, take_survey(source, order, plan), plan)
+    plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
+    work = Work(source, plan, take_survey(source, plan))
     result: da.Array = da.map_blocks(
         _block,
         delayed(work, traverse=False),
@@ -58,7 +58,7 @@ def plan_blocks(
     """Plan what `deconvolve_blocks` would do; nothing is read."""
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
-    return make_plan(source.shape, order, block, overlap, memory)
+    return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
 
 
 def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32]:

@@ -1,0 +1,88 @@
+"""How much memory a tile takes while it is worked on, and how much there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import psutil
+
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.volume import memory_of
+from napari_deconv.engines import Engine
+from napari_deconv.engines.limits import memory_limit
+from napari_deconv.engines.protocol import Shape
+
+__all__ = ["Memory", "free_memory", "memory_of_tile"]
+
+# What is free now may be asked for by others before a tile is done.
+_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device and on the host; on one of them where the device is a processor.
+
+    Attributes
+    ----------
+    device : float
+        Arrays of the engine; with what the host holds where the device works in its memory.
+    host : float
+        What the host holds besides.
+    """
+
+    device: float
+    host: float
+
+    def fits(self, free: Memory) -> bool:
+        """Tell whether there is room for it."""
+        return self.device <= free.device and self.host <= free.host
+
+
+def memory_of_tile(
+    options: Options, region: Shape, grid: Shape, dtype: np.dtype[np.generic]
+) -> Memory:
+    """Tell what a tile takes at its peak, by the arrays that are alive then.
+
+    Parameters
+    ----------
+    options : Options
+        What is done to it.
+    region : tuple of int
+        The tile with its overlap.
+    grid : tuple of int
+        What it is padded to (z, y, x).
+    dtype : dtype
+        Of the image.
+
+    Notes
+    -----
+    On the device: the arrays of the method, of which light and data have the region's shape. On the
+    host: the region as it was read, once more without negative values, as float32 less the offset
+    where photons are counted; while it is sent, the start on the grid and a copy of it.
+    """
+    voxels = prod(region)
+    psfs = len(options.psfs) - 1
+    device = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
+    read = 2 * dtype.itemsize * voxels + 12 * options.fits_photons * voxels
+    if options.engine.device.kind == "CPU":
+        return Memory(max(device + read, memory_of(grid, options.arrays + psfs)), 0)
+    return Memory(max(device, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))
+
+
+def free_memory(engine: Engine, limit: float | None) -> Memory:
+    """Tell how much a tile may take: what is free, and at most a limit.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where it is worked on.
+    limit : float or None
+        Bytes on the device; None takes that of `set_limits`.
+    """
+    device = engine.device
+    free = _SHARE * psutil.virtual_memory().available
+    there = free if device.kind == "CPU" else _SHARE * device.memory
+    allowed = limit or memory_limit() or there
+    return Memory(min(allowed, there), free)
