@@ -24,6 +24,7 @@ from skimage.measure import block_reduce
 
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import Image, open_image, read_image, write_image
+from napari_deconv.files.atomic import put_in_place
 from napari_deconv.files.blockwise import BlockFile, begun
 
 RNG = np.random.default_rng(0)
@@ -256,6 +257,40 @@ def test_interrupted_while_it_is_finished(tmp_path, monkeypatch, name, ngff, mom
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_killed_between_moving_the_old_store_and_the_new(tmp_path, monkeypatch, resume):
+    """The only moment at which the name is gone: either of the two comes back."""
+    path = tmp_path / "a.ome.zarr"
+    write_image(path, DATA[0])
+    file = start(path)
+    write_all(file)
+
+    def half(_, path, aside):
+        path.replace(aside)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_deconv.files.blockwise.put_in_place", half)
+        with pytest.raises(KeyboardInterrupt):
+            file.finish({})
+    assert not path.exists()
+    if resume:
+        start(path, resume=True).finish({})
+        np.testing.assert_array_equal(read_image(path).data, DATA)
+    else:
+        with pytest.warns(DeconvWarning, match="36 of its blocks were written"):
+            start(path)
+        np.testing.assert_array_equal(read_image(path).data, DATA[0])
+
+
+def test_a_refused_rename_leaves_the_old_store(tmp_path):
+    path = tmp_path / "a.ome.zarr"
+    write_image(path, DATA[0])
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "missing", path, tmp_path / "aside")
+    np.testing.assert_array_equal(read_image(path).data, DATA[0])
+
+
 def test_a_torn_line_of_the_journal(tmp_path):
     path = tmp_path / "a.ome.zarr"
     file = start(path)
@@ -353,8 +388,10 @@ def write_one(sent, origin):
 
 
 @pytest.mark.parametrize(("name", "ngff"), FORMATS)
-def test_threads_write_at_once(tmp_path, name, ngff):
-    file = start(tmp_path / name, ngff)
+def test_threads_write_at_once(tmp_path, monkeypatch, name, ngff):
+    monkeypatch.chdir(tmp_path)
+    file = start(name, ngff)
+    monkeypatch.chdir("/")  # as a worker may
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda origin: write_one(pickle.dumps(file), origin), file.layout.origins))
     file.finish({})
@@ -378,6 +415,7 @@ def test_processes_write_at_once(tmp_path, name, ngff):
 COPY = """
 import resource, sys, numpy as np
 from napari_deconv.files import open_image
+from napari_deconv.files.atomic import put_in_place
 from napari_deconv.files.blockwise import BlockFile
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

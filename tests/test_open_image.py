@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cloudpickle
 import dask.array as da
 import numpy as np
@@ -42,8 +44,9 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_any_box_is_that_of_the_array(tmp_path, name):
-    path = tmp_path / name
+def test_any_box_is_that_of_the_array(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
     WRITERS[name](path)
     lazy = open_image(path).data
     assert isinstance(lazy, da.Array)
@@ -51,10 +54,17 @@ def test_any_box_is_that_of_the_array(tmp_path, name):
     np.testing.assert_array_equal(read_image(path).data, STACK)
     for box in [np.s_[:], np.s_[2], np.s_[1:4, 5:21, 30:], np.s_[::2, ::-1, -7:], np.s_[:, [3, 1]]]:
         np.testing.assert_array_equal(lazy[box].compute(), STACK[box])
-    # as it comes to a worker
+    # as it comes to a worker, which may run in another folder
+    monkeypatch.chdir("/")
     sent = cloudpickle.loads(cloudpickle.dumps(lazy))
     assert len(cloudpickle.dumps(lazy)) < 10_000
     np.testing.assert_array_equal(sent[3:].compute(), STACK[3:])
+    # a scheduler unpickles it, too, and need not see the file
+    pickled = cloudpickle.dumps(lazy)
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    elsewhere = cloudpickle.loads(pickled)
+    with pytest.raises(DeconvError, match="cannot be read as an image"):
+        elsewhere[0].compute()
 
 
 def test_time_points_and_channels_come_one_by_one_in_our_order(tmp_path):

@@ -119,7 +119,7 @@ class BlockFile:
         DeconvWarning
             If blocks that another run has written are thrown away.
         """
-        path, shape = Path(path), image.data.shape
+        path, shape = Path(path).absolute(), image.data.shape  # for workers in other folders
         check_target(path, IMAGE_SUFFIXES)
         layout = Layout(shape, np.dtype(dtype).name, block_sizes(chunks, shape))
         name = image.name or path.name.split(".")[0]

@@ -49,7 +49,7 @@ def open_ngff(path: Path, position: int | None) -> Image:
     with _reading(path) as root:
         places = _places(root)
         inside, image = _described(root, places[chosen_position(position, len(places), path)])
-        open_array = partial(_open_array, path, inside)
+        open_array = partial(_open_array, path.absolute(), inside)
         shape = dict(zip(image.axes, open_array().shape, strict=True))
     axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
     voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])

@@ -51,7 +51,9 @@ def open_tiff(path: Path, position: int | None) -> tuple[Image, dict[str, float 
         _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
     image = Image(
         data=Voxels(
-            path, partial(_open_series, path, position or 0), [named.index(axis) for axis in order]
+            path,
+            partial(_open_series, path.absolute(), position or 0),
+            [named.index(axis) for axis in order],
         ),
         spacing=None,
         axes=order,

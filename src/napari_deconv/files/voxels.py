@@ -25,7 +25,7 @@ _TOGETHER = 2**24
 class Voxels:
     """An array in a file, its axes in another order than they lie, and single ones left out.
 
-    It can be pickled: another process opens the file for itself.
+    It can be pickled: another process opens the file for itself, when it first reads.
 
     Parameters
     ----------
@@ -38,29 +38,18 @@ class Voxels:
         For each axis of this object the array's axis; of other axes the first element is taken.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        open_array: Callable[[], Any],
-        order: Sequence[int],
-    ) -> None:
+    def __init__(self, path: Path, open_array: Callable[[], Any], order: Sequence[int]) -> None:
         self._path, self._open_array, self._order = path, open_array, tuple(order)
         self._array = open_array()
+        self._axes = len(self._array.shape)
+        self.shape = tuple(int(self._array.shape[axis]) for axis in order)
+        self.chunks = tuple(int(self._array.chunks[axis]) for axis in order)
         self.dtype = np.dtype(self._array.dtype)
+        self.ndim = len(order)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-        return tuple(int(self._array.shape[axis]) for axis in self._order)
-
-    @property
-    def ndim(self) -> int:
-        """How many axes there are."""
-        return len(self._order)
-
-    def __reduce__(self) -> tuple[type[Voxels], tuple[Any, ...]]:
-        """Pickle how to open the file."""
-        return Voxels, (self._path, self._open_array, self._order)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open file out."""
+        return {**self.__dict__, "_array": None}
 
     def __getitem__(self, index: tuple[int | slice, ...]) -> npt.NDArray[Any]:
         """Read a box; one integer or slice with a step above 0 for each axis.
@@ -70,10 +59,12 @@ class Voxels:
         DeconvError
             If the file is damaged, or was taken away.
         """
-        where: list[int | slice] = [0] * len(self._array.shape)
+        where: list[int | slice] = [0] * self._axes
         for axis, part in zip(self._order, index, strict=True):
             where[axis] = part
         try:
+            if self._array is None:
+                self._array = self._open_array()
             box = np.asarray(self._array[tuple(where)])
         except Exception as error:  # a damaged file can fail in any way inside the reader
             reason = str(error) or type(error).__name__
@@ -91,7 +82,7 @@ class Voxels:
         """
         import dask.array  # not before it is needed: it takes a while
 
-        chunks = [int(self._array.chunks[axis]) for axis in self._order]
+        chunks = list(self.chunks)
         for axis in reversed(range(leading, self.ndim)):
             together = max(1, _TOGETHER // (math.prod(chunks[leading:]) * self.dtype.itemsize))
             chunks[axis] = min(chunks[axis] * together, self.shape[axis])
