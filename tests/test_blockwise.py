@@ -1,17 +1,12 @@
-"""Files that are written block by block: the same as in one go, whatever happens on the way."""
+"""Files that are written block by block: the same as in one go."""
 
 from __future__ import annotations
 
-import errno
-import os
 import pickle
-import random
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,41 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import Image, open_image, read_image, write_image
-from napari_deconv.files.atomic import put_in_place
-from napari_deconv.files.blockwise import BlockFile, begun
-
-RNG = np.random.default_rng(0)
-DATA = RNG.normal(100, 20, (2, 20, 300, 290)).astype(np.float32)
-BLOCKS = (1, 8, 128, 145)
-RECORD = {"operation": "deconvolve", "parameters": {"note": 'µ "é"', "n": [1, None, 2.5]}}
-FORMATS = [("a.ome.zarr", "0.5"), ("a.ome.zarr", "0.4"), ("a.ome.tif", "0.5")]
-
-
-def described(data=DATA, axes="CZYX", **more):
-    more = {"channels": ("DAPI", "GFP"), "colours": ("FF0000", "00FF80"), "name": "cells"} | more
-    return Image(data, (0.3, 0.1, 0.11)[-2 - ("Z" in axes) :], axes, **more)
-
-
-def start(path, ngff="0.5", *, data=DATA, blocks=BLOCKS, resume=False, fingerprint="x", **more):
-    return BlockFile.open(
-        path, described(data, **more), data.dtype, blocks,
-        fingerprint=fingerprint, resume=resume, ngff=ngff,
-    )  # fmt: skip
-
-
-def write_all(file, data=DATA):
-    for origin in set(file.layout.origins) - file.done:
-        file.write(origin, data[file.layout.region(origin)])
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(path).as_posix(): file.read_bytes()
-        for file in path.rglob("*")
-        if file.is_file()
-    }
+from block_files import BLOCKS, DATA, FORMATS, RECORD, RNG, contents, described, start, write_all
+from napari_deconv.files import open_image, read_image, write_image
 
 
 @pytest.mark.parametrize(("name", "ngff"), FORMATS)
@@ -174,209 +136,6 @@ def test_any_blocks_in_any_order(tmp_path, cut, dtype, kind):
     kept = "".join(a for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YX")
     assert image.axes == kept
     np.testing.assert_array_equal(image.data.compute().reshape(shape), data)
-
-
-# -- interrupted ---------------------------------------------------------------------------------
-
-SCRIPT = """
-import sys, numpy as np
-sys.path.insert(0, {tests!r})
-from test_blockwise import DATA, RECORD, start, write_all
-file = start({path!r}, {ngff!r}, resume=True)
-print("begun", flush=True)
-write_all(file)
-file.finish(RECORD)
-"""
-
-
-def run_and_kill(path, ngff, wait):
-    """Run what writes the file; kill it so long after it has begun. Tell whether it was done."""
-    script = SCRIPT.format(tests=str(Path(__file__).parent), path=str(path), ngff=ngff)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"begun\n"
-        time.sleep(wait)
-        process.kill()
-        return process.wait() == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "ngff"), FORMATS)
-def test_killed_at_any_moment_and_resumed(tmp_path, name, ngff):
-    whole = tmp_path / "whole" / name
-    whole.parent.mkdir()
-    begin = time.perf_counter()
-    file = start(whole, ngff)
-    write_all(file)
-    file.finish(RECORD)
-    lasts = time.perf_counter() - begin
-    path = tmp_path / name
-    seen = [0]
-    moments = random.Random(1)
-    for _ in range(6):
-        if run_and_kill(path, ngff, moments.uniform(0, lasts / 2)):
-            break
-        if path.exists():  # killed after it was renamed: it is complete
-            break
-        seen.append(len(start(path, ngff, resume=True).done))
-    assert seen == sorted(seen)
-    assert seen[-1] > 0
-    if not path.exists():
-        file = start(path, ngff, resume=True)
-        write_all(file)
-        file.finish(RECORD)
-    np.testing.assert_array_equal(read_image(path).data, DATA)
-    assert read_image(path).metadata == RECORD
-    if path.is_dir():
-        assert contents(path) == contents(whole)
-
-
-@pytest.mark.parametrize(("name", "ngff"), FORMATS)
-@pytest.mark.parametrize("moment", ["complete", "put_in_place"])
-def test_interrupted_while_it_is_finished(tmp_path, monkeypatch, name, ngff, moment):
-    path = tmp_path / name
-    write_image(path, DATA[0, :2])
-    file = start(path, ngff)
-    write_all(file)
-
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        where = "napari_deconv.files.blockwise.put_in_place"
-        if moment == "complete":
-            kind = "zarr_target.ZarrTarget" if path.is_dir() else "tiff_target.TiffTarget"
-            where = f"napari_deconv.files.{kind}.complete"
-        patch.setattr(where, fail)
-        with pytest.raises(KeyboardInterrupt):
-            file.finish(RECORD)
-    np.testing.assert_array_equal(read_image(path).data, DATA[0, :2])
-    file = start(path, ngff, resume=True)
-    assert len(file.done) == file.layout.count
-    file.finish(RECORD)
-    np.testing.assert_array_equal(read_image(path).data, DATA)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("resume", [True, False])
-def test_killed_between_moving_the_old_store_and_the_new(tmp_path, monkeypatch, resume):
-    """The only moment at which the name is gone: either of the two comes back."""
-    path = tmp_path / "a.ome.zarr"
-    write_image(path, DATA[0])
-    file = start(path)
-    write_all(file)
-
-    def half(_, path, aside):
-        path.replace(aside)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("napari_deconv.files.blockwise.put_in_place", half)
-        with pytest.raises(KeyboardInterrupt):
-            file.finish({})
-    assert not path.exists()
-    if resume:
-        start(path, resume=True).finish({})
-        np.testing.assert_array_equal(read_image(path).data, DATA)
-    else:
-        with pytest.warns(DeconvWarning, match="36 of its blocks were written"):
-            start(path)
-        np.testing.assert_array_equal(read_image(path).data, DATA[0])
-
-
-def test_a_refused_rename_leaves_the_old_store(tmp_path):
-    path = tmp_path / "a.ome.zarr"
-    write_image(path, DATA[0])
-    with pytest.raises(FileNotFoundError):
-        put_in_place(tmp_path / "missing", path, tmp_path / "aside")
-    np.testing.assert_array_equal(read_image(path).data, DATA[0])
-
-
-def test_a_torn_line_of_the_journal(tmp_path):
-    path = tmp_path / "a.ome.zarr"
-    file = start(path)
-    origins = list(file.layout.origins)
-    for origin in origins[:3]:
-        file.write(origin, DATA[file.layout.region(origin)])
-    (journal,) = (tmp_path / ".a.ome.zarr.part").glob("*.journal")
-    whole = journal.read_bytes()
-    last = whole.rstrip(b"\n").rindex(b"\n")
-    for size in range(last + 1, len(whole) - 1):
-        journal.write_bytes(whole[:size])
-        assert start(path, resume=True).done == set(origins[:2])
-    # what is noted next is not lost to the torn line
-    file.write(origins[5], DATA[file.layout.region(origins[5])])
-    assert file.done == {*origins[:2], origins[5]}
-    journal.write_bytes(whole + b"\n\x00\xff not text\n[1]\n")
-    assert file.done == set(origins[:3])
-
-
-def test_what_was_begun_otherwise_is_not_gone_on_with(tmp_path):
-    path = tmp_path / "a.ome.zarr"
-    assert begun(path) is None
-    file = start(path)
-    file.write((1, 8, 128, 145), DATA[1:, 8:16, 128:256, 145:])
-    assert begun(path) == file.layout
-    with pytest.raises(DeconvError, match=r"another input or other settings.*throws 1 written"):
-        start(path, resume=True, fingerprint="y")
-    with pytest.raises(DeconvError, match=r"another size of blocks \(\[1, 8, 128, 145\], now"):
-        start(path, resume=True, blocks=(1, 8, 128, 290))
-    with pytest.raises(DeconvError, match=r"another format \(0\.5, now 0\.4\)"):
-        start(path, "0.4", resume=True)
-    with pytest.raises(DeconvError, match="another dtype"):
-        start(path, resume=True, data=DATA.astype(np.uint16))
-    with pytest.raises(DeconvError, match="another shape"):
-        start(path, resume=True, data=DATA[:, 1:])
-    assert start(path, resume=True).done == {(1, 8, 128, 145)}
-    with pytest.warns(DeconvWarning, match="1 of its blocks were written. They were thrown away"):
-        file = start(path)
-    assert file.done == set()
-    # a folder that a kill left before it had begun
-    (tmp_path / ".a.ome.zarr.part" / "begun.json").write_text('{"fingerprint": "x", "sha')
-    assert start(path, resume=True).done == set()
-
-
-def test_what_is_no_block_and_what_is_missing(tmp_path):
-    file = start(tmp_path / "a.ome.zarr")
-    with pytest.raises(DeconvError, match="are no block of"):
-        file.write((0, 4, 0, 0), DATA[:1, 4:12, :128, :145])
-    with pytest.raises(DeconvError, match="are no block of"):
-        file.write((0, 0, 0, 0), DATA[:1, :4, :128, :145])
-    file.write((0, 0, 0, 0), DATA[:1, :8, :128, :145])
-    with pytest.raises(DeconvError, match=r"35 of 36 blocks of a\.ome\.zarr are not written yet"):
-        file.finish({})
-    file.discard()
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DeconvError, match="all but the last must be of one size"):
-        start(tmp_path / "a.ome.zarr", blocks=((1, 1), (8, 4, 8), (300,), (290,)))
-    with pytest.raises(DeconvError, match=r"does not end in \.tif"):
-        start(tmp_path / "a.nd2")
-    with pytest.raises(DeconvError, match="int64 voxels with axes CZYX cannot be written"):
-        start(tmp_path / "a.tif", data=DATA.astype(np.int64))
-
-
-@pytest.mark.parametrize(("name", "ngff"), FORMATS)
-def test_a_full_disk_leaves_nothing_under_the_name_and_can_be_resumed(
-    tmp_path, monkeypatch, name, ngff
-):
-    path = tmp_path / name
-    file = start(path, ngff)
-    synchronized, calls = os.fsync, []
-
-    def full(descriptor):
-        calls.append(descriptor)
-        if len(calls) > 20:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        synchronized(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(DeconvError, match=f"{name} cannot be written: No space left"):
-            write_all(file)
-    assert not path.exists()
-    assert 0 < len(start(path, ngff, resume=True).done) < file.layout.count
-    write_all(file)
-    file.finish(RECORD)
-    np.testing.assert_array_equal(read_image(path).data, DATA)
 
 
 # -- several at once -----------------------------------------------------------------------------
