@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -262,6 +263,24 @@ def test_a_dry_run_of_many_files(shell):
     assert told["# data/b.tif → out/b.ome.tif"] == "#     it is there, and skipped"
     assert "would fail: data/bad.tif" in told["# data/bad.tif → out/bad.ome.tif"]
     assert names() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_does_not_fit_is_done_in_tiles(shell):
+    """Of the same numbers, whether memory is enough or not."""
+    large = np.tile(read_image("data/a.ome.tif").data, (1, 8, 8))
+    write_image("data/large.tif", large, SPACING)
+    shell("run recipe.yaml data/large.tif -o whole.ome.tif")
+    little = "run recipe.yaml data/large.tif -o tiles.ome.zarr --memory 0.02"
+    printed = shell(f"{little} --dry-run").stdout
+    assert "result = deconvolve_blocks(\n    image.data, psf, iterations=6" in printed
+    assert re.search(r"# \d+ tiles of [\d × ]+ voxels, overlapping by", printed)
+    assert not Path("tiles.ome.zarr").exists()
+    shell(little)
+    whole, tiles = (read_image(name) for name in ("whole.ome.tif", "tiles.ome.zarr"))
+    assert np.abs(whole.data - tiles.data).max() < 1e-3 * whole.data.max()
+    assert tiles.spacing == SPACING
+    assert tiles.metadata["operation"] == "deconvolve_blocks"
 
 
 def test_the_schema_is_json(shell):
