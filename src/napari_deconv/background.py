@@ -241,19 +241,24 @@ def _rolling_ball(
 ) -> Floats:
     """Roll a ball below a surface: apex(r) = min over o of image(r + o) + ball(0) − ball(o).
 
-    A ball is a stack of discs, so planes are done one by one: little memory, soon cancelled.
+    A ball is a stack of discs, so planes are done one by one: little memory, soon cancelled. It is
+    as wide above its middle as below: what a plane makes of a disc counts on either side of it.
     """
     image = as_volume(volume)
     ball = _ball(_lift(radii), image.shape, engine)
     reach = len(ball) // 2
     top = ball[tuple(size // 2 for size in ball.shape)]
     background = np.full(image.shape, np.inf, np.float32)
-    for z, apex in enumerate(background):
-        for disc, plane in zip(ball, range(z - reach, z + reach + 1), strict=True):
-            if 0 <= plane < len(image):
-                rolled = engine.rolling_ball(_upload(image[plane], engine), disc[np.newaxis])
-                drop = top - disc[disc.shape[0] // 2, disc.shape[1] // 2]
-                np.minimum(apex, engine.to_numpy(rolled)[0] + drop, out=apex)
+    for z, plane in enumerate(image):
+        for distance, disc in enumerate(ball[reach:]):
+            sides = {side for side in (z - distance, z + distance) if 0 <= side < len(image)}
+            if not sides:
+                break
+            rolled = engine.rolling_ball(_upload(plane, engine), disc[np.newaxis])
+            drop = top - disc[disc.shape[0] // 2, disc.shape[1] // 2]
+            apex = engine.to_numpy(rolled)[0] + drop
+            for side in sides:
+                np.minimum(background[side], apex, out=background[side])
         advance()
     return background.reshape(volume.shape)
 

@@ -22,7 +22,7 @@ from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 
-__all__ = ["METHODS", "detect_beads"]
+__all__ = ["METHODS", "detect_beads", "detect_with_labels"]
 
 METHODS = ("dog", *THRESHOLDS)
 """What can be chosen as `method`."""
@@ -105,6 +105,27 @@ def detect_beads(
     DeconvWarning
         If no bead is accepted; it says why and what to do.
     """
+    return detect_with_labels(
+        image, spacing=spacing, method=method, threshold=threshold, fwhm=fwhm,
+        bead_diameter=bead_diameter, background=background, reject=reject, engine=engine,
+        callback=callback,
+    )[0]  # fmt: skip
+
+
+def detect_with_labels(
+    image: npt.ArrayLike,
+    *,
+    spacing: float | Sequence[float] | None,
+    method: str,
+    threshold: float | None,
+    fwhm: float | Sequence[float] | None,
+    bead_diameter: float,
+    background: npt.ArrayLike | None,
+    reject: Rejection,
+    engine: str | Engine,
+    callback: Callback | None,
+) -> tuple[Beads, npt.NDArray[np.int32] | None]:
+    """Find beads as `detect_beads` does, and give the regions of a threshold with them, if any."""
     array = _check_image(image)
     check_choice(method, METHODS, "method")
     if threshold is not None and method in ("dog", "local", "manual"):
@@ -113,6 +134,7 @@ def detect_beads(
     device = get_engine(engine)
     volume = array.astype(np.float32)
     size = _expected_size(volume, fwhm, bead_diameter, steps, device)
+    labels = None
     if method == "dog":
         starts, heights = find_spots(volume, size, threshold, device)
     else:
@@ -133,8 +155,8 @@ def detect_beads(
     found = _table(beads, status, steps)
     if not found.accepted.any():
         message = explain(found.counts, steps, reject)
-        warnings.warn(message, DeconvWarning, stacklevel=2)
-    return found
+        warnings.warn(message, DeconvWarning, stacklevel=3)
+    return found, labels
 
 
 def _check_image(image: npt.ArrayLike) -> npt.NDArray[np.generic]:

@@ -134,7 +134,7 @@ class BackgroundWidget(OperationWidget):
                 math.ceil(_SURFACES[given["method"]] * given["radius"] / step)
                 for step in given["spacing"]
             ]
-        part = seen(self._viewer, whole, 1, _MOST_SEEN)
+        part = seen(self._viewer, whole, 0, _MOST_SEEN)
         self.preview.hint = f"Of {part.extent} about the middle of the view."
         return partial(_preview, self.output.value, part, reach=reach, **given)
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
+from napari_deconv.beads import Beads, Rejection
+from napari_deconv.beads.detection import detect_with_labels
 from napari_deconv.engines import get_engine
+from napari_deconv.recipe import describe
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
     check,
@@ -23,14 +25,15 @@ from napari_deconv.widgets.common.fields import (
 )
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.parts import Part, seen, single
-from napari_deconv.widgets.common.points import REASONS, bead_options
+from napari_deconv.widgets.common.points import REASONS, bead_features, bead_options
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
+
+    from napari_deconv._progress import Callback
 
 __all__ = ["BeadsWidget"]
 
@@ -53,10 +56,10 @@ _RULES = {
 }
 
 
-# Voxels that a preview takes: some tenths of a second; and of a margin around them.
+# Voxels that a preview takes, some tenths of a second, and the margins around them.
 _MOST_SEEN = 600_000
 _HALF_DEPTH = 16  # planes on either side of the one in view
-_MARGIN = 12
+_MARGINS = (6, 12, 12)  # planes, rows and columns; a bead reaches about as far along each
 
 
 class BeadsWidget(OperationWidget):
@@ -108,7 +111,7 @@ class BeadsWidget(OperationWidget):
 
     def _prepare(self) -> Callable[..., Any]:
         self._source = self._part("image", single)
-        return partial(_detect, self._source, **self._given(self._source))
+        return partial(_run, self._source, **self._given(self._source))
 
     def _given(self, part: Part) -> dict[str, Any]:
         """Read what the function is called with."""
@@ -132,16 +135,16 @@ class BeadsWidget(OperationWidget):
         return partial(_preview, part, **self._given(whole))
 
     def _present(self, result: Any) -> list[LayerData]:
-        part, labels, beads, _ = result
+        part, labels, beads, features = result
         layers: list[LayerData] = []
         if labels is not None:
             options = {"name": "Preview · labels", "metadata": {KEY: {"role": "aside"}}}
             layers.append((labels, options | part.placement(), "labels"))
-        points = bead_options(beads, part, {KEY: {"role": "aside"}})
+        points = bead_options(beads, features, part, {KEY: {"role": "aside"}})
         return [*layers, (beads.positions, points | {"name": "Preview · beads"}, "points")]
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        part, labels, beads, call = result
+        part, labels, beads, features, call = result
         if labels is not None:
             self._viewer.add_labels(
                 labels,
@@ -149,8 +152,8 @@ class BeadsWidget(OperationWidget):
                 metadata=self._metadata(call, "labels"),
                 **part.placement(),
             )
-        points = bead_options(beads, part, self._metadata(call, "beads"))
-        self._viewer.add_points(beads.positions, **points)
+        points = bead_options(beads, features, part, self._metadata(call, "beads"))
+        self._later(lambda: self._viewer.add_points(beads.positions, **points))
         self._go_to_a_bead(beads)
         return _summary(beads), call
 
@@ -168,21 +171,26 @@ class BeadsWidget(OperationWidget):
 
 
 def _detect(
-    part: Part, *, method: str, threshold: float | None, device: str, **parameters: Any
-) -> Any:
-    image, labels = np.asarray(part), None
-    if method != "dog":
-        labels = threshold_beads(image, method, value=threshold, engine=get_engine(device))
-    beads, call = recorded(
-        detect_beads, image, method=method, threshold=threshold, device=device, **parameters
+    part: Part, *, device: str, callback: Callback | None, **parameters: Any
+) -> tuple[Beads, Any, Mapping[str, Any]]:
+    """Detect beads; returns them, their labels if there are any, and what was called."""
+    engine = get_engine(device)
+    beads, labels = detect_with_labels(
+        np.asarray(part), background=None, engine=engine, callback=callback, **parameters
     )
-    return part, labels, beads, call
+    return beads, labels, describe("detect_beads", parameters, engine)
+
+
+def _run(part: Part, **given: Any) -> Any:
+    """Detect in all of it."""
+    beads, labels, call = _detect(part, **given)
+    return part, labels, beads, bead_features(beads), call
 
 
 def _preview(part: Part, **given: Any) -> Any:
     """Detect in what is in view; what lies around it is looked at, so that no bead seems cut."""
-    around = part.grown((_MARGIN,) * part.ndim)
-    _, labels, beads, call = _detect(around, **given)
+    around = part.grown(_MARGINS[-part.ndim :])
+    beads, labels, _ = _detect(around, **given)
     inner = part.within(around)
     low = [each.start for each in inner]
     high = [each.stop for each in inner]
@@ -190,7 +198,7 @@ def _preview(part: Part, **given: Any) -> Any:
     columns = {name: value for name, value in vars(beads).items() if isinstance(value, np.ndarray)}
     kept = replace(beads, **{name: column[inside] for name, column in columns.items()})
     kept = replace(kept, positions=kept.positions - low)
-    return part, None if labels is None else labels[inner], kept, call
+    return part, None if labels is None else labels[inner], kept, bead_features(kept)
 
 
 def _summary(beads: Beads) -> str:
