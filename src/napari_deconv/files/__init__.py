@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import check_spacing
+from napari_deconv.engines.limits import threads
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.atomic import check_target, replacing
 from napari_deconv.files.image import IMAGE_SUFFIXES, Image, as_dtype, image_to_write
@@ -153,7 +155,8 @@ def read_image(
     """
     image = open_image(path, spacing, channel, position)
     data = np.empty(image.data.shape, image.data.dtype)
-    image.data.store(data, lock=False, scheduler="threads")
+    with ThreadPoolExecutor(threads()) as pool:  # Dask's own would stay behind
+        image.data.store(data, lock=False, scheduler="threads", pool=pool)
     return replace(image, data=data)
 
 
