@@ -13,7 +13,6 @@ from napari_deconv.deconvolution import deconvolve
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.points import prepare_psfs
 from napari_deconv.deconvolution.settings import check_settings
-from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
@@ -29,17 +28,28 @@ _NOT_FOR_TILES = {
     "crop, and pass the PSF that it finds.",
 }
 
-# A step, a threshold or a draw that depends on the whole image is another one in each tile.
+# A step, a threshold or a draw that depends on the whole image is another one in each tile. Seams
+# measured on simulated bars, of the maximum: Biggs 0.1, ICTM 0.05, FISTA 0.1, Tikhonov up to 0.08.
 _WHOLE_IMAGE_ONLY = {
-    "blind": "each tile would find a PSF of its own. Find it on a crop with deconvolve(…, "
-    "method='blind'), and pass its .psf.",
-    "ictm": "its conjugate gradients follow the whole image. Use method='nnls' or "
-    "'richardson_lucy'.",
-    "gradient_consensus": "it draws photons at random, other ones in each tile. Use method="
-    "'richardson_lucy' with stop='consensus'.",
+    "method": {
+        "blind": "each tile would find a PSF of its own. Find it on a crop with deconvolve(…, "
+        "method='blind'), and pass its .psf",
+        "ictm": "its conjugate gradients follow the whole image. Use 'nnls' or 'richardson_lucy'",
+        "fista": "its threshold follows the brightest voxel, its momentum the whole image. Use "
+        "'nnls', or 'richardson_lucy' with regularization='tv'",
+        "gradient_consensus": "it draws photons at random, other ones in each tile. Use "
+        "'richardson_lucy' with stop='consensus'",
+        "tikhonov": "what the PSF does not pass it takes from however far. Use 'wiener'",
+    },
+    "acceleration": {
+        "biggs": "how far it goes follows the whole image. Use 'heavy_ball'",
+        "wiener_butterworth": "it ends its first steps by the whole image. Use 'heavy_ball'",
+    },
+    "boundary": dict.fromkeys(
+        ("circular", "reflect", "zero"),
+        "the borders of tiles lie in the image. Use 'padded' or 'half_padded'",
+    ),
 }
-
-_TILED_ACCELERATIONS = ("heavy_ball", None)
 
 
 @dataclass(frozen=True)
@@ -115,18 +125,12 @@ def _refuse(given: dict[str, Any]) -> None:
         value = given.get(name)
         if value is not None and value is not False:
             raise DeconvError(f"{name} is not for tiles: {reason}")
-    method = given.get("method", "richardson_lucy")
-    if method in _WHOLE_IMAGE_ONLY:
-        raise DeconvError(f"method={method!r} is not for tiles: {_WHOLE_IMAGE_ONLY[method]}")
-    acceleration = given.get("acceleration")
-    if acceleration in ("biggs", "wiener_butterworth"):
+    for name, reasons in _WHOLE_IMAGE_ONLY.items():
+        value = given.get(name)
+        if isinstance(value, str) and value in reasons:
+            raise DeconvError(f"{name}={value!r} is not for tiles: {reasons[value]}.")
+    if given.get("levels", 1) != 1:
         raise DeconvError(
-            f"acceleration={acceleration!r} is not for tiles: how far it goes depends on the whole "
-            f"image, and tiles would not fit together. Use one of {_TILED_ACCELERATIONS}."
-        )
-    boundary = given.get("boundary", "padded")
-    if boundary not in UNKNOWN_OUTSIDE:
-        raise DeconvError(
-            f"boundary={boundary!r} is not for tiles, whose borders lie in the image: choose one "
-            f"of {', '.join(map(repr, UNKNOWN_OUTSIDE))}."
+            f"levels={given['levels']!r} is not for tiles: coarse levels end when they gain no "
+            "more, in each tile at another time. Use levels=1."
         )

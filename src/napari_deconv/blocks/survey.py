@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from dask import compute, delayed
 
 from napari_deconv._checks import as_volume, check_finite
 from napari_deconv.blocks.grid import Tile
+from napari_deconv.blocks.pilots import choose_pilots, count_photons, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.deconvolution.options import Options
@@ -75,7 +76,8 @@ class _Tally:
     light: float
     background: float
     sample: npt.NDArray[np.float64]
-    brightness: tuple[float, ...]
+    tile_light: tuple[float, ...]
+    tile_voxels: tuple[int, ...]
 
 
 def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey]:
@@ -111,8 +113,11 @@ def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey
         frames.setdefault(tile.frame, []).append(delayed(_tally)(what, tile, every))
     tallies = compute(*(delayed(_together)(parts) for parts in frames.values()))
     _report(tallies, order.options)
+    tiles: dict[tuple[int, ...], list[Tile]] = {}
+    for tile in plan.tiles():
+        tiles.setdefault(tile.frame, []).append(tile)
     return {
-        frame: _survey(tally, source.background, order.options)
+        frame: _survey(source, plan, tiles[frame], tally)
         for frame, tally in zip(frames, tallies, strict=True)
     }
 
@@ -129,7 +134,7 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
         light = image[inside][counted]
         bad = light.size - int(np.count_nonzero(np.isfinite(light)))
         if bad or not light.size:
-            return _Tally(light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,))
+            return _Tally(light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,), (0,))
         negative = light[light < 0]
         total = float(np.sum(light, dtype=np.float64))
         if options.kind.positive:
@@ -144,7 +149,7 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
             given = float(np.sum(background[inside][counted], dtype=np.float64))
         return _Tally(
             light.size, bad, negative.size, float(light.min()), float(light.max()),
-            total, given, sample, (total / light.size,),
+            total, given, sample, (total - given,), (light.size,),
         )  # fmt: skip
 
 
@@ -173,7 +178,8 @@ def _together(tallies: Sequence[_Tally]) -> _Tally:
         sum(t.light for t in tallies),
         sum(t.background for t in tallies),
         np.concatenate([t.sample for t in tallies]),
-        tuple(value for t in tallies for value in t.brightness),
+        tuple(value for t in tallies for value in t.tile_light),
+        tuple(value for t in tallies for value in t.tile_voxels),
     )
 
 
@@ -199,15 +205,38 @@ def _report(tallies: Sequence[_Tally], options: Options) -> None:
         )
 
 
-def _survey(tally: _Tally, background: Any, options: Options) -> Survey:
-    if background is None:
+def _survey(source: Source, plan: BlockPlan, tiles: Sequence[Tile], tally: _Tally) -> Survey:
+    options, level, known = plan.order.options, source.background, tally.background
+    if level is None:
         level = float(np.percentile(tally.sample, 1))
-        light = tally.light / tally.voxels - level
-    else:
-        level = background if isinstance(background, float) else nan
-        light = (tally.light - tally.background) / tally.voxels
-    scale = power_of_two(tally.largest)
-    return Survey(level, scale, light, nan, 0.0, options.iterations, options.weight)
+        known = level * tally.voxels
+    level = level if isinstance(level, float) else nan
+    _check_level(level, tally.largest)
+    above = np.array(tally.tile_light)
+    if source.background is None:
+        above -= level * np.array(tally.tile_voxels)
+    pilots = choose_pilots(tiles, above)
+    camera = count_photons(source, pilots, options)
+    if options.counts_photons:
+        counted = not isnan(camera.gain)
+        options = replace(
+            options,
+            gain=camera.gain if counted else None,
+            offset=camera.offset,
+            stop=options.stop if counted else None,
+        )
+    iterations, weight = follow_rules(source, plan, pilots, options, level)
+    scale = power_of_two(tally.largest - camera.offset * options.fits_photons)
+    light = (tally.light - known) / tally.voxels
+    return Survey(level, scale, light, camera.gain, camera.offset, iterations, weight)
+
+
+def _check_level(level: float, largest: float) -> None:
+    if level > largest:
+        raise DeconvError(
+            f"The background, {level:.6g}, is above the whole image, whose brightest voxel is "
+            f"{largest:.6g}: give it in the image's grey values."
+        )
 
 
 def _say(message: str) -> None:
