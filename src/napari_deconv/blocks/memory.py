@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import isnan, prod
 
 import numpy as np
 import psutil
@@ -59,13 +59,16 @@ def memory_of_tile(
     Notes
     -----
     On the device: the arrays of the method, of which light and data have the region's shape. On the
-    host: the region as it was read, once more without negative values, as float32 less the offset
-    where photons are counted; while it is sent, the start on the grid and a copy of it.
+    host: the region as it was read, and without negative values; three float32 copies where the
+    offset is taken off, or photons are kept aside; the spectra of data and PSF where a filter's
+    weight is found; for a graphics card, the start on the grid and a copy of it to send.
     """
     voxels = prod(region)
     psfs = len(options.psfs) - 1
     device = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
-    read = 2 * dtype.itemsize * voxels + 12 * options.fits_photons * voxels
+    copies = 3 * (options.fits_photons + (options.stop == "consensus"))
+    spectra = 2 * (options.kind.direct and isnan(options.weight))
+    read = (2 * dtype.itemsize + 4 * copies) * voxels + memory_of(grid, spectra)
     if options.engine.device.kind == "CPU":
         return Memory(max(device + read, memory_of(grid, options.arrays + psfs)), 0)
     return Memory(max(device, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))

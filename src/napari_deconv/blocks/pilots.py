@@ -121,7 +121,7 @@ def _finds_weight(options: Options) -> bool:
     return automatic and isnan(options.weight)
 
 
-def _run(what: tuple[Source, BlockPlan, dict[str, object], float], tile: Tile) -> tuple[int, float]:
+def _run(what: tuple[Source, BlockPlan, Rules, float], tile: Tile) -> tuple[int, float]:
     """Run a pilot by its rules."""
     source, plan, rules, level = what
     options = replace(plan.order.options, **rules)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass, field, replace
+from math import isnan, prod
+from time import perf_counter
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from napari_deconv.blocks.grid import Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, free_memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.reach import reach
+from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.deconvolution.volume import grid_of
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeconvError
@@ -94,6 +96,34 @@ class BlockPlan:
         start = tuple(i * b for i, b in zip(number[front:], self.block, strict=True))
         stop = tuple(min(a + b, n) for a, b, n in zip(start, self.block, self.space, strict=True))
         return Tile(number[:front], start, stop)
+
+    def seconds(self) -> float:
+        """Estimate how long all tiles take here, one after the other, by a few steps of one.
+
+        With a stopping rule it is the time of all iterations.
+        """
+        options = self.order.options
+        psf = options.psfs[0].shape
+        axes = zip(self.grid, psf, strict=True)
+        shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in axes)
+        noise = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
+        survey = Survey(
+            10.0, 32.0, 10.0, 1.0, 0.0, 1, 0.01 if isnan(options.weight) else options.weight
+        )
+        problem = make_problem(noise, survey.background, None, options)
+
+        def seconds(iterations: int) -> float:
+            settled = replace(survey, iterations=iterations).settle(options)
+            start = perf_counter()
+            solve(problem, settled, survey)
+            return perf_counter() - start
+
+        # The first run makes kernels and plans.
+        seconds(1)
+        first = seconds(1)
+        step = 0.0 if options.kind.direct else max(seconds(3) - first, 0) / 2
+        tile = first + step * (options.iterations - 1)
+        return tile * self.computed / prod(self.grid)
 
     def describe(self) -> str:
         """Say it in words: tiles, overlap, grid, memory, and what is computed twice."""

@@ -16,12 +16,13 @@ from napari_deconv._checks import as_volume, check_finite
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.pilots import choose_pilots, count_photons, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
+from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import power_of_two
 from napari_deconv.errors import DeconvError, DeconvWarning
 
-__all__ = ["Survey", "take_survey"]
+__all__ = ["take_survey"]
 
 # As `estimate_background` smooths, and as far as that reaches.
 _SMOOTHING = 2.0
@@ -29,39 +30,6 @@ _HALO = 8
 
 # Smoothed voxels that a percentile is taken of: all of an image up to this size.
 _SAMPLE = 4_000_000
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What holds for all tiles of one volume.
-
-    Attributes
-    ----------
-    background : float
-        In the image's units; NaN where it is given as an array.
-    scale : float
-        What the data are divided by: a power of two, so that their maximum is from 1 to 2.
-    light : float
-        Mean light above the background, to start from.
-    gain, offset : float
-        Grey values a photon, and grey value without light; NaN where photons are not counted.
-    iterations : int
-        Steps to do.
-    weight : float
-        Of the regularisation; NaN if there is none.
-    """
-
-    background: float
-    scale: float
-    light: float
-    gain: float
-    offset: float
-    iterations: int
-    weight: float
-
-    def settle(self, options: Options) -> Options:
-        """Put the numbers that were found in place of the rules that found them."""
-        return replace(options, iterations=self.iterations, weight=self.weight, stop=None)
 
 
 @dataclass(frozen=True)

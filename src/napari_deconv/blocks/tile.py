@@ -5,23 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
+from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.blocks.source import ONE_TILE, Source
-from napari_deconv.blocks.survey import Survey
-from napari_deconv.deconvolution.choice import make_solver
-from napari_deconv.deconvolution.direct import filter_directly
-from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.photons import less_offset
-from napari_deconv.deconvolution.volume import Problem, Volume, make_model
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
-from napari_deconv.solvers.position import Monitor, Position
 
 __all__ = ["Work", "deconvolve_tile"]
 
@@ -91,49 +83,6 @@ def _whole(work: Work, tile: Tile) -> Float:
     if mask is not None and not mask.any():
         return np.zeros(tile.shape, np.float32)
     level = survey.background if background is None else background
-    problem = _problem(image, level, mask, options)
-    estimate = _solve(problem, options, survey).reshape(image.shape)
+    problem = make_problem(image, level, mask, options)
+    estimate = solve(problem, options, survey).reshape(image.shape)
     return estimate[tile.inside(region)].copy()
-
-
-def _problem(
-    image: npt.NDArray[Any], background: Any, mask: npt.NDArray[np.bool_] | None, options: Options
-) -> Problem:
-    if options.kind.positive:
-        image = np.maximum(image, 0)
-    if options.fits_photons:
-        image = image.astype(np.float32)
-    level = np.asarray(background)
-    return Problem(
-        as_volume(image),
-        level.reshape(1, 1, 1) if level.size == 1 else as_volume(level),
-        None if mask is None else as_volume(mask),
-        options.psfs,
-        options.depths,
-        options.spacing,
-        options.boundary,
-    )
-
-
-class _Unmeasured(Monitor):
-    """Measures nothing: a tile that judged itself would go another way than its neighbours."""
-
-    def due(self, position: Position) -> bool:
-        """Never."""
-        return False
-
-
-def _solve(problem: Problem, options: Options, survey: Survey) -> Float:
-    """Deconvolve a region with what holds for the whole image: (z, y, x), of its shape."""
-    if options.kind.direct:
-        return filter_directly(problem, options)[0]
-    if options.fits_photons:
-        problem = less_offset(problem, problem.image, survey.offset)
-    model = make_model(problem, options.engine, options.arrays)
-    volume = Volume(problem, model, survey.scale, survey.light)
-    position = volume.start(None)
-    solver = make_solver(options, volume, survey.gain)
-    monitor = _Unmeasured(model, volume.observation)
-    for _ in solver(model, volume.observation, position, options.iterations, monitor):
-        pass
-    return volume.read(position.estimate)

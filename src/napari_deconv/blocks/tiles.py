@@ -30,7 +30,65 @@ def deconvolve_blocks(
     memory: float | None = None,
     **options: Any,
 ) -> da.Array:
-    """Deconvolve an image that is larger than memory, tile by tile."""
+    """Deconvolve an image that is larger than memory, tile by tile.
+
+    The image is read once now, one block at a time, for what has to be the same in all tiles:
+    background, scale, mean light, and where they are asked for gain, number of iterations and
+    automatic weights. The tiles are deconvolved when they are asked for.
+
+    Parameters
+    ----------
+    array : dask, Zarr or NumPy array
+        Any integer or real dtype. Its last axes are space, as many as the PSF has: (z, y, x) or
+        (y, x); those in front of them (times, channels, positions) are looped over. Each tile reads
+        the voxels that it sees and no others: a Dask array chunk by chunk, within the tile's own
+        task.
+    psf : Psf, array_like or sequence of Psf
+        As for `deconvolve`. It is sent to each worker once, and its OTF is made there with each
+        tile: one transform, where the iterations take four each.
+    block : int or sequence of int, optional
+        Voxels of a tile along the space axes. By default what fits the memory and leaves the least
+        to compute (see `plan_blocks`); an image that fits is one tile.
+    overlap : int or sequence of int, optional
+        Voxels that a tile sees beyond its borders inside the image. By default as far as the PSF
+        sends light there and back; along z about five half widths of a widefield PSF, which does
+        not fall off there.
+    memory : float, optional
+        Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
+        on the host. By default the limit of `set_limits`, or 80 % of what is free. Python and its
+        libraries take some 0.25 GB more.
+    **options
+        The other parameters of `deconvolve`, with the same defaults, but for those that a tile
+        cannot follow. `mask` and `background` may be Dask or Zarr arrays of the image's shape.
+
+    Returns
+    -------
+    dask.array.Array
+        float32, of the image's shape; its chunks are the tiles. Each is one task, and a process
+        works on one at a time, with all cores or its device.
+
+    Raises
+    ------
+    DeconvError
+        For input that cannot be deconvolved in tiles. An estimate to start from, coarse levels,
+        Biggs's acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``
+        and ``"gradient_consensus"`` follow the whole image: their tiles do not fit together.
+    DeviceError
+        If the device is missing, too small for the smallest tile, or fails.
+
+    Warns
+    -----
+    DeconvWarning
+        As `deconvolve`; and if a tile did not fit into the memory and was done in halves.
+
+    Notes
+    -----
+    Away from the outer border the result differs from that of `deconvolve` by less than 1e-3 of its
+    maximum after 40 iterations. The rules of `stop` and automatic weights are followed by up to
+    three tiles, chosen by where the light is, and all tiles do the median of what they find, with
+    all photons. No tile judges its own fit: the heavy ball goes on where it would have started anew
+    in a tile or in the whole.
+    """
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
@@ -55,7 +113,18 @@ def plan_blocks(
     memory: float | None = None,
     **options: Any,
 ) -> BlockPlan:
-    """Plan what `deconvolve_blocks` would do; nothing is read."""
+    """Plan what `deconvolve_blocks` does with the same parameters; nothing is read.
+
+    Returns
+    -------
+    BlockPlan
+        Tiles, overlap, memory and, from a short run, time.
+
+    Raises
+    ------
+    DeconvError
+        As `deconvolve_blocks`, and if not even a small tile fits the memory.
+    """
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
