@@ -55,6 +55,7 @@ def background(widget):
 def deconvolution(widget):
     widget.settings.iterations.value = 3
     widget.settings.stop.value = None
+    widget.region.value = "all"
     return lambda kind, psf: {
         "RL 3": deconvolve(kind.taken, psf, spacing=kind.spacing, iterations=3, levels="auto").image
     }
@@ -274,6 +275,8 @@ def test_lazy_layers_are_read_in_the_thread(viewer, open_widget, monkeypatch, ti
     kind = replace(KINDS["Dask"], data=lambda: lazy(readers))
     show(viewer, kind, monkeypatch)
     hand = open_widget(title)
+    if title == "Deconvolution":
+        hand.widget.region.value = "all"
     hand.qtbot.wait(100)
     readers.clear()
     hand.run()

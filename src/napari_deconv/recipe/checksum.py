@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_deconv.errors import DeconvError
 from napari_deconv.recipe.recipe import Recipe, paths_in
 
-__all__ = ["checksum"]
+__all__ = ["checksum", "checksum_of_file"]
 
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
@@ -44,11 +44,18 @@ def checksum(recipe: Recipe, source: Path, position: str = "") -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([data, position], sort_keys=True).encode())
     for path in (source, *named):
-        digest.update(_of_file(path))
+        digest.update(checksum_of_file(path))
     return digest.hexdigest()
 
 
-def _of_file(path: Path) -> bytes:
+def checksum_of_file(path: Path) -> bytes:
+    """Make a number of the content of a file, of a Zarr store as `checksum` says.
+
+    Raises
+    ------
+    DeconvError
+        If it is missing or cannot be read.
+    """
     try:
         if path.is_dir():
             digest = hashlib.blake2b()

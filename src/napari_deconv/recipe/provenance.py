@@ -31,16 +31,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
-import numpy.typing as npt
 
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import read_image
+from napari_deconv.files import open_image, read_image
 
 __all__ = ["describe", "file_origin", "made", "record"]
 
 _LIBRARIES = ("numpy", "scipy", "pyclesperanto")
+_FIELD = 512  # pixels of a plane, along y and x, by which a lazy array is known
 
 
 def describe(operation: str, parameters: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def record(
             "made": dict(how)}  # fmt: skip
 
 
-def file_origin(path: str | os.PathLike[str], data: npt.ArrayLike) -> dict[str, Any] | None:
+def file_origin(path: str | os.PathLike[str], data: Any) -> dict[str, Any] | None:
     """Say where an array is in a file, which is read for it.
 
     Parameters
@@ -131,7 +132,8 @@ def file_origin(path: str | os.PathLike[str], data: npt.ArrayLike) -> dict[str, 
     path : path-like
         The file it may be from.
     data : array_like
-        The array.
+        The array. Of one that is no NumPy array, such as Dask's or Zarr's, three planes are
+        compared; axes of length 1 make no difference.
 
     Returns
     -------
@@ -139,20 +141,35 @@ def file_origin(path: str | os.PathLike[str], data: npt.ArrayLike) -> dict[str, 
         ``{"path": …}`` if it is the file's image, with ``"channel"`` if it is one of its channels;
         None if it is not in the file as it is.
     """
-    array = np.asarray(data)
+    in_memory = isinstance(data, np.ndarray)
+    read, same = (read_image, np.array_equal) if in_memory else (open_image, _alike)
     try:
         with warnings.catch_warnings(action="ignore"):
-            image = read_image(path)
+            image = read(path)
     except DeconvError:
         return None
     origin = {"path": str(Path(path).resolve())}
-    if np.array_equal(image.data, array):
+    if same(image.data, data):
         return origin
     channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 0
     for channel in range(channels):
-        if np.array_equal(image.of_channel(channel, path).data, array):
+        if same(image.of_channel(channel, path).data, data):
             return origin | {"channel": channel}
     return None
+
+
+def _alike(stored: da.Array, shown: Any) -> bool:
+    """Tell whether two lazy arrays have the same first, middle and last plane, about its middle."""
+    stored, shown = da.squeeze(stored), da.squeeze(da.asarray(shown))
+    if stored.shape != shown.shape or stored.dtype != shown.dtype:
+        return False
+    field = tuple(slice(max((n - _FIELD) // 2, 0), (n + _FIELD) // 2) for n in stored.shape[-2:])
+    for place in (0.0, 0.5, 1.0):
+        index = (*(round(place * (n - 1)) for n in stored.shape[:-2]), *field)
+        planes = (array[index].compute(scheduler="synchronous") for array in (stored, shown))
+        if not np.array_equal(*planes):
+            return False
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pint
 
@@ -17,7 +18,7 @@ from napari_deconv.widgets.common.preferences import preferences
 if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
-__all__ = ["as_file_image", "image_of"]
+__all__ = ["as_file_image", "as_lazy_image", "image_of"]
 
 _WITHOUT_LABELS = "TCZYX"
 
@@ -45,7 +46,11 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     """
     if meta.get("rgb"):
         raise DeconvError(f"“{meta.get('name')}” is an RGB picture: split it into channels first.")
-    array = np.asarray(data[0] if meta.get("multiscale") else data)
+    return _described(np.asarray(data[0] if meta.get("multiscale") else data), meta)
+
+
+def _described(array: Any, meta: Mapping[str, Any]) -> Image:
+    """Add to voxels what the state of their layer says."""
     axes = _axes(array.ndim, meta)
     known = dict(meta.get("metadata", {}).get(KEY, {}))
     return Image(
@@ -59,12 +64,21 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
 
 
 def as_file_image(part: Part) -> Image:
-    """Take a part of a layer as an image."""
+    """Take a part of a layer as an image; its voxels are read."""
+    return _of_part(part, np.asarray(part))
+
+
+def as_lazy_image(part: Part) -> Image:
+    """Take a part of a layer as an image of which nothing is read yet: its data are Dask's."""
+    return _of_part(part, da.asarray(part.voxels)[part.box])
+
+
+def _of_part(part: Part, voxels: Any) -> Image:
     meta = part.layer.as_layer_data_tuple()[1] | part.placement() | {"multiscale": False}
     voxel = spacing(part.layer)
     if voxel is not None:
         voxel = tuple((np.array(voxel) * part.factors[-len(voxel) :]).tolist())
-    return replace(image_of(np.asarray(part), meta), spacing=voxel)
+    return replace(_described(voxels, meta), spacing=voxel)
 
 
 def _axes(ndim: int, meta: Mapping[str, Any]) -> str:

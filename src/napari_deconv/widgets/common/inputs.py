@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Points
 
 from napari_deconv.widgets.common.images import as_file_image
+from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.layers import origin, spacing
 from napari_deconv.widgets.common.parts import Part, whole
 from napari_deconv.widgets.common.points import read_beads
@@ -27,7 +28,7 @@ class Inputs:
     layers : mapping
         By the names that the called function has for them.
     part : Part, optional
-        What was taken of the image, where that may be a coarser resolution.
+        What was taken of the image, where that may be a coarser resolution or a region.
 
     Attributes
     ----------
@@ -43,8 +44,10 @@ class Inputs:
         # A widget that does not always take it may have that of another image.
         its = part is not None and part.layer is self.layers.get("image")
         self._part = part if its else None
-        if self._part is not None and self._part.level:
+        if self._part is not None and self._part.name != self._part.layer.name:
             self.origins["image"] = {"layer": self._part.name}
+            if "mask" in self.layers and not self._part.is_whole:
+                self.origins["mask"] = {"layer": self._mask.name}
         psf = self.origins.get("psf", {"sample": ""})
         if "operation" not in psf and "sample" not in psf:
             voxel = spacing(self.layers["psf"])
@@ -58,13 +61,22 @@ class Inputs:
         level = self._part.level
         return f"At resolution level {level}, as shown. " if level else "At full resolution. "
 
+    @property
+    def _mask(self) -> Part:
+        """The labels on the voxels that were taken of the image."""
+        labels = whole(self.layers["mask"], "mask")
+        return labels if self._part is None else labels.where(self._part)
+
     def files(self) -> dict[str, tuple[str, Any]]:
-        """Name the files that inputs may be from, with what the layers hold in memory."""
-        held = {name: layer.data for name, layer in self.layers.items()}
+        """Name the files that inputs may be from, with what the layers hold."""
+        held = {
+            name: layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+            for name, layer in self.layers.items()
+        }
         return {
             name: (self.origins[name]["path"], data)
             for name, data in held.items()
-            if "path" in self.origins[name] and isinstance(data, np.ndarray)
+            if "path" in self.origins[name]
         }
 
     def found(self, places: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -75,10 +87,13 @@ class Inputs:
             self.origins[name] |= place or {"layer": self.layers[name].name}
 
     def arrays(self, viewer: ViewerModel, names: Sequence[str]) -> dict[str, Any]:
-        """Give what layers of these names hold, for a recipe that is saved."""
-        arrays = {name: self._array(viewer.layers[name]) for name in names if name in viewer.layers}
+        """Give what layers of these names hold, but for those that are too large."""
+        layers = [viewer.layers[name] for name in names if name in viewer.layers]
+        arrays = {layer.name: self._array(layer) for layer in layers if _is_held(layer)}
         if self._part is not None and self._part.name in names:
             arrays[self._part.name] = as_file_image(self._part)
+        if "mask" in self.layers and self._mask.name in set(names) - set(arrays):
+            arrays[self._mask.name] = np.asarray(self._mask) == 0  # what is painted is left out
         return arrays
 
     def _array(self, layer: Layer) -> Any:
@@ -88,3 +103,8 @@ class Inputs:
         if isinstance(layer, Labels):  # what is painted is left out
             return np.asarray(whole(layer, "mask")) == 0
         return as_file_image(whole(layer, "image"))
+
+
+def _is_held(layer: Layer) -> bool:
+    """Tell whether what a layer holds can be taken into memory."""
+    return isinstance(layer, Points) or fits(layer)

@@ -63,9 +63,16 @@ class Part:
         return len(self.box)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its resolution."""
+        return self.shape == tuple(self.voxels.shape)
+
+    @property
     def name(self) -> str:
-        """The layer's name, with the level where that is not the full resolution."""
-        return f"{self.layer.name} (level {self.level})" if self.level else str(self.layer.name)
+        """The layer's name, with the level and "region" where it is not all of the layer."""
+        level = [f"level {self.level}"] if self.level else []
+        less = ", ".join([*level, *([] if self.is_whole else ["region"])])
+        return f"{self.layer.name} ({less})" if less else str(self.layer.name)
 
     @property
     def extent(self) -> str:
@@ -81,6 +88,12 @@ class Part:
             low, high = box[axis].start - margin, box[axis].stop + margin
             box[axis] = slice(max(low, 0), min(high, self.voxels.shape[axis]))
         return replace(self, box=tuple(box))
+
+    def where(self, other: Part) -> Part:
+        """Take these voxels where a part of another layer is, if both have the same voxels."""
+        if tuple(self.voxels.shape) != tuple(other.voxels.shape[-self.ndim :]):
+            return self
+        return replace(self, box=other.box[-self.ndim :])
 
     def within(self, other: Part) -> tuple[slice, ...]:
         """Say where in the voxels of a larger part these are."""

@@ -14,7 +14,8 @@ class ProgressBar(QProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._counting = 0.0
+        self._counting = self._stepped = 0.0
+        self._before = 0
         self.setVisible(False)
 
     def wait(self) -> None:
@@ -36,7 +37,20 @@ class ProgressBar(QProgressBar):
             if self.value() == 0:
                 self.begin()
             return
-        left = (time.perf_counter() - self._counting) * (iterations - iteration) / iteration
+        now = time.perf_counter()
+        if not 0 < self.value() < iteration:  # the first, or something else is counted from here
+            self._before = iteration - 1
+            self._counting = self._stepped if self.value() else self._counting
+        self._stepped = now
+        left = (now - self._counting) / (iteration - self._before) * (iterations - iteration)
         self.setRange(0, iterations)
         self.setValue(iteration)
-        self.setFormat(f"{iteration}/{iterations} · {left:.0f} s left")
+        self.setFormat(f"{iteration}/{iterations} · {_duration(left)} left")
+
+
+def _duration(seconds: float) -> str:
+    """Say how long something takes."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = [
+    "add_levels",
     "add_result",
     "aside",
     "centred",
+    "contrast",
     "in_sight",
     "on_source",
     "psf_options",
@@ -80,7 +82,7 @@ def aside(
 ) -> tuple[npt.NDArray[np.float32], dict[str, Any], str]:
     """Make what is shown of a part for a while: data, options and type of a layer."""
     options = on_source(part, what, provenance({}, "aside")) | {"name": f"Preview · {what}"}
-    low, high, _ = _contrast(data, darkest)
+    low, high, _ = contrast(data, darkest)
     if low < high:
         options["contrast_limits"] = low, high
     return data, options, "image"
@@ -96,16 +98,54 @@ def add_result(
     return layer
 
 
+def add_levels(
+    viewer: ViewerModel,
+    levels: Sequence[Any],
+    options: Mapping[str, Any],
+    limits: tuple[float, float, float],
+) -> Image:
+    """Add an image layer of several resolutions, or one, of which nothing is read but to draw it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where it is added.
+    levels : sequence of dask.array.Array
+        The full resolution first.
+    options : mapping
+        Of the layer.
+    limits : tuple of float
+        What `contrast` says of it, or of a part.
+    """
+    low, high, brightest = limits
+    several = len(levels) > 1
+    shown = (low, high) if low < high else (low, low + 1)
+    layer = Image(
+        levels if several else levels[0], multiscale=several, contrast_limits=shown, **options
+    )
+    layer.contrast_limits_range = min(low, 0.0), max(shown[1], brightest)
+    viewer.add_layer(layer)
+    return layer
+
+
 def set_contrast(layer: Image, darkest: float) -> None:
     """Show a result from `darkest`, a percentile, to the 99.9th or a fifth of the brightest voxel.
 
     A few voxels outshine the rest; in a sparse image they are what there is to see.
     """
-    low, high, brightest = _contrast(layer.data, darkest)
+    low, high, brightest = contrast(layer.data, darkest)
     if low < high:
         darkest_shown, _ = layer.contrast_limits_range
         layer.contrast_limits_range = min(low, darkest_shown), max(high, brightest)
         layer.contrast_limits = low, high
+
+
+def contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, float]:
+    """Find what is black and what is white, and the brightest voxel, in some milliseconds."""
+    values = data.flat[:: data.size // _SAMPLES | 1]  # an odd step keeps to no column
+    low, high = np.percentile(values, (darkest, 99.9))
+    brightest = float(np.max(data))
+    return float(low), float(max(high, brightest / 5)), brightest
 
 
 def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
@@ -168,14 +208,6 @@ def centred(
     low, high = extent
     middle = low + np.round((high - low) / step / 2 + 1e-6) * step
     return np.array(middle - np.array(shape) // 2 * np.array(step))
-
-
-def _contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, float]:
-    """Find what is black and what is white, and the brightest voxel, in some milliseconds."""
-    values = data.flat[:: data.size // _SAMPLES | 1]  # an odd step keeps to no column
-    low, high = np.percentile(values, (darkest, 99.9))
-    brightest = float(np.max(data))
-    return float(low), float(max(high, brightest / 5)), brightest
 
 
 def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
-from napari_deconv.background import estimate_background
-from napari_deconv.deconvolution import METHODS, Deconvolution, deconvolve
+from napari_deconv.deconvolution import METHODS, Deconvolution
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.clean import repair_psf
+from napari_deconv.files.blockwise import begun
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
@@ -26,13 +26,18 @@ from napari_deconv.widgets.common.fields import (
     orange,
     read_number,
 )
-from napari_deconv.widgets.common.layers import made_here, spacing
+from napari_deconv.widgets.common.inputs import Inputs
+from napari_deconv.widgets.common.large import is_large, most_voxels
+from napari_deconv.widgets.common.layers import made_here, provenance, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import aside
+from napari_deconv.widgets.common.results import add_levels, aside, on_source
 from napari_deconv.widgets.deconvolution.course import Course, how_often
+from napari_deconv.widgets.deconvolution.disk import Written, check_new, run_to_disk, target_of
 from napari_deconv.widgets.deconvolution.estimate import Estimate
 from napari_deconv.widgets.deconvolution.method import MethodFields
+from napari_deconv.widgets.deconvolution.words import found_in, line_of, short_name
+from napari_deconv.widgets.deconvolution.work import deconvolve_part, planes_of, preview_part
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -42,8 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DeconvolutionWidget"]
 
-# Names of results where the method's title is long.
-_SHORT = {"richardson_lucy": "RL", "nnls": "NNLS", "ictm": "ICTM", "fista": "FISTA"}
 _BOUNDARIES = [
     ("Unknown light", "padded"),
     ("Unknown light, half margins", "half_padded"),
@@ -63,6 +66,7 @@ class DeconvolutionWidget(OperationWidget):
     """Take the blur of the PSF out of an image."""
 
     title = "Deconvolution"
+    told = Signal(str)
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
@@ -87,16 +91,32 @@ class DeconvolutionWidget(OperationWidget):
         self.background_value = entry(
             "Value (grey)", "100", "What a dark part of the picture shows."
         )
+        self.region = choice(
+            "Region",
+            [("In view", "view"), ("All", "all")],
+            "The image is read piece by piece, or hardly fits into memory. In view takes the field "
+            "that is seen, and as many planes on either side as the PSF has. All is what fits into "
+            "memory; for more, run all to disk.",
+        )
+        self.disk_button = QPushButton("Run all to disk…")
         self._make_more()
         self._last: Deconvolution | None = None
+        self._target: Path | None = None  # of a run to the disk
         self._one_volume = True
         self._estimate = Estimate(napari_viewer)
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
-        main = [self.image, self.voxel_size.field, self.voxel_size.note, self.psf, self.psf_note]
-        main += [*self.settings.main, self.background, self.background_value]
+        main = [self.image, self.region, self.voxel_size.field, self.voxel_size.note]
+        main += [
+            self.psf,
+            self.psf_note,
+            *self.settings.main,
+            self.background,
+            self.background_value,
+        ]
         more = [*self.settings.more, self.boundary, self.leave_out, self.centre_psf]
         self._build(main, more)
         self._add_course()
+        self._add_disk()
 
     def _make_more(self) -> None:
         self.boundary = choice(
@@ -132,6 +152,16 @@ class DeconvolutionWidget(OperationWidget):
         self._buttons.addWidget(self.keep_button)
         self._buttons.addWidget(self.go_on_button)
 
+    def _add_disk(self) -> None:
+        self.disk_button.setToolTip(
+            "Deconvolves all of the image in tiles, without the coarse start, and writes them into "
+            "an OME-Zarr one by one. If it was cancelled, the same name and settings go on."
+        )
+        self.disk_button.clicked.connect(self._ask_where)
+        self._buttons.insertWidget(1, self.disk_button)
+        QWidget.setTabOrder(self.run_button, self.disk_button)
+        self.told.connect(self.result_line.setText)
+
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {
             self.image: ("image",),
@@ -146,6 +176,7 @@ class DeconvolutionWidget(OperationWidget):
     def _applies(self) -> dict[ValueWidget, bool]:
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
         return self.settings.applies() | {
+            self.region: self._is_large(),
             self.psf_note: lacks_voxels,
             self.background_value: self.background.value == "value",
             self.leave_out: "mask" in self.settings.kind.takes,
@@ -156,21 +187,49 @@ class DeconvolutionWidget(OperationWidget):
         return super()._parameters() | self.settings.named() | own
 
     def _lasting(self) -> dict[str, ValueWidget]:
-        return super()._lasting() | {"background": self.background}
+        lasting = super()._lasting() | {"background": self.background}
+        return {name: field for name, field in lasting.items() if field is not self.region}
+
+    def _is_large(self) -> bool:
+        return self.image.value is not None and is_large(self.image.value)
 
     # -- running ---------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
         source, psf = self._images()
         given = self._given(source, psf)
+        if self._is_large() and self.region.value == "view":
+            depth = planes_of(psf, given) - 1
+            self._taken = source = seen(self._viewer, source, depth, most_voxels())
+            given = self._given(source, psf)
+        self._target = None
         if "keep_every" in self.settings.kind.takes:
             given["keep_every"] = how_often(given["iterations"], int(np.prod(source.shape)))
-        self._job = partial(_deconvolve, source, psf, **given)
+        self._job = partial(deconvolve_part, source, psf, **given)
         self._one_volume = source.ndim == psf.ndim
         self._method = self.settings.method.value
         self._last = None
         self._done = self._field_values()
+        self._of_region = "" if source.is_whole else f"Of the region in view, {source.extent}. "
         self._estimate.begin(source)
         return self._job
+
+    def _ask_where(self) -> None:
+        """Ask for the name of a file, and run all into it."""
+        proposed = target_of(self.image.value, short_name(self.settings.method.value))
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Run all to disk", str(proposed), "OME-Zarr (*.zarr)"
+        )
+        if path:
+            self._run(partial(self._prepare_disk, Path(path)))
+
+    def _prepare_disk(self, path: Path) -> Callable[..., Any]:
+        source, psf = self._images()
+        given = self._given(source, psf)
+        given.pop("levels", None)  # which would end in each tile at another time
+        self._target = check_new(path)
+        self._last, self._one_volume = None, False
+        inputs = Inputs(self._input_layers(), source)
+        return partial(run_to_disk, source, psf, inputs, self._target, self.told.emit, **given)
 
     def _images(self) -> tuple[Part, Part]:
         """Take the image and the PSF."""
@@ -182,14 +241,14 @@ class DeconvolutionWidget(OperationWidget):
         return self._part("image"), whole(self.psf.value, "PSF")
 
     def _given(self, source: Part, psf: Part) -> dict[str, Any]:
-        """Read what `_deconvolve` is called with."""
+        """Read what `deconvolve_part` is called with."""
         given = self.settings.parameters()
         given |= {"boundary": self.boundary.value, "centre_psf": self.centre_psf.value}
         given |= {"engine": self.device.value, "background": self.background.value}
         if self.background.value == "value":
             given["background"] = read_number(self.background_value.value)
         if self._applies()[self.leave_out] and self.leave_out.value is not None:
-            given["leave_out"] = whole(self.leave_out.value, "mask")
+            given["leave_out"] = whole(self.leave_out.value, "mask").where(source)
         given["psf_spacing"], given["own_psf"] = spacing(psf.layer), made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
@@ -202,6 +261,7 @@ class DeconvolutionWidget(OperationWidget):
         super()._arrange()
         label = "Most iterations" if self.settings.iterations_are_a_limit else "Iterations"
         self._rows[self.settings.iterations].setText(label)
+        self.disk_button.setVisible(self._worker is None and self._is_large())
         if self._last is not None:
             self._offer_going_on()
 
@@ -245,12 +305,21 @@ class DeconvolutionWidget(OperationWidget):
             self.keep_button.setVisible(self._is_pictured())
             self.keep_button.setEnabled(True)
             self.go_on_button.setVisible(False)
+            self.disk_button.setVisible(False)
+
+    def _aborted(self) -> None:
+        super()._aborted()
+        if self._target is not None and begun(self._target) is not None:
+            self.result_line.setText(
+                f"Cancelled. The tiles that are written are kept: run all to disk as "
+                f"{self._target.name} again, and it goes on."
+            )
 
     def _finished(self) -> None:
         super()._finished()
         self.keep_button.setVisible(False)
         self._estimate.take_back()
-        self._offer_going_on()
+        self._arrange()
 
     # -- what is seen of it ----------------------------------------------------------------------
     def _is_pictured(self) -> bool:
@@ -261,25 +330,35 @@ class DeconvolutionWidget(OperationWidget):
 
     def _pictured(self, image: Any, iteration: int) -> None:
         if not self._worker.abort_requested:
-            self._estimate.picture(image, f"{_short(self._method)} {iteration}")
+            self._estimate.picture(image, f"{short_name(self._method)} {iteration}")
         self._worker.shown()
 
-    def _show(self, result: Deconvolution) -> tuple[str, Mapping[str, Any]]:
+    def _show(self, result: Deconvolution | Written) -> tuple[str, Mapping[str, Any]]:
+        if isinstance(result, Written):
+            return self._show_written(result)
         call = result.recipe
         name = call["parameters"]["method"]
         method = METHODS[name]
         kept = {"keep_every": None}  # for the slider only
         call = call | {"parameters": call["parameters"] | kept}
-        metadata = self._metadata(call, "result", result.stop_reason, **_found(result))
+        metadata = self._metadata(call, "result", result.stop_reason, **found_in(result))
         iterations = "" if method.direct else f" {result.iterations}"
-        self._estimate.show(result.image, f"{_short(name)}{iterations}", metadata)
+        self._estimate.show(result.image, f"{short_name(name)}{iterations}", metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "result", result.stop_reason)
             self._show_psf(result.psf, "PSF (blind)", found, self._inputs.layers["image"])
         self._last = None if method.direct else result
         self.course.end(result, call["parameters"]["stop"] is not None)
-        return _line(result), call
+        return f"{self._of_region}{line_of(result)}", call
+
+    def _show_written(self, written: Written) -> tuple[str, Mapping[str, Any]]:
+        self._record = written.record
+        name = short_name(written.record["parameters"]["method"])
+        metadata = provenance(self._record, "result", written.source.layer)
+        options = on_source(written.source, name, metadata)
+        self._later(partial(add_levels, self._viewer, written.levels, options, written.limits))
+        return written.describe(), written.record
 
     def _step_to(self, iteration: int) -> None:
         """Show an estimate that was kept on the way; its recipe does so many iterations."""
@@ -293,8 +372,8 @@ class DeconvolutionWidget(OperationWidget):
             changed["iterations"] = iteration - before
         call = last.recipe | {"parameters": parameters | changed}
         reason = f"stepped to iteration {iteration}"
-        metadata = self._metadata(call, "result", reason, **_found(last))
-        self._estimate.show(image, f"{_short(parameters['method'])} {iteration}", metadata)
+        metadata = self._metadata(call, "result", reason, **found_in(last))
+        self._estimate.show(image, f"{short_name(parameters['method'])} {iteration}", metadata)
         self.outcome.take(self._record)
         self._offer_going_on()
 
@@ -304,7 +383,7 @@ class DeconvolutionWidget(OperationWidget):
             return None
         source, psf = self._images()
         given = self._given(source, psf)
-        depth = _planes(psf, given) - 1  # as far as the PSF reaches from the plane that is seen
+        depth = planes_of(psf, given) - 1  # as far as the PSF reaches from the plane that is seen
         self._seen = seen(self._viewer, source, depth, _MOST_SEEN)
         self._around = self._seen.grown((_MARGIN, _MARGIN))
         self.preview.hint = f"Of {self._seen.extent} about the middle of the view."
@@ -313,80 +392,8 @@ class DeconvolutionWidget(OperationWidget):
         if given["background"] == "auto":  # that of the planes about the one that is seen
             plane = seen(self._viewer, source, 0, _MOST_SEEN)
             given["background"] = surroundings(plane, _MOST_AROUND)
-        return partial(_preview, self._around, psf, **given)
+        return partial(preview_part, self._around, psf, **given)
 
     def _present(self, result: Any) -> list[LayerData]:
         image = np.asarray(result).reshape(self._around.shape)[self._seen.within(self._around)]
-        return [aside(self._seen, image, _short(self.settings.method.value), 0)]
-
-
-def _short(method: str) -> str:
-    return _SHORT.get(method, METHODS[method].title)
-
-
-def _line(result: Deconvolution) -> str:
-    """Say why it ended, and what was found on the way."""
-    found = [f"background {_levels(result.background)}"]
-    if np.isfinite(result.gain).any():
-        gain = _levels(result.gain, 3)
-        found.append(f"gain {gain} grey value{'' if gain == '1' else 's'} a photon")
-    if result.weights:
-        found.append(f"smoothness {result.weights['gcv']:.2g}")
-    sentences = (result.stop_reason, ", ".join(found))
-    return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
-
-
-def _found(result: Deconvolution) -> dict[str, Any]:
-    """Collect what the run has found, in plain values; a gain that was not needed is None."""
-    gains = [float(gain) if np.isfinite(gain) else None for gain in np.ravel(result.gain)]
-    levels = np.ravel(result.background).tolist() if np.size(result.background) < 1000 else None
-    one = len(gains) == 1
-    return {"found": {"background": levels[0] if one and levels else levels,
-                      "gain": gains[0] if one else gains}}  # fmt: skip
-
-
-def _planes(psf: Part, given: Mapping[str, Any]) -> int:
-    """Count the planes that a PSF has at the voxel size of the image."""
-    if psf.ndim < 3:
-        return 1
-    steps = given["psf_spacing"] or given["spacing"]
-    return max(1, round(psf.shape[0] * steps[0] / given["spacing"][0]))
-
-
-def _deconvolve(
-    source: Part,
-    psf: Part,
-    *,
-    psf_spacing: Any,
-    own_psf: bool,
-    leave_out: Part | None = None,
-    **parameters: Any,
-) -> Deconvolution:
-    """Deconvolve; a PSF that was not made here may be a raw recording."""
-    points: Any = np.asarray(psf)
-    if not own_psf:
-        points, _ = repair_psf(points)
-    if psf_spacing is not None:
-        points = Psf(points, psf_spacing)
-    if leave_out is not None:
-        parameters["mask"] = np.asarray(leave_out) == 0
-    return deconvolve(np.asarray(source), points, **parameters)
-
-
-def _preview(around: Part, psf: Part, **parameters: Any) -> Deconvolution:
-    """Deconvolve what is in view, with the background of its surroundings, if they are given."""
-    if isinstance(parameters["background"], Part):
-        image = np.asarray(parameters["background"])
-        level = float(np.ravel(estimate_background(image, engine=parameters["engine"]))[0])
-        if level >= 0:  # else light has been taken away already, which the run says
-            parameters["background"] = level
-    if "leave_out" in parameters:
-        mask = parameters["leave_out"]
-        parameters["leave_out"] = replace(mask, box=around.box[-mask.ndim :])
-    return _deconvolve(around, psf, **parameters)
-
-
-def _levels(values: Any, digits: int = 4) -> str:
-    levels = np.unique(values)
-    shown = levels if len(levels) == 1 else levels[[0, -1]]
-    return " to ".join(f"{level:.{digits}g}" for level in shown)
+        return [aside(self._seen, image, short_name(self.settings.method.value), 0)]

@@ -1,0 +1,233 @@
+"""All of a layer deconvolved in tiles, which are written while it goes on."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from dask.base import tokenize
+from dask.callbacks import Callback as DaskCallback
+
+from napari_deconv._progress import Callback, Progress
+from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv.engines import get_engine
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import Image, check_target, open_image
+from napari_deconv.files.blockwise import begun
+from napari_deconv.recipe import describe, made, record
+from napari_deconv.recipe.checksum import checksum_of_file
+from napari_deconv.recipe.inputs import stem_of
+from napari_deconv.recipe.plan import Outcome
+from napari_deconv.recipe.provenance import file_origin
+from napari_deconv.recipe.results import store
+from napari_deconv.recipe.schema import Output
+from napari_deconv.widgets.common.images import as_lazy_image
+from napari_deconv.widgets.common.results import contrast
+from napari_deconv.widgets.deconvolution.work import psf_of
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_deconv.widgets.common.inputs import Inputs
+    from napari_deconv.widgets.common.parts import Part
+
+__all__ = ["Written", "check_new", "run_to_disk", "target_of"]
+
+_ENDING = ".ome.zarr"
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A result that is on the disk.
+
+    Attributes
+    ----------
+    source : Part
+        What it was made of.
+    path : Path
+        The OME-Zarr.
+    tiles : int
+        How many it was made in.
+    record : dict
+        How: see `napari_deconv.recipe.provenance`.
+    levels : list of dask.array.Array
+        Its resolutions, the full one first.
+    limits : tuple of float
+        What is black and what is white, and the largest value, of the coarsest one.
+    """
+
+    source: Part
+    path: Path
+    tiles: int
+    record: dict[str, Any]
+    levels: list[da.Array]
+    limits: tuple[float, float, float]
+
+    def describe(self) -> str:
+        """Say what was written, and what its recipe cannot do."""
+        said = f"Wrote {self.path.name} in {self.tiles} tile{'' if self.tiles == 1 else 's'}."
+        if "layer" not in self.record["inputs"]["image"]:
+            return said
+        return (
+            f"{said} “{self.source.name}” is in no file, so a recipe cannot make this again: save "
+            "it, and run its file."
+        )
+
+
+def target_of(layer: Layer, method: str) -> Path:
+    """Propose where the result of a layer goes: beside its file, if it has one.
+
+    Parameters
+    ----------
+    layer : Layer
+        The image.
+    method : str
+        Short name of the method.
+    """
+    ending = re.sub(r"\W+", "_", method.lower()) + _ENDING
+    if layer.source.path is None:
+        return Path(re.sub(r"[^\w.-]+", "_", layer.name) + f"_{ending}")
+    path = Path(layer.source.path)
+    outermost = [folder for folder in (path, *path.parents) if folder.suffix.lower() == ".zarr"]
+    path = outermost[-1] if outermost else path
+    return path.with_name(f"{stem_of(path)}_{ending}")
+
+
+def check_new(path: Path) -> Path:
+    """Give the name of the file to write, with its ending.
+
+    Raises
+    ------
+    DeconvError
+        If it is there already, or cannot be written.
+    """
+    if path.suffix.lower() != ".zarr":
+        path = path.with_name(path.name + _ENDING)
+    if path.exists():
+        raise DeconvError(
+            f"{path} is there already: choose another name, or take it away if it is not needed."
+        )
+    check_target(path)
+    return path
+
+
+def run_to_disk(
+    source: Part,
+    psf: Part,
+    inputs: Inputs,
+    path: Path,
+    tell: Callable[[str], object],
+    *,
+    psf_spacing: Any,
+    own_psf: bool,
+    leave_out: Part | None = None,
+    callback: Callback,
+    **options: Any,
+) -> Written:
+    """Deconvolve all of a layer; what a cancelled run has written of it is not done again.
+
+    Parameters
+    ----------
+    source, psf : Part
+        Image and PSF.
+    inputs : Inputs
+        The layers that they are from.
+    path : Path
+        The OME-Zarr to write.
+    tell : callable
+        Called with the plan before it begins, and with what is done.
+    psf_spacing, own_psf
+        As `psf_of` takes them.
+    leave_out : Part, optional
+        Labels over what does not count.
+    callback : callable
+        Called with a `Progress` after each tile; what it raises ends the run.
+    **options
+        Of `deconvolve_blocks`.
+
+    Raises
+    ------
+    DeconvError
+        As `deconvolve_blocks` and `napari_deconv.files.blockwise.BlockFile`.
+    """
+    start = time.perf_counter()
+    inputs.found({name: file_origin(*file) for name, file in inputs.files().items()})
+    origin = inputs.origins["image"]
+    image = _described(source, origin, options["spacing"])
+    points = psf_of(psf, psf_spacing, own_psf)
+    if leave_out is not None:
+        options["mask"] = _voxels(leave_out) == 0
+    fingerprint = _fingerprint(image, origin, psf_spacing, points, options)
+    plan = plan_blocks(image.data, points, **options)
+    layout = begun(path)
+    options["block"] = plan.block if layout is None else layout.blocks[-len(plan.block) :]
+    tell(f"{plan.describe()}\nMeasuring the image …")
+    with _Reporting(callback):
+        result = deconvolve_blocks(image.data, points, **options)
+    tell(f"{plan.describe()}\nWriting {path.name} …")
+    file = store(
+        path, Outcome(result, {}, image), Output(format="ome-zarr"), fingerprint=fingerprint,
+        resume=True, callback=callback,
+    )  # fmt: skip
+    engine = get_engine(options.pop("engine"))
+    call = describe("deconvolve_blocks", options, engine)
+    done = record(call, inputs.origins, made(time.perf_counter() - start, engine))
+    file.finish(done)
+    return _opened(source, path, result.npartitions, done)
+
+
+class _Reporting(DaskCallback):  # type: ignore[misc]  # Dask is hardly typed
+    """Reports each task that Dask has done; what the callback raises ends its work."""
+
+    def __init__(self, callback: Callback) -> None:
+        super().__init__(posttask=self._report)
+        self._tell = callback
+
+    def _report(self, key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
+        done = len(state["finished"])
+        waiting = sum(len(state[name]) for name in ("waiting", "ready", "running"))
+        self._tell(Progress(done, done + waiting))
+
+
+def _opened(source: Part, path: Path, tiles: int, done: dict[str, Any]) -> Written:
+    group = zarr.open_group(path, mode="r")
+    levels = [group[name] for name in sorted(group.array_keys(), key=int)]
+    limits = contrast(np.asarray(levels[-1]), 0)
+    return Written(source, path, tiles, done, [da.from_zarr(level) for level in levels], limits)
+
+
+def _voxels(part: Part) -> Any:
+    """Take the voxels of a part, read when they are needed if they are not in memory."""
+    voxels = part.voxels if isinstance(part.voxels, np.ndarray) else da.asarray(part.voxels)
+    return voxels[part.box]
+
+
+def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...]) -> Image:
+    """Take the image, with what its file says about channels and times."""
+    image = replace(as_lazy_image(source), spacing=spacing)
+    if "path" not in origin:
+        return image
+    stated = open_image(origin["path"], channel=origin.get("channel"))
+    step = image.time_interval or stated.time_interval
+    image = replace(image, time_interval=step if "T" in image.axes else None)
+    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
+    if len(stated.channels) != channels:
+        return image
+    return replace(image, channels=stated.channels, colours=stated.colours)
+
+
+def _fingerprint(
+    image: Image, origin: dict[str, Any], psf_spacing: Any, points: Any, options: dict[str, Any]
+) -> str:
+    """Make a number of all that the result depends on."""
+    content: Any = image.data.name
+    if "path" in origin:
+        content = checksum_of_file(Path(origin["path"])), origin.get("channel")
+    return str(tokenize(content, np.asarray(points), psf_spacing, options))
