@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
-from napari_deconv import DeconvError, DeconvWarning
-from napari_deconv.blocks.cluster import connect
+from napari_deconv import DeconvError, DeconvWarning, DeviceError, get_engine
+from napari_deconv.blocks.cluster import connect, memory_of_workers
 
 pytest.importorskip("distributed")
 
@@ -73,6 +74,28 @@ def test_workers_with_another_version_are_refused(dask, scheduler_file, tmp_path
 def test_a_scheduler_without_workers(scheduler_file):
     with pytest.raises(DeconvError, match=r"no workers within 0\.2 s.*dask worker tcp://"):
         connect(str(scheduler_file), timeout=0.2)
+
+
+def test_memory_of_workers(monkeypatch):
+    from distributed import Client, LocalCluster
+
+    def few(memory):
+        there = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=memory))
+        monkeypatch.setattr("napari_deconv.blocks.memory.psutil", there)
+
+    with (
+        LocalCluster(
+            n_workers=2, processes=False, memory_limit=2e9, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(2)
+        few(1e12)
+        assert memory_of_workers(client, "cpu") == pytest.approx(0.6 * 2e9)
+        few(2e9)  # of which a tile may take 0.8; two workers share it
+        assert memory_of_workers(client, get_engine("cpu")) == pytest.approx(0.8e9)
+        with pytest.raises(DeviceError, match="No OpenCL device"):
+            memory_of_workers(client, "opencl:none of this name")
 
 
 def test_nobody_answers():

@@ -76,7 +76,7 @@ def test_a_block_that_kills_its_workers_ends_it(cluster, client, tmp_path):
 def test_a_lost_connection_is_said(tmp_path):
     from distributed import Client, LocalCluster
 
-    with LocalCluster(1, processes=False, dashboard_address=":0") as cluster:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
         client = Client(cluster)
 
         def cut(progress):

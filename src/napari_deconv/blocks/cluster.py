@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deconv.blocks.memory import free_memory
+from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Worker
 
-__all__ = ["connect"]
+__all__ = ["connect", "memory_of_workers"]
+
+_SHARE = 0.6
+"""Of the memory that Dask grants a worker: at 0.8 it is paused, and Python takes some too."""
 
 _ALIKE = ("python", "dask", "distributed", "napari-deconv")
 """What scheduler and workers must have in the client's version: results and messages depend on it.
@@ -73,6 +79,44 @@ def connect(scheduler: str, *, timeout: float = 30.0) -> Client:
         client.close()
         raise
     return client
+
+
+def memory_of_workers(client: Client, engine: str | Engine = "auto") -> float:
+    """Tell how much memory a block may take on every worker, for ``deconvolve_blocks(memory=…)``.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the cluster.
+    engine : str or Engine
+        Where each worker will compute.
+
+    Returns
+    -------
+    float
+        Bytes on the device, of the worker that has the least. Workers of one machine share what is
+        free there, unless each has a GPU, and none takes more than its ``--memory-limit`` allows.
+
+    Raises
+    ------
+    DeviceError
+        If a worker has no such device.
+    """
+    name = engine if isinstance(engine, str) else engine.device.key
+    found: dict[str, tuple[str, float, bool, float]] = client.run(_free, name)
+    sharing = Counter(host for host, _, shared, _ in found.values() if shared)
+    return min(
+        min(free / sharing[host], granted) if shared else free
+        for host, free, shared, granted in found.values()
+    )
+
+
+def _free(engine: str, dask_worker: Worker) -> tuple[str, float, bool, float]:
+    """Tell, on a worker: machine, free memory of the device, whether it is shared, and granted."""
+    device = get_engine(engine).device
+    free = free_memory(get_engine(engine), None).device
+    granted = dask_worker.memory_manager.memory_limit
+    return dask_worker.ip, free, device.kind == "CPU", _SHARE * granted if granted else free
 
 
 def _address_in(file: Path) -> str:

@@ -1,0 +1,166 @@
+"""What the benchmark of blocks does in processes of its own, so that their memory can be told.
+
+``python -m benchmarks.block_work NAME JSON`` prints a line of JSON for each step.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from napari_deconv import DeconvWarning, make_psf, set_limits
+from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv.blocks.storing import store_blocks
+from napari_deconv.files import Image, open_image
+from napari_deconv.files.blockwise import BlockFile
+from napari_deconv.psf import Psf
+from napari_deconv.sample_data import cells_widefield
+
+__all__ = ["SPACING", "in_own_process", "light_sheet_psf", "make_volume", "open_file"]
+
+Shape = tuple[int, ...]
+
+SPACING = (0.4, 0.16, 0.16)
+_PSF_SHAPE = (31, 31, 31)
+_CELLS = (32, 256, 256)
+_ABOUT = Image(None, SPACING, "ZYX")
+
+
+def light_sheet_psf() -> Psf:
+    """Make the PSF of all measurements: NA 1.0 in water, lit by a sheet of 3 µm."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeconvWarning)  # the window cuts off a little
+        return make_psf(
+            "vectorial", shape=_PSF_SHAPE, spacing=SPACING, na=1.0, wavelength=0.52,
+            n_immersion=1.33, modality="light_sheet", excitation=0.488, illumination_na=0.1,
+            engine="cpu",
+        )  # fmt: skip
+
+
+def make_volume(path: Path, shape: Shape) -> None:
+    """Write an OME-Zarr of 16 bits: the sample's cells, over and over, mirrored at each border.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; it is never in memory as a whole.
+    shape : tuple of int
+        Voxels (z, y, x).
+    """
+    cells = cells_widefield(_CELLS, engine="cpu").image
+    chunks = da.core.normalize_chunks(tuple(map(min, _CELLS, shape)), shape)
+    none = np.empty((0, 0, 0), np.uint16)
+    volume = da.map_blocks(_mirrored, cells, chunks, chunks=chunks, meta=none)
+    file = open_file(path, volume, resume=False)
+    store_blocks(volume, file)
+    file.finish({})
+
+
+def _mirrored(
+    cells: npt.NDArray[np.uint16], chunks: tuple[Shape, ...], block_id: Shape = ()
+) -> npt.NDArray[np.uint16]:
+    there = tuple(slice(None, None, -1 if number % 2 else 1) for number in block_id)
+    size = tuple(slice(sizes[n]) for sizes, n in zip(chunks, block_id, strict=True))
+    return cells[there][size]
+
+
+def open_file(path: Path, volume: da.Array, *, resume: bool) -> BlockFile:
+    """Begin the file for a volume (z, y, x), or go on with it."""
+    image = replace(_ABOUT, data=volume)
+    return BlockFile.open(
+        path, image, volume.dtype, volume.chunks, fingerprint="benchmark", resume=resume
+    )
+
+
+def tile(volume: str, block: list[int], engine: str, iterations: int) -> Iterator[dict[str, Any]]:
+    """Measure one tile that has others on all sides: its peak memory, and its time once warm."""
+    data, psf = open_image(volume).data, light_sheet_psf()
+    options: dict[str, Any] = {
+        "block": tuple(map(min, block, data.shape)), "iterations": iterations, "engine": engine,
+        "spacing": SPACING,
+    }  # fmt: skip
+    overlap = plan_blocks(data, psf, **options).overlap
+    around = (slice(2 * b + o) for b, o in zip(options["block"], overlap, strict=True))
+    data = data[tuple(around)]
+    plan, result = plan_blocks(data, psf, **options), deconvolve_blocks(data, psf, **options)
+    middle = result.blocks[tuple(min(1, n - 1) for n in result.numblocks)]
+    before = psutil.Process().memory_info().rss
+    forget_peak()
+    middle.compute(scheduler="synchronous")
+    peak = peak_memory() - before
+    started = time.perf_counter()
+    middle.compute(scheduler="synchronous")
+    seconds = time.perf_counter() - started
+    # A GPU's own memory is not the process's.
+    predicted = plan.memory.host or plan.memory.device
+    yield {
+        "block": middle.shape, "grid": plan.grid, "seconds": seconds, "predicted": predicted,
+        "peak": peak,
+    }  # fmt: skip
+
+
+def deconvolve(
+    volume: str, output: str, iterations: int, memory: float, *, resume: bool
+) -> Iterator[dict[str, Any]]:
+    """Deconvolve a volume into a file within a memory limit; tells of each block and the end."""
+    set_limits(memory=memory)
+    started = time.perf_counter()
+    result = deconvolve_blocks(
+        open_image(volume).data, light_sheet_psf(), iterations=iterations, spacing=SPACING,
+        engine="cpu",
+    )  # fmt: skip
+    file = open_file(Path(output), result, resume=resume)
+
+    def tell(progress: Any) -> None:
+        _print({"done": progress.iteration, "blocks": progress.iterations, "peak": peak_memory()})
+
+    yield {"blocks": result.npartitions, "block": result.chunksize, "there": len(file.done)}
+    store_blocks(result, file, callback=tell)
+    file.finish({})
+    yield {"seconds": time.perf_counter() - started, "peak": peak_memory()}
+
+
+def peak_memory() -> int:
+    """Most bytes that this process held since it began or `forget_peak` was called."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def forget_peak() -> None:
+    """Begin to measure the peak anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def in_own_process(name: str, **arguments: Any) -> subprocess.Popen[str]:
+    """Begin `tile` or `deconvolve` in a new process; its standard output has a line for each step.
+
+    Its standard output is closed, and the process waited for, at the end of a ``with``.
+    """
+    command = [sys.executable, "-m", "benchmarks.block_work", name, json.dumps(arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _print(step: dict[str, Any]) -> None:
+    print(json.dumps(step), flush=True)
+
+
+_TASKS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
+    "tile": tile,
+    "deconvolve": deconvolve,
+}
+
+if __name__ == "__main__":
+    for each in _TASKS[sys.argv[1]](**json.loads(sys.argv[2])):
+        _print(each)
