@@ -88,7 +88,9 @@ def test_shell_blocks_run(page, small_world, monkeypatch):
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     for program, *arguments in filter(None, (shlex.split(line, comments=True) for line in lines)):
         if program == "cd":
+            images = Path("images").resolve()
             monkeypatch.chdir(*arguments)
+            Path("images").symlink_to(images)
             write_recipes(page)
         elif program == "napari-deconv":
             outcome = CliRunner().invoke(main, arguments)

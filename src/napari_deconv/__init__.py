@@ -18,6 +18,7 @@ from napari_deconv.beads import (
     detect_beads,
     threshold_beads,
 )
+from napari_deconv.blocks import BlockPlan, deconvolve_blocks, plan_blocks
 from napari_deconv.deconvolution import (
     Deconvolution,
     State,
@@ -28,7 +29,7 @@ from napari_deconv.deconvolution import (
 )
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
-from napari_deconv.files import read_image, write_image
+from napari_deconv.files import open_image, positions, read_image, write_image
 from napari_deconv.gain import estimate_gain
 from napari_deconv.psf import (
     Psf,
@@ -52,6 +53,7 @@ __version__ = version("napari-deconv")
 __all__ = [
     "BeadStatistics",
     "Beads",
+    "BlockPlan",
     "DeconvError",
     "DeconvWarning",
     "Deconvolution",
@@ -66,6 +68,7 @@ __all__ = [
     "clean_psf",
     "convolve",
     "deconvolve",
+    "deconvolve_blocks",
     "detect_beads",
     "distill_psf",
     "estimate_background",
@@ -81,7 +84,10 @@ __all__ = [
     "memory_needed",
     "nyquist_step",
     "objectives",
+    "open_image",
     "optics_from_file",
+    "plan_blocks",
+    "positions",
     "read_image",
     "set_limits",
     "simulate_acquisition",

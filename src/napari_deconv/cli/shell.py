@@ -328,6 +328,7 @@ def write_result(
     write_image(
         output, result, source.spacing, recipe,
         axes=source.axes, channels=source.channels, time_interval=source.time_interval,
+        colours=source.colours,
     )  # fmt: skip
     voxel = "no voxel size" if source.spacing is None else micrometres(source.spacing)
     report(f"Wrote {output}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")
