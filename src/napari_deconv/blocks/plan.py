@@ -232,7 +232,7 @@ def _candidates(
 ) -> list[tuple[float, float, float]]:
     """Block, largest grid and sum of all grids along an axis, for those that are worth it."""
     found: list[tuple[float, float, float]] = []
-    most = max(1, size // _LEAST) if may_be_cut else 1
+    most = -(-size // _LEAST) if may_be_cut else 1
     for block in sorted({-(-size // count) for count in range(1, most + 1)}, reverse=True):
         lengths = [grid_of((n,), (psf,), boundary)[0] for n in regions(size, block, overlap)]
         if not found or max(lengths) < found[-1][1]:

@@ -57,22 +57,30 @@ def deconvolve_tile(work: Work, tile: Tile) -> Float:
     DeconvWarning
         If it was cut.
     """
+    parts, estimate = _in_parts(work, tile)
+    if parts > 1:
+        size = " × ".join(map(str, tile.shape))
+        # Said alike for all tiles of a size, so that Python says it once.
+        warnings.warn(
+            f"A tile of {size} voxels did not fit into the memory: it was done in {parts} smaller "
+            "ones. With smaller ones from the start it is faster: give block or memory.",
+            DeconvWarning,
+            stacklevel=2,
+        )
+    return estimate
+
+
+def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
+    """Deconvolve a tile in as few parts as fit; tell how many."""
     try:
         with ONE_TILE:
-            return _whole(work, tile)
+            return 1, _whole(work, tile)
     except (DeviceMemoryError, MemoryError):
         axis = max(work.plan.order.cut_axes, key=lambda axis: tile.shape[axis])
         if tile.shape[axis] < 2 * _LEAST:
             raise
-    size = " × ".join(map(str, tile.shape))
-    # Said alike for all tiles, so that Python says it once.
-    warnings.warn(
-        f"A tile of {size} voxels did not fit into the memory: it was done in halves. Smaller "
-        "tiles from the start take less time: give block or memory.",
-        DeconvWarning,
-        stacklevel=2,
-    )
-    return np.concatenate([deconvolve_tile(work, half) for half in tile.halves(axis)], axis)
+    counts, halves = zip(*(_in_parts(work, half) for half in tile.halves(axis)), strict=True)
+    return sum(counts), np.concatenate(halves, axis)
 
 
 def _whole(work: Work, tile: Tile) -> Float:

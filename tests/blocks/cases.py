@@ -1,0 +1,34 @@
+"""Images that are cut into tiles, and how far a tiled result is from the whole one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_deconv import deconvolve, sample_data
+from napari_deconv.blocks import deconvolve_blocks
+
+BOUND = 1e-3
+"""Of the maximum: what tiles may differ by, away from the outer border."""
+
+
+def bars(engine="cpu"):
+    """A confocal image whose PSF is small beside it."""
+    return sample_data.bars_confocal((16, 96, 96), engine=engine)
+
+
+def cells():
+    """Widefield cells, 64 × 256 × 256, and their PSF, which is nearly as large."""
+    sample = sample_data.cells_widefield((32, 128, 128), engine="cpu")
+    image = sample.image
+    for axis in range(3):
+        image = np.concatenate([image, np.flip(image, axis)], axis)
+    return image, sample.psf
+
+
+def seam(image, psf, block, margin, **options):
+    """Largest difference between tiles and the whole away from the border, of the maximum."""
+    whole = deconvolve(image, psf, **options).image
+    tiled = deconvolve_blocks(image, psf, block=block, **options)
+    assert tiled.npartitions > 1
+    inside = tuple(slice(edge, n - edge) for edge, n in zip(margin, image.shape, strict=True))
+    return np.abs(tiled.compute() - whole)[inside].max() / whole.max()

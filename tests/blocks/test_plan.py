@@ -1,0 +1,153 @@
+"""The plan: tiles that fit the memory, and what it says of them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from math import prod
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.blocks.cases import bars
+
+from napari_deconv import DeconvError, set_limits
+from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv.blocks.grid import regions
+from napari_deconv.deconvolution.volume import grid_of
+
+PSF = np.ones((5, 9, 9)) * np.hanning(7)[1:-1, None, None]
+
+
+def volume(*shape):
+    return da.zeros(shape, dtype=np.uint16, chunks=64)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(20, 900), st.integers(20, 900)),
+    memory=st.floats(2e6, 2e9),
+)
+def test_tiles_cover_the_image_once_and_fit_the_memory(shape, memory):
+    plan = plan_blocks(volume(*shape), PSF, memory=memory, engine="cpu")
+    assert tuple(map(sum, plan.chunks)) == shape
+    assert plan.memory.device <= memory
+    covered = sum(prod(tile.shape) for tile in plan.tiles())
+    assert covered == prod(shape)
+
+
+def test_the_plan_counts_what_is_computed():
+    plan = plan_blocks(volume(2, 30, 200, 150), PSF, block=(30, 64, 50), engine="cpu")
+    computed = 0
+    for tile in plan.tiles():
+        region = tile.region(plan.overlap, plan.space)
+        seen = [edge.stop - edge.start for edge in region]
+        computed += prod(grid_of(seen, PSF.shape, "padded"))
+    assert plan.computed == computed
+    assert plan.waste == pytest.approx(computed / prod(plan.shape))
+    assert plan.counts == (2, 1, 4, 3)
+
+
+def test_no_other_way_to_cut_leaves_less_to_compute():
+    image = volume(40, 90, 70)
+    plan = plan_blocks(image, PSF, memory=4e6, engine="cpu")
+    for z in (16, 20, 40):
+        for y in range(16, 91, 7):
+            for x in range(16, 71, 6):
+                other = plan_blocks(image, PSF, block=(z, y, x), engine="cpu")
+                assert other.memory.device > 4e6 or other.computed >= plan.computed
+
+
+def test_an_image_that_fits_is_one_tile():
+    plan = plan_blocks(volume(20, 64, 64), PSF, engine="cpu")
+    assert plan.counts == (1, 1, 1)
+    assert plan.describe().startswith("1 tile of 20 × 64 × 64 voxels, on grids of up to 24 × ")
+
+
+def test_the_limit_of_the_process_is_the_plan_s(no_limits):
+    image = volume(64, 256, 256)
+    set_limits(memory=5e7)
+    plan = plan_blocks(image, PSF, engine="cpu")
+    assert prod(plan.counts) > 1
+    assert plan.memory.device <= 5e7
+    assert f"{prod(plan.counts)} tiles of " in plan.describe()
+    assert "voxels computed for each one of the image" in plan.describe()
+
+
+def test_a_terabyte_is_planned_and_laid_out_at_once():
+    plan = plan_blocks(volume(2048, 16384, 16384), PSF, memory=4e9, engine="cpu")
+    assert plan.waste < 1.5
+
+
+def test_planes_of_a_psf_that_changes_with_depth_are_not_cut():
+    psfs = [bars().psf] * 2
+    image = volume(400, 256, 256)
+    plan = plan_blocks(image, psfs, depths=(0, 5), memory=1e9, engine="cpu")
+    assert plan.block[0] == 400
+    with pytest.raises(DeconvError, match="has all 400 planes"):
+        plan_blocks(image, psfs, depths=(0, 5), block=100, engine="cpu")
+
+
+def test_a_psf_that_does_not_fall_off_is_seen_from_farther():
+    flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (11, 1, 1))
+    z, y, _ = plan_blocks(volume(64, 64, 64), flat, engine="cpu").overlap
+    assert z >= 4 * 5
+    assert 10 <= y <= 20
+
+
+def test_time_is_told_within_a_factor_of_three():
+    sample = bars()
+    options = {"block": (16, 48, 48), "iterations": 30, "background": 1.8, "engine": "cpu"}
+    from time import perf_counter
+
+    estimate = plan_blocks(sample.image, sample.psf, **options).seconds()
+    tiled = deconvolve_blocks(sample.image, sample.psf, **options)
+    start = perf_counter()
+    tiled.compute()
+    assert estimate / 3 < perf_counter() - start < 3 * estimate
+
+
+def test_regions_are_those_of_the_tiles():
+    assert regions(10, 4, 3) == [7, 9, 5]
+    assert regions(10, 10, 3) == [10]
+
+
+def test_work_goes_to_another_process():
+    sample = bars()
+    tiled = deconvolve_blocks(
+        sample.image, sample.psf, block=(16, 48, 96), iterations=2, background=1, engine="cpu"
+    )
+    again = pickle.loads(pickle.dumps(tiled))
+    np.testing.assert_array_equal(again.compute(), tiled.compute())
+    # One task a tile, and the work that they share.
+    assert len(dict(tiled.__dask_graph__())) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads and resets the peak in /proc")
+@pytest.mark.parametrize("engine", ["cpu", "opencl"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"side": 216, "psf": 9},
+        {"side": 192, "psf": 33, "dtype": "float32"},
+        {"side": 128, "psf": 97},
+        {"side": 192, "psf": 33, "options": {"regularization": "tv"}},
+        {"side": 192, "psf": 33, "options": {"method": "wiener"}},
+        {"side": 192, "psf": 33, "options": {"damping": 2.0, "gain": 1.0}},
+        {"side": 192, "psf": 33, "survey": True, "options": {"stop": "consensus", "gain": 1.0}},
+        {"side": 192, "psf": 33, "survey": True,
+         "options": {"method": "wiener", "regularization_weight": "auto"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_predicted_memory_is_within_a_fifth_of_the_peak(engine, case):
+    # A graphics card's arrays are on the card; PoCL's are in this process, as the CPU engine's.
+    command = [sys.executable, "-m", "tests.blocks.peak_memory", engine, json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["predicted"] == pytest.approx(found["peak"], rel=0.2)

@@ -1,0 +1,193 @@
+"""Tiles fit together: nothing tells where an image was cut."""
+
+from __future__ import annotations
+
+import warnings
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.blocks.cases import BOUND, bars, cells, seam
+
+from napari_deconv import DeconvWarning, DeviceError, deconvolve, set_limits
+from napari_deconv.blocks import deconvolve_blocks
+from napari_deconv.errors import DeviceMemoryError
+
+BLOCK = (16, 48, 48)
+QUICK = {"background": 1.8, "engine": "cpu"}
+
+
+def test_richardson_lucy_has_no_seams(engine):
+    sample = bars()
+    found = seam(sample.image, sample.psf, BLOCK, (2, 8, 8), background=1.8, engine=engine)
+    assert found < BOUND
+
+
+def test_shared_margins_make_no_seams_inside():
+    sample = bars()
+    found = seam(sample.image, sample.psf, BLOCK, (2, 24, 24), boundary="half_padded", **QUICK)
+    assert found < BOUND
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "wiener"},
+        {"method": "inverse"},
+        {"regularization": "tv"},
+        {"method": "nnls"},
+        {"method": "landweber"},
+        {"acceleration": None},
+        {"damping": 2.0, "gain": 1.0},
+        {"read_noise": 1.0, "gain": 1.0},
+    ],
+    ids=str,
+)
+def test_other_methods_have_no_seams(options):
+    sample = bars()
+    options = QUICK | {"iterations": 10} | options
+    assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "wiener"}, {"regularization": "tv"}, {"iterations": 14}], ids=str
+)
+def test_cells_have_no_seams(options):
+    # 14 iterations are what the discrepancy rule finds.
+    image, psf = cells()
+    found = seam(image, psf, (64, 128, 256), (8, 16, 16), background=116, engine="cpu", **options)
+    assert found < BOUND
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 21), st.integers(17, 40), st.integers(17, 40)),
+    block=st.tuples(st.integers(5, 30), st.integers(9, 30), st.integers(9, 30)),
+    psf=st.tuples(*[st.integers(1, 7)] * 3),
+    plane=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_sizes_fit_together(shape, block, psf, plane, seed):
+    # Odd and even, planes and volumes, tiles larger than the image, and rests of a voxel.
+    if plane:
+        shape, block, psf = shape[1:], block[1:], psf[1:]
+    rng = np.random.default_rng(seed)
+    image = rng.poisson(30, shape).astype(np.uint16)
+    grid = np.ix_(*(np.arange(m) - m // 2 for m in psf))
+    kernel = np.exp(-sum(axis**2 for axis in grid) / 4)
+    options = {"iterations": 3, "background": 10, "engine": "cpu", "centre_psf": False}
+    whole = deconvolve(image, kernel, **options).image
+    tiled = deconvolve_blocks(image, kernel, block=block, overlap=14, **options)
+    assert tiled.chunks == da.core.normalize_chunks(np.minimum(block, shape).tolist(), shape)
+    np.testing.assert_allclose(tiled.compute(), whole, atol=BOUND * whole.max(), rtol=0)
+
+
+def test_axes_in_front_are_volumes_of_their_own():
+    sample = bars()
+    series = np.stack([sample.image, sample.image // 2])[:, np.newaxis]
+    options = {"iterations": 5, "engine": "cpu"}
+    tiled = deconvolve_blocks(series, sample.psf, block=BLOCK, **options)
+    assert tiled.chunksize == (1, 1, *BLOCK)
+    whole = deconvolve(series, sample.psf, **options).image
+    np.testing.assert_allclose(tiled.compute(), whole, atol=BOUND * whole[1].max(), rtol=0)
+
+
+def test_dask_zarr_and_numpy_give_the_same_bits(tmp_path):
+    sample = bars()
+    stored = zarr.create_array(tmp_path / "image.zarr", data=sample.image, chunks=(5, 31, 40))
+    sources = [sample.image, stored, da.from_array(sample.image, chunks=(1, 50, 96))]
+    sources.append(sample.image.astype(float))
+    options = {"iterations": 3, "block": BLOCK, "engine": "cpu"}
+    results = [deconvolve_blocks(each, sample.psf, **options).compute() for each in sources]
+    assert results[0].dtype == np.float32
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_mask_and_background_are_cut_as_the_image_is():
+    sample = bars()
+    mask = np.ones(sample.image.shape, bool)
+    mask[6:9, 40:56, 44:52] = False
+    image = sample.image.astype(float)
+    image[~mask] = np.nan
+    background = np.linspace(1, 2.5, 96)
+    options = {"iterations": 10, "engine": "cpu"}
+    whole = deconvolve(image, sample.psf, mask=mask, background=background, **options).image
+    tiled = deconvolve_blocks(
+        da.from_array(image), sample.psf, block=BLOCK, mask=da.from_array(mask),
+        background=da.from_array(np.broadcast_to(background, image.shape)), **options,
+    )  # fmt: skip
+    assert np.abs(tiled.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+
+
+def test_a_tile_without_a_voxel_that_counts_is_dark():
+    sample = bars()
+    mask = np.zeros(sample.image.shape, bool)
+    mask[:, :, 80:] = True
+    tiled = deconvolve_blocks(
+        sample.image, sample.psf, block=(16, 96, 40), overlap=4, mask=mask, iterations=2,
+        background=1.8, engine="cpu",
+    )  # fmt: skip
+    assert not tiled[..., :40].compute().any()
+    assert tiled[..., 80:].compute().any()
+
+
+def test_planes_that_the_psf_changes_along_stay_together():
+    sample = bars()
+    options = {"depths": (0.0, 1.5), "iterations": 5} | QUICK
+    psfs = [sample.psf, sample.psf]
+    tiled = deconvolve_blocks(sample.image, psfs, block=BLOCK, **options)
+    whole = deconvolve(sample.image, psfs, **options).image
+    assert np.abs(tiled.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+
+
+def test_each_tile_reads_only_what_it_sees():
+    sample = bars()
+    seen = []
+
+    class Watched:
+        shape, dtype, ndim = sample.image.shape, sample.image.dtype, 3
+
+        def __getitem__(self, index):
+            seen.append(index)
+            return sample.image[index]
+
+    tiled = deconvolve_blocks(
+        Watched(), sample.psf, block=BLOCK, overlap=(0, 8, 10), iterations=1, **QUICK
+    )
+    seen.clear()
+    tiled.blocks[0, 0, 1].compute()
+    assert seen == [(slice(0, 16), slice(0, 56), slice(38, 96))]
+
+
+def test_a_device_without_memory_gets_smaller_tiles(engine, monkeypatch):
+    sample = bars()
+    options = {"iterations": 40, "background": 1.8, "engine": engine}
+    whole = deconvolve(sample.image, sample.psf, **options).image
+    tiled = deconvolve_blocks(sample.image, sample.psf, block=(16, 96, 96), **options)
+    require = type(engine).require
+
+    def small(self, nbytes, largest, purpose):
+        # The whole takes 28.7 MB, its halves 26.9, its quarters 25.2.
+        if nbytes > 26e6:
+            raise DeviceMemoryError("no memory")
+        require(self, nbytes, largest, purpose)
+
+    monkeypatch.setattr(type(engine), "require", small)
+    with pytest.warns(DeconvWarning, match=r"16 × 96 × 96 voxels .* in 4 smaller"):
+        result = tiled.compute()
+    assert np.abs(result - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+
+
+def test_too_little_memory_for_any_tile_is_an_error(monkeypatch, no_limits):
+    sample = bars()
+    tiled = deconvolve_blocks(sample.image, sample.psf, block=BLOCK, iterations=2, **QUICK)
+    set_limits(memory=1e6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeconvWarning)
+        with pytest.raises(DeviceError, match=r"limit is 1\.0 MB"):
+            tiled.compute()

@@ -1,0 +1,163 @@
+"""What all tiles share is what the whole image would give."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from tests.blocks.cases import bars
+
+from napari_deconv import DeconvError, DeconvWarning, deconvolve, estimate_background
+from napari_deconv.blocks import deconvolve_blocks, survey
+from napari_deconv.blocks.order import check_order
+from napari_deconv.blocks.plan import make_plan
+from napari_deconv.blocks.source import check_source
+
+BLOCK = (16, 48, 48)
+
+
+def take(image, psf, block=BLOCK, background="auto", mask=None, **options):
+    source = check_source(image, background, mask)
+    order = check_order(psf, image.ndim, {"engine": "cpu"} | options)
+    plan = make_plan(source.shape, image.dtype, order, block, None, None)
+    return survey.take_survey(source, plan)
+
+
+def test_background_scale_and_light_are_those_of_the_image(engine):
+    sample = bars()
+    (found,) = take(sample.image, sample.psf, engine=engine).values()
+    level = estimate_background(sample.image, engine=engine)
+    assert found.background == pytest.approx(level, rel=1e-5)
+    assert found.light == pytest.approx(sample.image.mean() - level, rel=1e-5)
+    assert found.scale <= sample.image.max() < 2 * found.scale
+    assert np.log2(found.scale).is_integer()
+
+
+def test_a_sample_of_the_voxels_tells_the_background(monkeypatch):
+    sample = bars()
+    image = np.tile(sample.image, (1, 3, 3))
+    level = estimate_background(image, engine="cpu")
+    monkeypatch.setattr(survey, "_SAMPLE", image.size // 100)
+    (found,) = take(image, sample.psf, (16, 100, 77)).values()
+    assert found.background == pytest.approx(level, rel=0.01)
+
+
+def test_a_given_background_is_taken_off_the_light():
+    sample = bars()
+    background = np.linspace(0.5, 2, 96)
+    (found,) = take(sample.image, sample.psf, background=background).values()
+    assert found.light == pytest.approx((sample.image - background).mean(), rel=1e-6)
+
+
+def test_masked_voxels_do_not_count():
+    sample = bars()
+    image = sample.image.astype(float)
+    mask = image < np.quantile(image, 0.98)
+    image[~mask] = np.nan
+    (found,) = take(image, sample.psf, mask=mask, background=1.0).values()
+    assert found.light == pytest.approx(image[mask].mean() - 1, rel=1e-6)
+    assert found.scale <= image[mask].max() < 2 * found.scale
+
+
+def test_each_volume_of_a_series_has_its_own():
+    sample = bars()
+    series = np.stack([sample.image, 3 * sample.image])
+    first, second = take(series, sample.psf).values()
+    assert second.background == pytest.approx(3 * first.background, rel=1e-5)
+    assert second.light == pytest.approx(3 * first.light, rel=1e-5)
+
+
+@pytest.mark.parametrize("stop", ["discrepancy", "quality", "consensus"])
+def test_rules_stop_tiles_where_they_stop_the_image(stop):
+    sample = bars()
+    whole = deconvolve(sample.image, sample.psf, stop=stop, engine="cpu")
+    (one,) = take(sample.image, sample.psf, sample.image.shape, stop=stop).values()
+    (cut,) = take(sample.image, sample.psf, stop=stop).values()
+    assert one.iterations == whole.iterations
+    assert abs(cut.iterations - whole.iterations) <= 5
+    if stop != "quality":
+        assert one.gain == pytest.approx(whole.gain)
+        assert cut.gain == pytest.approx(whole.gain, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"), [({"method": "wiener"}, "gcv"), ({"regularization": "tv"}, "tv")]
+)
+def test_automatic_weights_are_about_those_of_the_image(options, rule):
+    sample = bars()
+    options = options | {"regularization_weight": "auto", "iterations": 20}
+    whole = deconvolve(sample.image, sample.psf, engine="cpu", **options).weights[rule]
+    (one,) = take(sample.image, sample.psf, sample.image.shape, **options).values()
+    (cut,) = take(sample.image, sample.psf, **options).values()
+    assert one.weight == pytest.approx(whole, rel=1e-3)
+    assert whole / 1.5 < cut.weight < 1.5 * whole
+
+
+def test_pilots_are_where_the_light_is():
+    sample = bars()
+    plan = make_plan(
+        (16, 96, 480), sample.image.dtype, check_order(sample.psf, 3, {}), (16, 96, 96), None, None
+    )
+    tiles = list(plan.tiles())
+    pilots = survey.choose_pilots(tiles, np.array([0.0, 5, 80, 15, -3]))
+    # The brightest has all of the first three quarters.
+    assert pilots == [tiles[2]]
+    pilots = survey.choose_pilots(tiles, np.array([10.0, 20, 30, 40, 50]))
+    assert pilots == [tiles[4], tiles[3], tiles[2]]
+    assert survey.choose_pilots(tiles, np.zeros(5))
+
+
+def test_bad_voxels_are_counted_in_all_tiles():
+    sample = bars()
+    image = sample.image.astype(np.float32)
+    image[0, 0, 0] = image[-1, -1, -1] = np.nan
+    with pytest.raises(DeconvError, match=f"has 2 NaN or infinite voxels of {image.size}"):
+        deconvolve_blocks(da.from_array(image), sample.psf, block=BLOCK, engine="cpu")
+
+
+def test_voxels_below_zero_are_said_once():
+    sample = bars()
+    image = sample.image.astype(np.float32)
+    image[0, 0, 0] = image[-1, -1, -1] = -1
+    with pytest.warns(DeconvWarning, match=f"2 of {image.size} voxels are below 0") as said:
+        tiled = deconvolve_blocks(
+            image, sample.psf, block=BLOCK, background=1, iterations=1, engine="cpu"
+        )
+    assert len(said) == 1
+    assert tiled.compute().min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "blind"}, "Find it on a crop"),
+        ({"method": "ictm"}, "Use 'nnls'"),
+        ({"method": "tikhonov"}, "Use 'wiener'"),
+        ({"acceleration": "biggs"}, "Use 'heavy_ball'"),
+        ({"boundary": "circular"}, "Use 'padded'"),
+        ({"levels": "auto"}, "Use levels=1"),
+        ({"initial": np.ones((16, 96, 96))}, "on a crop"),
+        ({"keep_every": 5}, "on a crop"),
+        ({"background": 1e6}, "above the whole image"),
+        ({"background": -1.0}, "is not light"),
+        ({"background": np.ones(95)}, r"background has shape \(95,\)"),
+        ({"mask": np.zeros((16, 96, 96))}, "leaves out every voxel"),
+        ({"block": (4, 4)}, "3 numbers of voxels"),
+        ({"overlap": -1}, "overlap"),
+        ({"memory": 1e5}, "Even a tile of 16 × 16 × 16"),
+    ],
+    ids=str,
+)
+def test_what_tiles_cannot_do_is_refused(options, words):
+    sample = bars()
+    with pytest.raises(DeconvError, match=words):
+        deconvolve_blocks(sample.image, sample.psf, **{"engine": "cpu"} | options)
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(DeconvError, match="is a list: expected a Dask, Zarr or NumPy array"):
+        deconvolve_blocks([[1, 2], [3, 4]], np.ones((3, 3)))
+    with pytest.raises(DeconvError, match="complex"):
+        deconvolve_blocks(da.zeros((8, 8), dtype=complex), np.ones((3, 3)))
+    with pytest.raises(TypeError, match="no option itterations"):
+        deconvolve_blocks(np.ones((8, 8)), np.ones((3, 3)), itterations=3)
