@@ -44,7 +44,7 @@ class Inputs:
         # A widget that does not always take it may have that of another image.
         its = part is not None and part.layer is self.layers.get("image")
         self._part = part if its else None
-        if self._part is not None and self._part.name != self._part.layer.name:
+        if self._is_less:
             self.origins["image"] = {"layer": self._part.name}
             if "mask" in self.layers and not self._part.is_whole:
                 self.origins["mask"] = {"layer": self._mask.name}
@@ -60,6 +60,11 @@ class Inputs:
             return ""
         level = self._part.level
         return f"At resolution level {level}, as shown. " if level else "At full resolution. "
+
+    @property
+    def _is_less(self) -> bool:
+        """Whether a coarser resolution or a region was taken."""
+        return self._part is not None and self._part.name != self._part.layer.name
 
     @property
     def _mask(self) -> Part:
@@ -90,7 +95,7 @@ class Inputs:
         """Give what layers of these names hold, but for those that are too large."""
         layers = [viewer.layers[name] for name in names if name in viewer.layers]
         arrays = {layer.name: self._array(layer) for layer in layers if _is_held(layer)}
-        if self._part is not None and self._part.name in names:
+        if self._is_less and self._part.name in names:
             arrays[self._part.name] = as_file_image(self._part)
         if "mask" in self.layers and self._mask.name in set(names) - set(arrays):
             arrays[self._mask.name] = np.asarray(self._mask) == 0  # what is painted is left out

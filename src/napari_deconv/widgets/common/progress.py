@@ -6,7 +6,7 @@ import time
 
 from qtpy.QtWidgets import QProgressBar
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "duration"]
 
 
 class ProgressBar(QProgressBar):
@@ -45,10 +45,10 @@ class ProgressBar(QProgressBar):
         left = (now - self._counting) / (iteration - self._before) * (iterations - iteration)
         self.setRange(0, iterations)
         self.setValue(iteration)
-        self.setFormat(f"{iteration}/{iterations} · {_duration(left)} left")
+        self.setFormat(f"{iteration}/{iterations} · {duration(left)} left")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Say how long something takes."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -29,6 +29,8 @@ from napari_deconv.recipe.provenance import file_origin
 from napari_deconv.recipe.results import store
 from napari_deconv.recipe.schema import Output
 from napari_deconv.widgets.common.images import as_lazy_image
+from napari_deconv.widgets.common.large import fits
+from napari_deconv.widgets.common.progress import duration
 from napari_deconv.widgets.common.results import contrast
 from napari_deconv.widgets.deconvolution.work import psf_of
 
@@ -73,7 +75,7 @@ class Written:
     def describe(self) -> str:
         """Say what was written, and what its recipe cannot do."""
         said = f"Wrote {self.path.name} in {self.tiles} tile{'' if self.tiles == 1 else 's'}."
-        if "layer" not in self.record["inputs"]["image"]:
+        if "layer" not in self.record["inputs"]["image"] or fits(self.source.layer):
             return said
         return (
             f"{said} “{self.source.name}” is in no file, so a recipe cannot make this again: save "
@@ -168,10 +170,12 @@ def run_to_disk(
     plan = plan_blocks(image.data, points, **options)
     layout = begun(path)
     options["block"] = plan.block if layout is None else layout.blocks[-len(plan.block) :]
-    tell(f"{plan.describe()}\nMeasuring the image …")
+    tell(plan.describe())
+    about = f"{plan.describe()} All of it takes about {duration(plan.seconds())}."
+    tell(f"{about}\nMeasuring the image …")
     with _Reporting(callback):
         result = deconvolve_blocks(image.data, points, **options)
-    tell(f"{plan.describe()}\nWriting {path.name} …")
+    tell(f"{about}\nWriting {path.name} …")
     file = store(
         path, Outcome(result, {}, image), Output(format="ome-zarr"), fingerprint=fingerprint,
         resume=True, callback=callback,
