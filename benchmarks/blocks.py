@@ -147,10 +147,8 @@ def measure_scaling(folder: Path, workers: int, iterations: int) -> float:
     return seconds
 
 
-def measure_volume(
-    folder: Path, shape: Shape, iterations: int, memory: float, kill_after: int
-) -> Volume:
-    """Deconvolve a volume from file to file, kill that after some tiles, and resume it.
+def measure_volume(folder: Path, shape: Shape, iterations: int, memory: float) -> Volume:
+    """Deconvolve a volume from file to file, kill that after a third of the tiles, and resume it.
 
     Raises
     ------
@@ -163,29 +161,29 @@ def measure_volume(
         in_own_process, "deconvolve", volume=str(source), output=str(output),
         iterations=iterations, memory=memory,
     )  # fmt: skip
-    started, peak = time.perf_counter(), 0
+    started = time.perf_counter()
     with begin(resume=False) as process:
-        first, *rest = _steps(process, stop_at=kill_after)
+        first, *rest = _steps(process, kill_after=1 / 3)
     assert not output.exists()
-    peak = rest[-1]["peak"]
+    killed = rest[-1]
     with begin(resume=True) as process:
         again, *rest = _steps(process)
     seconds = time.perf_counter() - started
     _prove(source, output, tuple(first["block"]), iterations)
     return Volume(
-        shape, tuple(first["block"]), iterations, first["blocks"], kill_after, again["there"],
-        seconds, max(peak, rest[-1]["peak"]),
+        shape, tuple(first["block"]), iterations, first["blocks"], killed["done"], again["there"],
+        seconds, max(killed["peak"], rest[-1]["peak"]),
     )  # fmt: skip
 
 
-def _steps(process: Any, stop_at: int | None = None) -> list[dict[str, Any]]:
-    """Read what a process tells until its end, or until it is killed after so many blocks."""
+def _steps(process: Any, kill_after: float = 2.0) -> list[dict[str, Any]]:
+    """Read what a process tells until its end, or kill it after such a part of its blocks."""
     steps = []
     for line in process.stdout:
         steps.append(json.loads(line))
         if "done" in steps[-1]:
             click.echo(f"{steps[-1]['done']} of {steps[-1]['blocks']} tiles\r", nl=False, err=True)
-        if stop_at is not None and steps[-1].get("done") == stop_at:
+        if steps[-1].get("done", 0) >= kill_after * steps[0].get("blocks", 1):
             process.kill()
             return steps
     if process.wait():
@@ -308,7 +306,9 @@ a row of its own above.
 
 
 def _measure_tiles(volume: Path, shape: Shape, iterations: int) -> list[Speed]:
-    tiles = [tile for tile in _TILES if all(2 * b <= n for b, n in zip(tile, shape, strict=True))]
+    tiles = [
+        tile for tile in _TILES if all(2 * b <= n for b, n in zip(tile[1:], shape[1:], strict=True))
+    ]
     speeds = []
     for device in list_devices():
         for tile in tiles:
@@ -330,7 +330,7 @@ def main(docs: Path | None, folder: Path | None, shape: Shape, iterations: int) 
         speeds = _measure_tiles(path / "volume.ome.zarr", shape, iterations)
         scaling = [measure_scaling(path, workers, iterations) for workers in (1, 2)]
         click.echo(f"One worker {scaling[0]:.1f} s, two {scaling[1]:.1f} s")
-        volume = measure_volume(path, shape, iterations, _FOR_ARRAYS * _LIMIT, 5)
+        volume = measure_volume(path, shape, iterations, _FOR_ARRAYS * _LIMIT)
     text = page(speeds, scaling, volume, _LIMIT)
     click.echo(text)
     if docs is not None:
