@@ -312,18 +312,22 @@ def test_ctrl_c_keeps_what_is_done(shell, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_of_processes_gives_the_same(shell, folder):
+@pytest.mark.parametrize(
+    ("blocks", "difference"),
+    # Without tiles here: one tile there, whose numbers are summed up in another order.
+    [("blocks: {block: [12, 16, 16], overlap: [6, 10, 10]}\n", 0), ("", 1e-6)],
+)
+def test_a_cluster_of_processes_gives_the_same(shell, folder, blocks, difference):
     from distributed import LocalCluster
 
-    blocks = "blocks: {block: [12, 16, 16], overlap: [6, 10, 10]}\n"
     Path("recipe.yaml").write_text(RECIPE + blocks)
     shell("run recipe.yaml data --output here")
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         said = shell(f"run recipe.yaml data --output there --scheduler {cluster.scheduler_address}")
     assert "3 done, 0 skipped, 0 failed" in said.stdout
     for name in ("a.ome.tif", "b.ome.tif", "c.ome.zarr"):
         here, there = (read_image(f"{place}/{name}").data for place in ("here", "there"))
-        np.testing.assert_array_equal(here, there)
+        assert np.abs(there - here).max() <= difference * here.max()
     whole = napari_deconv.Recipe.load("recipe.yaml").run("data/a.ome.tif").image
     there = read_image("there/a.ome.tif").data
     assert np.abs(there - whole).max() < 1e-3 * whole.max()

@@ -220,7 +220,18 @@ class Workshop:
         if recipe.psf is not None:
             psf = psf_of_each(recipe.psf, image.channels)
             recipe = recipe.model_copy(update={"psf": psf})
-        return recipe, image
+        return self._for_workers(recipe), image
+
+    def _for_workers(self, recipe: Recipe) -> Recipe:
+        """Give blocks the memory that there is where they are computed."""
+        asked = recipe.blocks or Blocks()
+        if self._client is None or asked.block is not None or asked.memory is not None:
+            return recipe
+        from napari_deconv.blocks.cluster import memory_of_workers
+
+        engine = self._engine or recipe.engine or "auto"
+        memory = memory_of_workers(self._client, engine) / 1e9
+        return recipe.model_copy(update={"blocks": asked.model_copy(update={"memory": memory})})
 
     def _plans(self, recipe: Recipe) -> list[BlockPlan]:
         planned = recipe.plan(engine=self._engine, way=PLANNED)
