@@ -23,7 +23,6 @@ from napari_deconv.files import open_image, read_image, write_image
 from napari_deconv.files.blockwise import BlockFile, begun
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.widgets.common.layers import KEY, letters, role, spacing
-from napari_deconv.widgets.common.progress import ProgressBar
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 
@@ -202,6 +201,13 @@ def test_a_small_image_in_memory_has_no_regions(viewer, ready, bead_image, memor
     assert shown() == [False, False]
 
 
+def test_it_fits_into_a_narrow_dock(viewer, ready, cells):
+    widget = ready().widget
+    assert widget.disk_button.isVisibleTo(widget)
+    assert widget.minimumSizeHint().width() <= 320
+    assert widget.run_button.nextInFocusChain() is widget.disk_button
+
+
 # -- all of it, to the disk ----------------------------------------------------------------------
 def test_all_of_a_file_as_the_shell_does_it(
     viewer, ready, to_disk, cells, bead_image, tmp_path, memory, monkeypatch
@@ -237,6 +243,9 @@ def test_all_of_a_file_as_the_shell_does_it(
 
     recipe = Recipe.of(result.metadata[KEY])
     assert recipe.input.path == cells.source.path
+    names = {"viewer": viewer}
+    exec(recipe.to_python(), names)
+    np.testing.assert_array_equal(names["result"], written.data)
     saved = str(tmp_path / "recipe.yaml")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (saved, ""))
     hand.widget.outcome.save_button.click()
@@ -373,20 +382,3 @@ def test_a_channel_is_known_in_its_file(viewer, ready, to_disk, bead_image, tmp_
     again = recipe.run(arrays={"PSF": PSF.data})
     written = read_image(tmp_path / "out.ome.zarr").data
     np.testing.assert_allclose(again.image, written, atol=1e-3 * written.max())
-
-
-def test_the_time_left_counts_from_where_it_goes_on(qtbot, monkeypatch):
-    now = iter([0.0, 100.0, 130.0, 131.0, 151.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(now))
-    bar = ProgressBar()
-    qtbot.addWidget(bar)
-    bar.wait()
-    bar.begin()
-    bar.step(8, 10, coarse=False)
-    assert bar.format() == "8/10 · 3 min left"
-    bar.step(9, 10, coarse=False)
-    assert bar.format() == "9/10 · 65 s left"
-    bar.step(1, 4, coarse=False)  # another step of it
-    assert bar.format() == "1/4 · 3 s left"
-    bar.step(2, 4, coarse=False)
-    assert bar.format() == "2/4 · 21 s left"

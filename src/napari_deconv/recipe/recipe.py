@@ -22,7 +22,7 @@ from napari_deconv.recipe.plan import Plan
 from napari_deconv.recipe.planner import Planner
 from napari_deconv.recipe.schema import BeadImage, Blocks, Output, Source, Steps
 from napari_deconv.recipe.text import Document, dump
-from napari_deconv.recipe.ways import IN_MEMORY, Way, check_blocks
+from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, Way, check_blocks
 
 __all__ = ["Recipe", "paths_in"]
 
@@ -273,7 +273,8 @@ class Recipe(Steps):
 
     def to_python(self) -> str:
         """Write it as a script of public functions that makes the same array."""
-        return self.plan().to_python()
+        way = IN_MEMORY if self.blocks is None else IN_BLOCKS
+        return self.plan(way=way).to_python()
 
 
 def _replaced(source: Source | BeadImage, given: dict[str, Any]) -> Any:

@@ -137,27 +137,18 @@ def run_to_disk(
 
     Parameters
     ----------
-    source, psf : Part
-        Image and PSF.
+    source, psf, psf_spacing, own_psf, leave_out
+        Image, PSF and labels as `deconvolve_part` takes them.
     inputs : Inputs
         The layers that they are from.
     path : Path
         The OME-Zarr to write.
     tell : callable
         Called with the plan before it begins, and with what is done.
-    psf_spacing, own_psf
-        As `psf_of` takes them.
-    leave_out : Part, optional
-        Labels over what does not count.
     callback : callable
         Called with a `Progress` after each tile; what it raises ends the run.
     **options
         Of `deconvolve_blocks`.
-
-    Raises
-    ------
-    DeconvError
-        As `deconvolve_blocks` and `napari_deconv.files.blockwise.BlockFile`.
     """
     start = time.perf_counter()
     inputs.found({name: file_origin(*file) for name, file in inputs.files().items()})
@@ -167,9 +158,10 @@ def run_to_disk(
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
     fingerprint = _fingerprint(image, origin, psf_spacing, points, options)
+    if (layout := begun(path)) is not None:
+        options["block"] = layout.blocks[-len(options["spacing"]) :]
     plan = plan_blocks(image.data, points, **options)
-    layout = begun(path)
-    options["block"] = plan.block if layout is None else layout.blocks[-len(plan.block) :]
+    options["block"] = plan.block
     tell(plan.describe())
     about = f"{plan.describe()} All of it takes about {duration(plan.seconds())}."
     tell(f"{about}\nMeasuring the image …")

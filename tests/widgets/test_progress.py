@@ -1,0 +1,22 @@
+"""The bar that says how far a run is."""
+
+from __future__ import annotations
+
+from napari_deconv.widgets.common.progress import ProgressBar
+
+
+def test_the_time_left_counts_from_where_it_goes_on(qtbot, monkeypatch):
+    now = iter([0.0, 100.0, 130.0, 131.0, 151.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    bar = ProgressBar()
+    qtbot.addWidget(bar)
+    bar.wait()
+    bar.begin()
+    bar.step(8, 10, coarse=False)
+    assert bar.format() == "8/10 · 3 min left"
+    bar.step(9, 10, coarse=False)
+    assert bar.format() == "9/10 · 65 s left"
+    bar.step(1, 4, coarse=False)  # another step of it
+    assert bar.format() == "1/4 · 3 s left"
+    bar.step(2, 4, coarse=False)
+    assert bar.format() == "2/4 · 21 s left"
