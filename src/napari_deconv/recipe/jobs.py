@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from napari_deconv.blocks import BlockPlan
+from napari_deconv.engines.limits import memory_limit
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, open_image, positions, provenance_of
 from napari_deconv.files.blockwise import begun
@@ -250,4 +251,5 @@ class Workshop:
 def _fits(plans: Sequence[BlockPlan], image: Image) -> bool:
     """Tell whether every volume is one tile, and all of them fit into memory together."""
     whole = all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
-    return whole and _HELD * image.data.size < psutil.virtual_memory().available
+    free = psutil.virtual_memory().available
+    return whole and _HELD * image.data.size < min(free, memory_limit() or free)
