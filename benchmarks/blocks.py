@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 
 _VOLUME = (512, 2048, 2048)
 _LIMIT = 2**30  # of the process
-_FOR_ARRAYS = 0.6  # part of the limit; Python, its libraries and chunks of files take the rest
+
 _TILES = [(32, 128, 128), (64, 256, 256), (64, 512, 512), (128, 512, 512), (256, 512, 512)]
 _SCALING = (64, 512, 512)
 _SCALING_BLOCK = (64, 128, 128)
@@ -265,8 +265,7 @@ light-sheet PSF of {size(light_sheet_psf().data.shape)} voxels, images of 16 bit
 ## A volume larger than the memory it may take
 
 {size(volume.shape)} voxels, {gigabytes:.3g} GiB, {volume.iterations} iterations, {limit / _GIB:.3g}
-GiB for the process, of which arrays may take {_FOR_ARRAYS:.0%}: {volume.blocks} tiles of
-{size(volume.block)} voxels.
+GiB for the process: {volume.blocks} tiles of {size(volume.block)} voxels.
 
 - **The process held {volume.peak / _GIB:.2f} GiB at most**, Python and all libraries included.
 - It was killed after {volume.killed_after} tiles and resumed: {volume.kept} tiles were not computed
@@ -330,7 +329,7 @@ def main(docs: Path | None, folder: Path | None, shape: Shape, iterations: int) 
         speeds = _measure_tiles(path / "volume.ome.zarr", shape, iterations)
         scaling = [measure_scaling(path, workers, iterations) for workers in (1, 2)]
         click.echo(f"One worker {scaling[0]:.1f} s, two {scaling[1]:.1f} s")
-        volume = measure_volume(path, shape, iterations, _FOR_ARRAYS * _LIMIT)
+        volume = measure_volume(path, shape, iterations, _LIMIT)
     text = page(speeds, scaling, volume, _LIMIT)
     click.echo(text)
     if docs is not None:
