@@ -16,7 +16,7 @@ from hand import SPACING, blob
 from napari.settings import get_plugin_settings
 from qtpy.QtWidgets import QFileDialog
 
-from napari_deconv import Psf, deconvolve, deconvolve_blocks, estimate_background
+from napari_deconv import Psf, deconvolve, deconvolve_blocks, estimate_background, plan_blocks
 from napari_deconv.cli import main
 from napari_deconv.engines import set_limits
 from napari_deconv.files import open_image, read_image, write_image
@@ -32,14 +32,16 @@ PSF = Psf(POINTS, SPACING)
 UM = {"units": ("µm",) * 3, "scale": SPACING}
 PLACE = UM | {"translate": (1, 2, 3), "affine": np.diag([1.0, 2, 1, 1]) + np.eye(4, k=3) * 7}
 RUN = {"spacing": SPACING, "iterations": 6, "engine": "cpu"}
-TILES = 4  # with the least memory
 
 
 @pytest.fixture
-def memory(monkeypatch):
-    """Limit the memory to what a quarter of the image takes."""
-    monkeypatch.setattr(get_plugin_settings("napari-deconv").compute, "memory", 0.003)
-    yield
+def memory(monkeypatch, bead_image):
+    """Limit the memory so that the image has to be cut; gives the plan of its tiles."""
+    monkeypatch.setattr(get_plugin_settings("napari-deconv").compute, "memory", 0.004)
+    set_limits(memory=4e6)
+    plan = plan_blocks(bead_image, PSF, **RUN)
+    assert np.prod(plan.counts) >= 4
+    yield plan
     set_limits()
 
 
@@ -186,7 +188,7 @@ def test_of_a_series_the_volume_in_view(viewer, ready, bead_image):
     np.testing.assert_array_equal(result.data, expected)
 
 
-def test_a_small_image_in_memory_has_no_regions(viewer, ready, bead_image, memory):
+def test_a_small_image_in_memory_has_no_regions(viewer, ready, bead_image, memory, said):
     viewer.add_image(np.zeros((9, 20, 20), np.float32), name="small", **UM)
     layer = viewer.add_image(bead_image, name="cells", **UM)
     hand = ready()
@@ -194,6 +196,9 @@ def test_a_small_image_in_memory_has_no_regions(viewer, ready, bead_image, memor
     parts = (widget.region.native, widget.disk_button)
     shown = lambda: [part.isVisibleTo(widget) for part in parts]  # noqa: E731
     assert shown() == [True, True]  # it does not fit
+    widget.region.value = "all"
+    hand.click()
+    assert "choose the region in view, or run all to disk" in widget.result_line.text()
     widget.image.value = viewer.layers["small"]
     assert shown() == [False, False]
     get_plugin_settings("napari-deconv").compute.memory = 0
@@ -216,14 +221,14 @@ def test_all_of_a_file_as_the_shell_does_it(
     hand = ready()
     proposed, told = to_disk(hand, tmp_path / "cells_rl")
     assert proposed == str(tmp_path / "cells_rl.ome.zarr")
-    assert told[0].startswith(f"{TILES} tiles of 24 × 36 × 36 voxels, overlapping by ")
+    assert told[0] == memory.describe()
     assert re.search(r"takes about \d+ s\.\nMeasuring the image …$", told[1])
     assert told[-1].endswith("Writing cells_rl.ome.zarr …")
     line = hand.widget.result_line.text()
-    assert line.startswith(f"Wrote cells_rl.ome.zarr in {TILES} tiles. ")
+    assert line.startswith(f"Wrote cells_rl.ome.zarr in {np.prod(memory.counts)} tiles. ")
 
     written = read_image(tmp_path / "cells_rl.ome.zarr")
-    expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=(24, 36, 36), **RUN)
+    expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=memory.block, **RUN)
     np.testing.assert_array_equal(written.data, expected)
     assert (written.spacing, written.axes) == (SPACING, "ZYX")
 
@@ -276,14 +281,14 @@ def test_what_is_written_stays_and_goes_on(
         hand.qtbot.waitUntil(lambda: hand.widget._worker is None, timeout=20_000)
         viewer.layers.remove("PSF")
         hand = ready()
-    assert 2 <= len(blocks) < TILES
+    assert 2 <= len(blocks) < np.prod(memory.counts)
     assert not path.exists()
     assert begun(path) is not None
     assert len(viewer.layers) == 2
 
     to_disk(hand, path)
-    assert len(blocks) == len(set(blocks)) == TILES
-    expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=(24, 36, 36), **RUN)
+    assert len(blocks) == len(set(blocks)) == np.prod(memory.counts)
+    expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=memory.block, **RUN)
     np.testing.assert_array_equal(read_image(path).data, expected)
     assert begun(path) is None
 

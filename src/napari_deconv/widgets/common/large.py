@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.layers import space_axes
 from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["fits", "is_large", "most_voxels"]
+    from napari_deconv.widgets.common.parts import Part
+
+__all__ = ["check_fits", "fits", "is_large", "most_voxels"]
 
 # Bytes in memory for each voxel of a volume that is deconvolved, and of a result.
 _AT_WORK = 64
@@ -28,11 +31,26 @@ def is_large(layer: Image) -> bool:
     return not in_memory or not fits(layer)
 
 
-def fits(layer: Image) -> bool:
-    """Tell whether there is memory to deconvolve a layer at full resolution."""
-    shape = _voxels(layer).shape
+def fits(layer: Image, level: int = 0) -> bool:
+    """Tell whether there is memory to deconvolve a layer; of several resolutions that level."""
+    shape = _voxels(layer, level).shape
     volume = float(np.prod(shape[-space_axes(layer) :], dtype=float))
     return _AT_WORK * volume + _HELD * float(np.prod(shape, dtype=float)) < _room()
+
+
+def check_fits(part: Part) -> None:
+    """Check that all of one resolution of a layer fits into memory.
+
+    Raises
+    ------
+    DeconvError
+        If it does not.
+    """
+    if not fits(part.layer, part.level):
+        raise DeconvError(
+            f"“{part.name}” does not fit into memory: choose the region in view, or run all to "
+            "disk."
+        )
 
 
 def most_voxels() -> int:
@@ -40,8 +58,8 @@ def most_voxels() -> int:
     return int(_PART_OF_MEMORY * _room() / _AT_WORK)
 
 
-def _voxels(layer: Image) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
+def _voxels(layer: Image, level: int = 0) -> Any:
+    return layer.data[level] if layer.multiscale else layer.data
 
 
 def _room() -> float:

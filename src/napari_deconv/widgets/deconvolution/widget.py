@@ -27,7 +27,7 @@ from napari_deconv.widgets.common.fields import (
     read_number,
 )
 from napari_deconv.widgets.common.inputs import Inputs
-from napari_deconv.widgets.common.large import is_large, most_voxels
+from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, provenance, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
@@ -201,6 +201,8 @@ class DeconvolutionWidget(OperationWidget):
             depth = planes_of(psf, given) - 1
             self._taken = source = seen(self._viewer, source, depth, most_voxels())
             given = self._given(source, psf)
+        else:
+            check_fits(source)
         self._target = None
         if "keep_every" in self.settings.kind.takes:
             given["keep_every"] = how_often(given["iterations"], int(np.prod(source.shape)))
@@ -310,10 +312,8 @@ class DeconvolutionWidget(OperationWidget):
     def _aborted(self) -> None:
         super()._aborted()
         if self._target is not None and begun(self._target) is not None:
-            self.result_line.setText(
-                f"Cancelled. The tiles that are written are kept: run all to disk as "
-                f"{self._target.name} again, and it goes on."
-            )
+            line = f"Run all to disk as {self._target.name} again, and it goes on."
+            self.result_line.setText(f"Cancelled. The tiles that are written are kept. {line}")
 
     def _finished(self) -> None:
         super()._finished()
