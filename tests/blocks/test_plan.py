@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from math import prod
+from time import perf_counter
 
 import dask.array as da
 import numpy as np
@@ -20,14 +21,14 @@ from napari_deconv.blocks import deconvolve_blocks, plan_blocks
 from napari_deconv.blocks.grid import regions
 from napari_deconv.deconvolution.volume import grid_of
 
-PSF = np.ones((5, 9, 9)) * np.hanning(7)[1:-1, None, None]
+PSF = np.hanning(7)[1:-1, None, None] * np.hanning(11)[1:-1, None] * np.hanning(11)[1:-1]
 
 
 def volume(*shape):
     return da.zeros(shape, dtype=np.uint16, chunks=64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 300), st.integers(20, 900), st.integers(20, 900)),
     memory=st.floats(2e6, 2e9),
@@ -96,14 +97,16 @@ def test_a_psf_that_does_not_fall_off_is_seen_from_farther():
     flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (11, 1, 1))
     z, y, _ = plan_blocks(volume(64, 64, 64), flat, engine="cpu").overlap
     assert z >= 4 * 5
-    assert 10 <= y <= 20
+    assert 20 <= y <= 30
+    rounded = flat * np.hanning(13)[1:-1, None, None]
+    z, y, _ = plan_blocks(volume(64, 64, 64), rounded, engine="cpu").overlap
+    assert z <= 10
+    assert y <= 20
 
 
 def test_time_is_told_within_a_factor_of_three():
     sample = bars()
     options = {"block": (16, 48, 48), "iterations": 30, "background": 1.8, "engine": "cpu"}
-    from time import perf_counter
-
     estimate = plan_blocks(sample.image, sample.psf, **options).seconds()
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)
     start = perf_counter()

@@ -22,7 +22,7 @@ QUICK = {"background": 1.8, "engine": "cpu"}
 
 def test_richardson_lucy_has_no_seams(engine):
     sample = bars()
-    found = seam(sample.image, sample.psf, BLOCK, (2, 8, 8), background=1.8, engine=engine)
+    found = seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), background=1.8, engine=engine)
     assert found < BOUND
 
 
@@ -36,7 +36,6 @@ def test_shared_margins_make_no_seams_inside():
     "options",
     [
         {"method": "wiener"},
-        {"method": "inverse"},
         {"regularization": "tv"},
         {"method": "nnls"},
         {"method": "landweber"},
@@ -53,13 +52,13 @@ def test_other_methods_have_no_seams(options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [{}, {"method": "wiener"}, {"regularization": "tv"}, {"iterations": 14}], ids=str
-)
-def test_cells_have_no_seams(options):
+@pytest.mark.parametrize("iterations", [14, 40])
+def test_cells_have_no_seams(iterations):
     # 14 iterations are what the discrepancy rule finds.
     image, psf = cells()
-    found = seam(image, psf, (64, 128, 256), (8, 16, 16), background=116, engine="cpu", **options)
+    found = seam(
+        image, psf, (64, 256, 128), (8, 16, 16), background=116, engine="cpu", iterations=iterations
+    )
     assert found < BOUND
 
 
@@ -166,19 +165,20 @@ def test_each_tile_reads_only_what_it_sees():
 
 def test_a_device_without_memory_gets_smaller_tiles(engine, monkeypatch):
     sample = bars()
-    options = {"iterations": 40, "background": 1.8, "engine": engine}
-    whole = deconvolve(sample.image, sample.psf, **options).image
-    tiled = deconvolve_blocks(sample.image, sample.psf, block=(16, 96, 96), **options)
+    image = np.concatenate([sample.image, sample.image[:, ::-1]], 1)
+    options = {"iterations": 10, "background": 1.8, "engine": engine}
+    whole = deconvolve(image, sample.psf, **options).image
+    tiled = deconvolve_blocks(image, sample.psf, block=image.shape, **options)
     require = type(engine).require
 
     def small(self, nbytes, largest, purpose):
-        # The whole takes 28.7 MB, its halves 26.9, its quarters 25.2.
-        if nbytes > 26e6:
+        # The whole takes 46 MB, its halves 36, its quarters 33.
+        if nbytes > 34e6:
             raise DeviceMemoryError("no memory")
         require(self, nbytes, largest, purpose)
 
     monkeypatch.setattr(type(engine), "require", small)
-    with pytest.warns(DeconvWarning, match=r"16 × 96 × 96 voxels .* in 4 smaller"):
+    with pytest.warns(DeconvWarning, match=r"16 × 192 × 96 voxels .* in \d+ smaller"):
         result = tiled.compute()
     assert np.abs(result - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
 

@@ -133,6 +133,7 @@ def test_voxels_below_zero_are_said_once():
         ({"method": "blind"}, "Find it on a crop"),
         ({"method": "ictm"}, "Use 'nnls'"),
         ({"method": "tikhonov"}, "Use 'wiener'"),
+        ({"method": "inverse"}, "Use 'wiener'"),
         ({"acceleration": "biggs"}, "Use 'heavy_ball'"),
         ({"boundary": "circular"}, "Use 'padded'"),
         ({"levels": "auto"}, "Use levels=1"),
