@@ -153,7 +153,7 @@ class BeadsWidget(OperationWidget):
                 **part.placement(),
             )
         points = bead_options(beads, features, part, self._metadata(call, "beads"))
-        self._later(lambda: self._viewer.add_points(beads.positions, **points))
+        self._turns.add(lambda: self._viewer.add_points(beads.positions, **points))
         self._go_to_a_bead(beads)
         return _summary(beads), call
 

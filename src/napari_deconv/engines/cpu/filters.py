@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import scipy.ndimage
 import scipy.sparse
 from skimage.restoration import rolling_ball
 
-from napari_deconv.engines.cpu.slabs import Real, Slab, Slabs, Spectrum, part
+from napari_deconv.engines.cpu.slabs import SLAB_VOXELS, Real, Slab, Slabs, Spectrum, part
 from napari_deconv.engines.protocol import Line, Lines, Shape
 
 __all__ = ["Filters"]
@@ -38,7 +40,12 @@ class Filters(Slabs):
 
     # -- filters -----------------------------------------------------------------------------
     def gaussian(self, image: Real, sigma: tuple[float, ...]) -> Real:
-        return scipy.ndimage.gaussian_filter(image, sigma, mode="reflect", truncate=4.0)
+        out = image.copy()
+        for axis, width in enumerate(sigma):
+            if width > 0:
+                blur = partial(_blur, out, axis, width)
+                self.map(blur, _lines(out.shape, axis))
+        return out
 
     def minimum(self, image: Real, size: Shape) -> Real:
         return scipy.ndimage.minimum_filter(image, size, mode="reflect")
@@ -64,6 +71,20 @@ class Filters(Slabs):
     def expand(self, table: npt.NDArray[Any], weights: scipy.sparse.csr_array) -> Real:
         values = (weights @ np.ascontiguousarray(table.T)).T
         return np.ascontiguousarray(values[:, np.newaxis, :], np.float32)
+
+
+def _lines(shape: Shape, axis: int) -> list[Slab]:
+    """Cut a volume into slabs of whole lines along an axis."""
+    across = max((a for a in range(3) if a != axis), key=lambda a: (shape[a] > 1, -a))
+    step = max(1, SLAB_VOXELS * shape[across] // prod(shape))
+    starts = range(0, shape[across], step)
+    return [(slice(None),) * across + (slice(start, start + step),) for start in starts]
+
+
+def _blur(volume: Real, axis: int, sigma: float, slab: Slab) -> None:
+    """Blur in place: SciPy copies each line before it writes it."""
+    lines = volume[slab]
+    scipy.ndimage.gaussian_filter1d(lines, sigma, axis, output=lines, mode="reflect", truncate=4.0)
 
 
 def _between(values: Real, line: Line, axis: int) -> Real:

@@ -11,7 +11,7 @@ from magicgui.widgets import Widget
 from napari.layers import Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
@@ -29,6 +29,7 @@ from napari_deconv.widgets.common.outcome import Outcome
 from napari_deconv.widgets.common.preferences import preferences
 from napari_deconv.widgets.common.progress import ProgressBar
 from napari_deconv.widgets.common.results import in_sight, psf_options
+from napari_deconv.widgets.common.turns import Turns
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.common.workers import Task, Worker, busy, traced
 
@@ -44,7 +45,6 @@ __all__ = ["OperationWidget"]
 
 _WIDTH = 320
 _OVERVIEW = 0.2  # s
-_TURN = 1  # ms; a timer of 0 ms would come in the same turn
 
 
 class OperationWidget(LayerWidget):
@@ -65,6 +65,7 @@ class OperationWidget(LayerWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
         self._worker: Worker | None = None
+        self._turns = Turns(self)
         self._started = self._seconds = self._overviewed = 0.0
         self._said: list[str] = []
         self._inputs = Inputs({})
@@ -335,6 +336,10 @@ class OperationWidget(LayerWidget):
         result, places = returned
         self._inputs.found(places)
         line, call = self._show(result)
+        self._turns.add(partial(self._told, line, call))
+
+    def _told(self, line: str, call: Mapping[str, Any]) -> None:
+        """Say what came out, and remember how."""
         # Notifications are cut off, and gone after some seconds.
         line = f"{line} {self._inputs.resolution}{self._seconds:.1f} s on {call['engine']}."
         self.result_line.setText("\n".join([line, *self._said]))
@@ -342,17 +347,6 @@ class OperationWidget(LayerWidget):
             self.outcome.take(self._record)
         self.history.add(self._run_title(), self._settings)
         self._kept.remember()
-
-    def _later(self, do: Callable[[], Any]) -> None:
-        """Do something in a turn of its own, one thing after the other.
-
-        napari takes up to a tenth of a second to add a layer: in two turns nobody notices.
-        """
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.timeout.connect(do)
-        timer.timeout.connect(timer.deleteLater)
-        timer.start(_TURN)
 
     def _run_title(self) -> str:
         """Name a run in the history."""
@@ -363,7 +357,7 @@ class OperationWidget(LayerWidget):
         self.result_line.setText("Cancelled.")
 
     def _ended(self) -> None:
-        self._later(self._finished)
+        self._turns.add(self._finished)
 
     def _finished(self) -> None:
         self._worker = None

@@ -170,7 +170,7 @@ class CompareWidget(ViewingWidget):
     def _show_halves(self, found: tuple[Any, Any]) -> str:
         for number, half in enumerate(found, start=1):
             add = partial(self._add, half, f"half {number}", "image", contrast_limits=None)
-            self._later(add)
+            self._turns.add(add)
         return (
             "Two layers, each made by half of the photons. Deconvolve both in the same way, then "
             "measure their correlation."

@@ -357,7 +357,7 @@ class DeconvolutionWidget(OperationWidget):
         name = short_name(written.record["parameters"]["method"])
         metadata = provenance(self._record, "result", written.source.layer)
         options = on_source(written.source, name, metadata)
-        self._later(partial(add_levels, self._viewer, written.levels, options, written.limits))
+        self._turns.add(partial(add_levels, self._viewer, written.levels, options, written.limits))
         return written.describe(), written.record
 
     def _step_to(self, iteration: int) -> None:
