@@ -9,11 +9,20 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_deconv import Recipe, convolve, make_psf, read_image, subtract_background, write_image
+from napari_deconv import (
+    Recipe,
+    convolve,
+    estimate_background,
+    make_psf,
+    read_image,
+    subtract_background,
+    write_image,
+)
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import provenance_of
 from napari_deconv.recipe.jobs import Job, Workshop
+from napari_deconv.recipe.summary import figures
 from napari_deconv.recipe.ways import IN_BLOCKS
 
 SPACING = (0.2, 0.08, 0.08)
@@ -88,6 +97,34 @@ def test_times_and_channels_with_their_own_psfs():
     assert again.to_dict()["blocks"] == Recipe.load("recipe.yaml").to_dict()["blocks"]
     assert [psf.file is None for psf in again.psf.channels] == [False, True]
     assert np.abs(again.run().image - whole).max() == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_was_found_is_written_down():
+    """In the file, in the table, and with the result: each channel has its own numbers."""
+    write_image("two.ome.zarr", np.stack([cells(), 2 * cells()]), SPACING, channels=["a", "b"])
+    text = BLOCKS.replace("iterations: 12", "iterations: 30, stop: quality")
+    channels = "{channels: [{file: psf.ome.tif}, {file: psf.ome.tif}]}"
+    Path("recipe.yaml").write_text(text.replace("{file: psf.ome.tif}", channels))
+    recipe = Recipe.load("recipe.yaml")
+    job = Job(recipe.on("two.ome.zarr"), Path("two.ome.zarr"), Path("blocks.ome.zarr"))
+    told = []
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):
+        outcome = Workshop().run(job, lambda step: told.append(step) or _Callback(None))
+    assert told.count("prepare_blocks") == 2
+    made = provenance_of("blocks.ome.zarr")["made"]
+    steps = made["found"]["iterations"]
+    levels = [estimate_background(image, engine="cpu") for image in (cells(), 2 * cells())]
+    assert made["found"]["background"] == pytest.approx(levels)
+    assert all(1 < n < 30 for n in steps)
+    for n in steps:
+        assert f"{n} iterations done: the median of what 3 tiles found" in made["stop_reason"]
+    row = figures(outcome.result)
+    assert row["iterations"] == max(steps)
+    assert row["stop_reason"] == made["stop_reason"]
+    assert row["background"] == pytest.approx(np.mean(levels))
+    assert row["voxels"] == 2 * cells().size
+    assert np.isnan(row["gain"])
 
 
 @pytest.mark.parametrize("planes", [False, True])
@@ -167,7 +204,7 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
             if progress.iteration >= limit:
                 raise Stop
 
-        return lambda _: _Callback(note)
+        return lambda step: _Callback(note if step == "blocks" else None)
 
     with pytest.raises(Stop):
         Workshop().run(stopped, watch_until(4))

@@ -18,7 +18,13 @@ from napari_deconv.beads import (
     detect_beads,
     threshold_beads,
 )
-from napari_deconv.blocks import BlockPlan, deconvolve_blocks, plan_blocks
+from napari_deconv.blocks import (
+    BlockDeconvolution,
+    BlockPlan,
+    deconvolve_blocks,
+    plan_blocks,
+    prepare_blocks,
+)
 from napari_deconv.deconvolution import (
     Deconvolution,
     State,
@@ -53,6 +59,7 @@ __version__ = version("napari-deconv")
 __all__ = [
     "BeadStatistics",
     "Beads",
+    "BlockDeconvolution",
     "BlockPlan",
     "DeconvError",
     "DeconvWarning",
@@ -88,6 +95,7 @@ __all__ = [
     "optics_from_file",
     "plan_blocks",
     "positions",
+    "prepare_blocks",
     "read_image",
     "set_limits",
     "simulate_acquisition",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
+import dask
 import numpy as np
 import pytest
 from slow_blocks import COUNT, Folder, dies, expected, fails, smoothed, troubled
+from tests.blocks.cases import bars
 
-from napari_deconv import DeconvError
+from napari_deconv import DeconvError, prepare_blocks
 from napari_deconv._progress import Progress
+from napari_deconv.blocks.computing import current_client
 from napari_deconv.blocks.storing import store_blocks
 
 
@@ -20,6 +23,17 @@ def test_same_bits_as_without_a_cluster(client, tmp_path):
     np.testing.assert_array_equal(file.read(), expected())
     assert set(file.writes.values()) == {1}
     assert seen == [Progress(n, COUNT) for n in range(1, COUNT + 1)]
+
+
+def test_what_all_tiles_share_is_found_on_the_workers(client):
+    sample, seen = bars(), []
+    options = {"block": (16, 48, 48), "stop": "quality", "engine": "cpu"}
+    here = prepare_blocks(sample.image, sample.psf, **options)  # the client is Dask's default
+    with dask.config.set(scheduler="synchronous"):
+        alone = prepare_blocks(sample.image, sample.psf, callback=seen.append, **options)
+    assert current_client() is client
+    assert repr(here.surveys) == repr(alone.surveys)  # with NaN for what is not known
+    assert [progress.iteration for progress in seen][:4] == [1, 2, 3, 4]
 
 
 def test_what_blocks_share_is_sent_to_each_worker_once(client, tmp_path):

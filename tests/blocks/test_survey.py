@@ -8,7 +8,7 @@ import pytest
 from tests.blocks.cases import bars
 
 from napari_deconv import DeconvError, DeconvWarning, deconvolve, estimate_background
-from napari_deconv.blocks import deconvolve_blocks, survey
+from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, survey
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import make_plan
 from napari_deconv.blocks.source import check_source
@@ -78,6 +78,72 @@ def test_rules_stop_tiles_where_they_stop_the_image(stop):
     if stop != "quality":
         assert one.gain == pytest.approx(whole.gain)
         assert cut.gain == pytest.approx(whole.gain, rel=0.05)
+
+
+def test_what_was_found_is_told():
+    sample = bars()
+    series = np.stack([sample.image, 2 * sample.image])
+    result = prepare_blocks(
+        series, sample.psf, block=BLOCK, stop="discrepancy", gain=1.0, offset=0.0, engine="cpu"
+    )
+    steps = [survey.iterations for survey in result.surveys.values()]
+    assert result.found["iterations"] == steps
+    assert result.iterations == max(steps)
+    assert min(steps) < 40
+    levels = [estimate_background(image, engine="cpu") for image in series]
+    assert result.found["background"] == pytest.approx(levels)
+    np.testing.assert_allclose(result.background, levels)
+    assert result.found["gain"] == [1.0, 1.0]
+    assert "weight" not in result.found
+    assert result.stop_reason == "; ".join(
+        f"{n} iterations done: the median of what {count} tiles found by stop='discrepancy'"
+        for n, count in zip(steps, (3, 3), strict=True)
+    )
+    assert result.recipe["operation"] == "deconvolve_blocks"
+    assert result.recipe["parameters"]["stop"] == "discrepancy"
+
+
+@pytest.mark.parametrize(
+    ("options", "iterations", "reason", "rules"),
+    [
+        ({"iterations": 7}, 7, "7 iterations done", set()),
+        ({"method": "wiener"}, 1, "Wiener filter needs one step", {"gcv"}),
+        (
+            {"stop": "quality", "block": 96},
+            None,
+            "iterations done: what one tile found by stop='quality'",
+            set(),
+        ),
+    ],
+    ids=str,
+)
+def test_why_it_ends(options, iterations, reason, rules):
+    sample = bars()
+    options = {"block": BLOCK, "regularization_weight": "auto" if rules else None} | options
+    result = prepare_blocks(sample.image, sample.psf, background=1.8, engine="cpu", **options)
+    assert result.stop_reason.endswith(reason)
+    assert set(result.weights) == rules
+    assert iterations in (None, result.iterations)
+    assert result.stop_reason.startswith(f"{result.iterations} ") or result.iterations == 1
+
+
+def test_progress_is_told_and_ends_it():
+    sample = bars()
+    told = []
+    options = {"block": BLOCK, "stop": "quality", "iterations": 10, "engine": "cpu"}
+    deconvolve_blocks(sample.image, sample.psf, callback=told.append, **options)
+    steps = [(progress.iteration, progress.iterations) for progress in told]
+    assert steps[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps[4:] == [(number, len(steps) - 4) for number in range(1, len(steps) - 3)]
+
+    def cancel(progress):
+        told.append(progress)
+        raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        deconvolve_blocks(sample.image, sample.psf, callback=cancel, **options)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_done_in_tiles(shell):
     shell("run recipe.yaml data/large.tif -o whole.ome.tif")
     little = "run recipe.yaml data/large.tif -o tiles.ome.zarr --memory 0.02"
     printed = shell(f"{little} --dry-run").stdout
-    assert "result = deconvolve_blocks(\n    image.data, psf, iterations=6" in printed
+    assert "result = prepare_blocks(\n    image.data, psf, iterations=6" in printed
     assert re.search(r"# \d+ tiles of [\d × ]+ voxels, overlapping by", printed)
     assert not Path("tiles.ome.zarr").exists()
     shell(little)

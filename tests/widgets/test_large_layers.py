@@ -225,7 +225,11 @@ def test_all_of_a_file_as_the_shell_does_it(
     assert re.search(r"takes about \d+ s\.\nMeasuring the image …$", told[1])
     assert told[-1].endswith("Writing cells_rl.ome.zarr …")
     line = hand.widget.result_line.text()
-    assert line.startswith(f"Wrote cells_rl.ome.zarr in {np.prod(memory.counts)} tiles. ")
+    level = estimate_background(bead_image, engine="cpu")
+    assert line == (
+        f"Wrote cells_rl.ome.zarr in {np.prod(memory.counts)} tiles. "
+        f"6 iterations done. Background {level:.4g}."
+    )
 
     written = read_image(tmp_path / "cells_rl.ome.zarr")
     expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=memory.block, **RUN)
@@ -233,7 +237,7 @@ def test_all_of_a_file_as_the_shell_does_it(
     assert (written.spacing, written.axes) == (SPACING, "ZYX")
 
     result = viewer.layers[-1]
-    assert (result.name, result.colormap.name) == ("cells.ome · RL", "green")
+    assert (result.name, result.colormap.name) == ("cells.ome · RL 6", "green")
     assert role(result) == "result"
     assert (letters(result), spacing(result)) == ("ZYX", pytest.approx(SPACING))
     full = result.data[0] if result.multiscale else result.data
@@ -246,11 +250,13 @@ def test_all_of_a_file_as_the_shell_does_it(
     assert low < np.median(written.data)
     assert 0.1 * written.data.max() < high <= written.data.max()
 
+    assert result.metadata[KEY]["made"]["stop_reason"] == "6 iterations done"
+    assert result.metadata[KEY]["found"]["background"] == pytest.approx(level)
     recipe = Recipe.of(result.metadata[KEY])
     assert recipe.input.path == cells.source.path
     names = {"viewer": viewer}
     exec(recipe.to_python(), names)
-    np.testing.assert_array_equal(names["result"], written.data)
+    np.testing.assert_array_equal(names["result"].image, written.data)
     saved = str(tmp_path / "recipe.yaml")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (saved, ""))
     hand.widget.outcome.save_button.click()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from napari_deconv.blocks.plan import BlockPlan
-from napari_deconv.blocks.tiles import deconvolve_blocks, plan_blocks
+from napari_deconv.blocks.result import BlockDeconvolution
+from napari_deconv.blocks.tiles import deconvolve_blocks, plan_blocks, prepare_blocks
 
-__all__ = ["BlockPlan", "deconvolve_blocks", "plan_blocks"]
+__all__ = [
+    "BlockDeconvolution", "BlockPlan", "deconvolve_blocks", "plan_blocks", "prepare_blocks",
+]  # fmt: skip

@@ -23,7 +23,6 @@ _NOT_FOR_TILES = {
     "initial": "tiles start from the same light everywhere. Use deconvolve on a crop to go on from "
     "a result.",
     "keep_every": "only the last estimate of a tile is kept. Use deconvolve on a crop.",
-    "callback": "a result that is computed later reports nothing. store_blocks takes a callback.",
     "symmetric_psf": "the PSF is not estimated from tiles. Use method='blind' of deconvolve on a "
     "crop, and pass the PSF that it finds.",
 }

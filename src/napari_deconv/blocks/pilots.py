@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from dask import compute, delayed
 
+from napari_deconv._progress import Callback
+from napari_deconv.blocks.computing import compute_each, current_client
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -20,7 +22,9 @@ from napari_deconv.deconvolution.run import Run
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.gain import CameraGain, estimate_gain
 
-__all__ = ["choose_pilots", "count_photons", "follow_rules"]
+__all__ = [
+    "Found", "Pilots", "automatic_weight", "choose_pilots", "count_photons", "follow_rules",
+]  # fmt: skip
 
 # Half of the light is in tiles brighter than the second pilot, half in darker ones.
 _SHARES = (0.25, 0.5, 0.75)
@@ -31,6 +35,34 @@ _CROP = (32, 256, 256)
 Rules = dict[str, Any]
 
 _UNKNOWN = CameraGain(np.nan, 0.0, np.nan)
+
+
+@dataclass(frozen=True)
+class Pilots:
+    """Tiles of one volume that are deconvolved ahead.
+
+    Attributes
+    ----------
+    tiles : list of Tile
+        See `choose_pilots`.
+    rules : dict
+        ``stop``, ``gain`` and ``offset`` of `Options`, as the light in the volume settles them.
+    background : float
+        NaN where it is given as an array.
+    """
+
+    tiles: list[Tile]
+    rules: Rules
+    background: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the pilots of a volume have found, as `Survey` holds it."""
+
+    iterations: int
+    weight: float
+    stop_reason: str
 
 
 def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list[Tile]:
@@ -90,8 +122,8 @@ def count_photons(source: Source, pilots: Sequence[Tile], options: Options) -> C
 
 
 def follow_rules(
-    source: Source, plan: BlockPlan, pilots: Sequence[Tile], options: Options, level: float
-) -> tuple[int, float]:
+    source: Source, plan: BlockPlan, volumes: Sequence[Pilots], callback: Callback | None
+) -> list[Found]:
     """Find the number of iterations and the weight: the median of what the pilots find.
 
     Parameters
@@ -100,30 +132,50 @@ def follow_rules(
         What is read.
     plan : BlockPlan
         How far a tile sees.
-    pilots : sequence of Tile
-        See `choose_pilots`.
-    options : Options
-        The rules; gain and offset are known by now.
-    level : float
-        Background, where it is not given as an array.
+    volumes : sequence of Pilots
+        Of each volume.
+    callback : callable or None
+        Called with a `Progress` after each pilot.
     """
-    if options.stop is None and not _finds_weight(options):
-        return options.iterations, options.weight
-    rules = {name: getattr(options, name) for name in ("stop", "gain", "offset")}
-    what = delayed((source, plan, rules, level), traverse=False)
-    found = compute(*(delayed(_run)(what, tile) for tile in pilots))
-    iterations, weights = zip(*found, strict=True)
-    return round(float(np.median(iterations))), float(np.median(weights))
+    what = delayed((source, plan), traverse=False)
+    tasks = [
+        delayed(_run)(what, tile, pilots.rules, pilots.background)
+        for pilots in volumes
+        if pilots.rules["stop"] is not None or automatic_weight(plan.order.options)
+        for tile in pilots.tiles
+    ]
+    found = {tile: result for tile, *result in compute_each(tasks, current_client(), callback)}
+    return [_median(plan.order.options, pilots, found) for pilots in volumes]
 
 
-def _finds_weight(options: Options) -> bool:
-    automatic = options.method == "wiener" or options.regularization == "tv"
-    return automatic and isnan(options.weight)
+def automatic_weight(options: Options) -> str | None:
+    """Name the rule that finds the weight; None if it is given, or there is none."""
+    if not isnan(options.weight):
+        return None
+    return {"wiener": "gcv", "tv": "tv"}.get(options.regularization or options.method)
 
 
-def _run(what: tuple[Source, BlockPlan, Rules, float], tile: Tile) -> tuple[int, float]:
+def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
+    results = [found[tile] for tile in pilots.tiles if tile in found]
+    iterations, weight, stop = options.iterations, options.weight, pilots.rules["stop"]
+    if results:
+        steps, weights = zip(*results, strict=True)
+        iterations, weight = round(float(np.median(steps))), float(np.median(weights))
+    if options.kind.direct:
+        return Found(1, weight, f"{options.kind.title} needs one step")
+    reason = f"{iterations} iterations done"
+    if stop is not None:
+        tiles = "one tile" if len(results) == 1 else f"{len(results)} tiles"
+        median = "what" if len(results) == 1 else "the median of what"
+        reason = f"{reason}: {median} {tiles} found by stop={stop!r}"
+    return Found(iterations, weight, reason)
+
+
+def _run(
+    what: tuple[Source, BlockPlan], tile: Tile, rules: Rules, level: float
+) -> tuple[Tile, int, float]:
     """Run a pilot by its rules."""
-    source, plan, rules, level = what
+    source, plan = what
     options = replace(plan.order.options, **rules)
     with ONE_TILE:
         region = tile.region(plan.overlap, plan.space)
@@ -134,8 +186,8 @@ def _run(what: tuple[Source, BlockPlan, Rules, float], tile: Tile) -> tuple[int,
         run = Run(image, options, known, mask, None, {})
         for _ in run.states():
             pass
-    weight = run.weights.get("tv", run.weights.get("gcv", options.weight))
-    return run.iterations, weight
+    weight = run.weights.get(automatic_weight(options) or "", options.weight)
+    return tile, run.iterations, weight
 
 
 def _crops(what: tuple[Source, Sequence[Tile]], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:

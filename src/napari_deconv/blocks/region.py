@@ -39,6 +39,8 @@ class Survey:
         Steps to do.
     weight : float
         Of the regularisation; NaN if there is none.
+    stop_reason : str
+        Why it ends after so many.
     """
 
     background: float
@@ -48,6 +50,7 @@ class Survey:
     offset: float
     iterations: int
     weight: float
+    stop_reason: str = ""
 
     def settle(self, options: Options) -> Options:
         """Put the numbers that were found in place of the rules that found them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,8 +11,8 @@ import numpy.typing as npt
 from dask.array.core import slices_from_chunks
 from dask.delayed import Delayed
 
-from napari_deconv._progress import Callback, Progress
-from napari_deconv.errors import DeconvError
+from napari_deconv._progress import Callback
+from napari_deconv.blocks.computing import compute_each
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -22,11 +20,6 @@ if TYPE_CHECKING:
     from napari_deconv.files.blockwise import BlockFile
 
 __all__ = ["store_blocks"]
-
-_RETRIES = 2
-"""How often Dask tries a block again that failed with an error: a disk may be away for a moment."""
-
-Written = Generator[None, None, None]
 
 
 def store_blocks(
@@ -63,10 +56,8 @@ def store_blocks(
     """
     tasks = _tasks(result, file)
     there = result.npartitions - len(tasks)
-    with closing(_one_by_one(tasks) if client is None else _on_cluster(tasks, client)) as written:
-        for done, _ in enumerate(written, there + 1):
-            if callback is not None:
-                callback(Progress(done, result.npartitions))
+    for _ in compute_each(tasks, client, callback, there):
+        pass
 
 
 def _tasks(result: da.Array, file: BlockFile) -> list[Delayed]:
@@ -92,33 +83,3 @@ def _write(
     place = block_info[0]["array-location"]
     file.write(tuple(start for start, _ in place), block)
     return np.ones((1,) * block.ndim, bool)
-
-
-def _one_by_one(tasks: list[Delayed]) -> Written:
-    for task in tasks:
-        task.compute(scheduler="synchronous")
-        yield
-
-
-def _on_cluster(tasks: list[Delayed], client: Client) -> Written:
-    from distributed import CancelledError, KilledWorker, as_completed
-
-    # Nothing else holds the futures: what nobody asks for any more is not computed again when the
-    # worker that has done it dies.
-    completed = as_completed(client.compute(tasks, retries=_RETRIES), loop=client.loop)
-    try:
-        for future in completed:
-            future.result()
-            yield
-    except CancelledError as error:
-        raise DeconvError(
-            "The connection to the Dask scheduler was lost. What is written is kept: resume."
-        ) from error
-    except KilledWorker as error:
-        raise DeconvError(
-            f"{error.allowed_failures + 1} workers died at the same block: it may need more memory "
-            "than they have. Make the blocks smaller, or give each worker more memory."
-        ) from error
-    finally:
-        if completed.futures:
-            client.cancel(list(completed.futures))

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask import compute, delayed
+from dask import delayed
 
 from napari_deconv._checks import as_volume, check_finite
+from napari_deconv._progress import Callback
+from napari_deconv.blocks.computing import compute_each, current_client
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.pilots import choose_pilots, count_photons, follow_rules
+from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -41,15 +43,16 @@ class _Tally:
     negative: int
     least: float
     largest: float
-    light: float
-    background: float
     sample: npt.NDArray[np.float64]
+    # Of each tile, above the background if that is given.
     tile_light: tuple[float, ...]
     tile_voxels: tuple[int, ...]
 
 
-def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey]:
-    """Survey each volume in one pass over the array, one tile after another.
+def take_survey(
+    source: Source, plan: BlockPlan, callback: Callback | None = None
+) -> dict[tuple[int, ...], Survey]:
+    """Survey each volume in one pass over the array, tile by tile.
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey
         What is read.
     plan : BlockPlan
         How it is cut, and what will be done.
+    callback : callable, optional
+        Called with a `Progress` after each tile, and again counted from 1 after each pilot.
 
     Returns
     -------
@@ -73,24 +78,23 @@ def take_survey(source: Source, plan: BlockPlan) -> dict[tuple[int, ...], Survey
     DeconvWarning
         If voxels are below 0 and count as 0, or a volume is constant.
     """
-    order = plan.order
-    every = max(1, round((np.prod(plan.space, dtype=float) / _SAMPLE) ** (1 / order.ndim)))
+    every = max(1, round((np.prod(plan.space, dtype=float) / _SAMPLE) ** (1 / plan.order.ndim)))
     what = delayed((source, plan), traverse=False)
-    frames: dict[tuple[int, ...], list[Any]] = {}
+    tasks = [delayed(_tally)(what, tile, every) for tile in plan.tiles()]
+    tallies = dict(compute_each(tasks, current_client(), callback))
+    frames: dict[tuple[int, ...], list[Tile]] = {}
     for tile in plan.tiles():
-        frames.setdefault(tile.frame, []).append(delayed(_tally)(what, tile, every))
-    tallies = compute(*(delayed(_together)(parts) for parts in frames.values()))
-    _report(tallies, order.options)
-    tiles: dict[tuple[int, ...], list[Tile]] = {}
-    for tile in plan.tiles():
-        tiles.setdefault(tile.frame, []).append(tile)
-    return {
-        frame: _survey(source, plan, tiles[frame], tally)
-        for frame, tally in zip(frames, tallies, strict=True)
-    }
+        frames.setdefault(tile.frame, []).append(tile)
+    volumes = [_together([tallies.pop(tile) for tile in tiles]) for tiles in frames.values()]
+    _report(volumes, plan.order.options)
+    sizes = zip(frames.values(), volumes, strict=True)
+    surveys, pilots = zip(*(_measured(source, plan, *volume) for volume in sizes), strict=True)
+    found = follow_rules(source, plan, pilots, callback)
+    settled = zip(frames, surveys, found, strict=True)
+    return {frame: replace(survey, **vars(rules)) for frame, survey, rules in settled}
 
 
-def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
+def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> tuple[Tile, _Tally]:
     """Count what is in a tile, and smooth it with what surrounds it."""
     source, plan = what
     options = plan.order.options
@@ -102,7 +106,8 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
         light = image[inside][counted]
         bad = light.size - int(np.count_nonzero(np.isfinite(light)))
         if bad or not light.size:
-            return _Tally(light.size, bad, 0, np.inf, -np.inf, 0.0, 0.0, np.empty(0), (0.0,), (0,))
+            none = np.empty(0)
+            return tile, _Tally(light.size, bad, 0, np.inf, -np.inf, none, (0.0,), (0,))
         negative = light[light < 0]
         total = float(np.sum(light, dtype=np.float64))
         if options.kind.positive:
@@ -115,9 +120,9 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> _Tally:
             given = background * light.size
         else:
             given = float(np.sum(background[inside][counted], dtype=np.float64))
-        return _Tally(
+        return tile, _Tally(
             light.size, bad, negative.size, float(light.min()), float(light.max()),
-            total, given, sample, (total - given,), (light.size,),
+            sample, (total - given,), (light.size,),
         )  # fmt: skip
 
 
@@ -143,8 +148,6 @@ def _together(tallies: Sequence[_Tally]) -> _Tally:
         sum(t.negative for t in tallies),
         min(t.least for t in tallies),
         max(t.largest for t in tallies),
-        sum(t.light for t in tallies),
-        sum(t.background for t in tallies),
         np.concatenate([t.sample for t in tallies]),
         tuple(value for t in tallies for value in t.tile_light),
         tuple(value for t in tallies for value in t.tile_voxels),
@@ -173,30 +176,30 @@ def _report(tallies: Sequence[_Tally], options: Options) -> None:
         )
 
 
-def _survey(source: Source, plan: BlockPlan, tiles: Sequence[Tile], tally: _Tally) -> Survey:
-    options, level, known = plan.order.options, source.background, tally.background
+def _measured(
+    source: Source, plan: BlockPlan, tiles: Sequence[Tile], tally: _Tally
+) -> tuple[Survey, Pilots]:
+    """Give what a volume says by itself, and the tiles that are to find the rest."""
+    options, level = plan.order.options, source.background
+    above = np.array(tally.tile_light)
     if level is None:
         level = float(np.percentile(tally.sample, 1))
-        known = level * tally.voxels
+        above -= level * np.array(tally.tile_voxels)
     level = level if isinstance(level, float) else nan
     _check_level(level, tally.largest)
-    above = np.array(tally.tile_light)
-    if source.background is None:
-        above -= level * np.array(tally.tile_voxels)
-    pilots = choose_pilots(tiles, above)
-    camera = count_photons(source, pilots, options)
+    chosen = choose_pilots(tiles, above)
+    camera = count_photons(source, chosen, options)
+    rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
     if options.counts_photons:
-        counted = not isnan(camera.gain)
-        options = replace(
-            options,
-            gain=camera.gain if counted else None,
-            offset=camera.offset,
-            stop=options.stop if counted else None,
-        )
-    iterations, weight = follow_rules(source, plan, pilots, options, level)
+        rules |= {"gain": camera.gain, "offset": camera.offset}
+        if isnan(camera.gain):
+            rules |= {"gain": None, "stop": None}
     scale = power_of_two(tally.largest - camera.offset * options.fits_photons)
-    light = (tally.light - known) / tally.voxels
-    return Survey(level, scale, light, camera.gain, camera.offset, iterations, weight)
+    light = float(above.sum()) / tally.voxels
+    survey = Survey(
+        level, scale, light, camera.gain, camera.offset, options.iterations, options.weight
+    )
+    return survey, Pilots(chosen, rules, level)
 
 
 def _check_level(level: float, largest: float) -> None:

@@ -11,14 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
+from napari_deconv._progress import Callback
 from napari_deconv.blocks.order import check_order
+from napari_deconv.blocks.pilots import automatic_weight
 from napari_deconv.blocks.plan import BlockPlan, make_plan
+from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
+from napari_deconv.engines import get_engine
 from napari_deconv.psf.psf import Psf
+from napari_deconv.recipe import describe
 
-__all__ = ["deconvolve_blocks", "plan_blocks"]
+__all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
 
 
 def deconvolve_blocks(
@@ -28,6 +33,7 @@ def deconvolve_blocks(
     block: int | Sequence[int] | None = None,
     overlap: int | Sequence[int] | None = None,
     memory: float | None = None,
+    callback: Callback | None = None,
     **options: Any,
 ) -> da.Array:
     """Deconvolve an image that is larger than memory, tile by tile.
@@ -57,6 +63,9 @@ def deconvolve_blocks(
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
         on the host. By default the limit of `set_limits`, or 80 % of what is free. Python and its
         libraries take some 0.25 GB more.
+    callback : callable, optional
+        Called with a `Progress` while the image is read for the first time: after each block, then
+        after each tile that is deconvolved ahead. What it raises ends the work.
     **options
         The other parameters of `deconvolve`, with the same defaults, but for those that a tile
         cannot follow. `mask` and `background` may be Dask or Zarr arrays of the image's shape.
@@ -92,11 +101,38 @@ def deconvolve_blocks(
     all photons. No tile judges its own fit: the heavy ball goes on where it would have started anew
     in a tile or in the whole.
     """
+    return prepare_blocks(
+        array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options
+    ).image
+
+
+def prepare_blocks(
+    array: Any,
+    psf: Psf | npt.ArrayLike | Sequence[Psf],
+    *,
+    block: int | Sequence[int] | None = None,
+    overlap: int | Sequence[int] | None = None,
+    memory: float | None = None,
+    callback: Callback | None = None,
+    **options: Any,
+) -> BlockDeconvolution:
+    """Do what `deconvolve_blocks` does with the same parameters, and tell what was found.
+
+    Returns
+    -------
+    BlockDeconvolution
+        The lazy image, with the number of iterations, background, gain and weight of each volume.
+
+    Raises
+    ------
+    DeconvError
+        As `deconvolve_blocks`.
+    """
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
-    work = Work(source, plan, take_survey(source, plan))
-    result: da.Array = da.map_blocks(
+    work = Work(source, plan, take_survey(source, plan, callback))
+    image: da.Array = da.map_blocks(
         _block,
         delayed(work, traverse=False),
         dtype=np.float32,
@@ -104,7 +140,11 @@ def deconvolve_blocks(
         meta=np.empty((0,) * len(source.shape), np.float32),
         name=f"deconvolve-{uuid4().hex}",
     )
-    return result
+    rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
+    weights = {} if rule is None else {rule: first.weight}
+    sizes = {"block": block, "overlap": overlap, "memory": memory}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    return BlockDeconvolution(image, work.surveys, weights, _described(given | options))
 
 
 def plan_blocks(
@@ -137,3 +177,10 @@ def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32
     """Deconvolve the tile at a place among the tiles, with the result's axes."""
     tile = work.plan.tile(block_id)
     return deconvolve_tile(work, tile).reshape((1,) * len(tile.frame) + tile.shape)
+
+
+def _described(given: dict[str, Any]) -> dict[str, Any]:
+    """Describe the call that gives the image."""
+    engine = get_engine(given.get("engine", "auto"))
+    plain = {name: given[name] for name in given if name not in ("mask", "engine")}
+    return describe("deconvolve_blocks", plain, engine)

@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from napari_deconv.beads import Beads
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.cli.batch import make_folder, preview_batch, run_batch, told
 from napari_deconv.cli.beads import report_beads
 from napari_deconv.cli.limits import limited
@@ -190,7 +191,7 @@ def _report(target: Path, outcome: Outcome) -> None:
         report_beads(result)
         report(f"Wrote {target}.")
         return
-    if isinstance(result, Deconvolution):
+    if isinstance(result, Deconvolution | BlockDeconvolution):
         report(f"{result.stop_reason[:1].upper()}{result.stop_reason[1:]}.")
         result = result.image
     if np.ndim(result) == 0:

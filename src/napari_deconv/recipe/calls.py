@@ -12,6 +12,7 @@ import numpy as np
 
 import napari_deconv
 from napari_deconv._progress import Callback
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
@@ -130,12 +131,13 @@ class Call:
         plain = {n: value_of(value, names) for n, value in given.items() if n not in arrays}
         call = describe(self.function.__name__, plain, engine)
         reason = ""
-        if isinstance(result, Deconvolution):
+        if isinstance(result, Deconvolution | BlockDeconvolution):
             call, reason = result.recipe, result.stop_reason
         elif isinstance(result, Psf) and "operation" in result.metadata:
             call = result.metadata
         inputs = {name: _origin_of(value, origins) for name, value in arrays.items()}
-        return record(call, inputs, made(seconds, engine, reason))
+        found = result.found if isinstance(result, BlockDeconvolution) else None
+        return record(call, inputs, made(seconds, engine, reason, found))
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _with_record(result: Any, origin: Mapping[str, Any]) -> Any:
     """Let a result that can carry its record do so."""
     if "operation" not in origin:
         return result
-    if isinstance(result, Deconvolution):
+    if isinstance(result, Deconvolution | BlockDeconvolution):
         return replace(result, recipe=dict(origin))
     if isinstance(result, Psf):
         return replace(result, metadata={**result.metadata, **origin})

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
@@ -85,9 +86,20 @@ def stack_channels(image: Image, results: Sequence[Deconvolution]) -> Deconvolut
     )
 
 
-def stack_blocks(image: Image, results: Sequence[da.Array]) -> da.Array:
+def stack_blocks(image: Image, results: Sequence[BlockDeconvolution]) -> BlockDeconvolution:
     """Put the lazy results of all channels together, as `stack_channels` does."""
-    return da.stack(results, image.axes.index("C"))
+    axis, first = image.axes.index("C"), results[0]
+    surveys = {
+        (*frame[:axis], channel, *frame[axis:]): survey
+        for channel, result in enumerate(results)
+        for frame, survey in result.surveys.items()
+    }
+    return replace(
+        first,
+        image=da.stack([result.image for result in results], axis),
+        surveys=surveys,
+        recipe={**first.recipe, "operation": "stack_blocks", "parameters": {}},
+    )
 
 
 def psf_of_each(psf: PsfSource, names: Sequence[str]) -> PsfSource:

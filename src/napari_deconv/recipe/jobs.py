@@ -183,7 +183,7 @@ class Workshop:
         Returns
         -------
         Outcome
-            What was made and written: a Dask array, if it was made block by block.
+            What was made and written: a `BlockDeconvolution`, if it was made block by block.
 
         Raises
         ------

@@ -14,7 +14,8 @@ A record of a call is a plain dict, and a tree, for its inputs are records thems
     "image" | "psf" | "truth"}``, or ``{"layer": name}``, an array that nothing can make again. A
     PSF from a file or layer has its voxel size under ``spacing`` where it is not the file's.
 ``made``
-    When, for how long, on what, why it ended, and the versions of the libraries.
+    When, for how long, on what, why it ended, what was found on the way, and the versions of the
+    libraries.
 """
 
 from __future__ import annotations
@@ -69,7 +70,12 @@ def describe(operation: str, parameters: Mapping[str, Any], engine: Engine) -> d
     }
 
 
-def made(seconds: float, engine: Engine, stop_reason: str = "") -> dict[str, Any]:
+def made(
+    seconds: float,
+    engine: Engine,
+    stop_reason: str = "",
+    found: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Describe how a run went.
 
     Parameters
@@ -80,20 +86,22 @@ def made(seconds: float, engine: Engine, stop_reason: str = "") -> dict[str, Any
         The engine it ran on.
     stop_reason : str
         Why it ended, where that is not plain.
+    found : mapping, optional
+        Numbers that were found on the way, in plain values.
 
     Returns
     -------
     dict
-        ``seconds``, ``date`` (ISO 8601, UTC), ``device``, ``versions``, and ``stop_reason`` where
-        there is one.
+        ``seconds``, ``date`` (ISO 8601, UTC), ``device``, ``versions``, and ``stop_reason`` and
+        ``found`` where there are some.
     """
     libraries = (*_LIBRARIES, "napari") if "napari" in sys.modules else _LIBRARIES
-    reason = {"stop_reason": stop_reason} if stop_reason else {}
+    how = {"stop_reason": stop_reason, "found": dict(found or {})}
     return {
         "seconds": round(seconds, 3),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": engine.device.name,
-        **reason,
+        **{name: value for name, value in how.items() if value},
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in libraries},
     }
@@ -177,7 +185,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no infinite pinhole
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | da.Array):
         return f"array of shape {value.shape}"
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_deconv._progress import Callback
 from napari_deconv.beads import Beads
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.blocks.storing import store_blocks
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
@@ -105,7 +106,7 @@ def store(
     Parameters
     ----------
     path, outcome, output
-        As for `write`; the result is a Dask array.
+        As for `write`; the result is a `BlockDeconvolution` or a Dask array.
     fingerprint : str
         Of recipe and input: what is resumed has to have the same.
     resume : bool
@@ -128,6 +129,8 @@ def store(
     result, source = outcome.result, outcome.source
     if source is None:
         raise DeconvError("The recipe makes no image.")
+    if isinstance(result, BlockDeconvolution):
+        result = result.image
     if output is not None and output.dtype is not None:
         result = result.map_blocks(as_dtype, output.dtype, dtype=output.dtype)
     image = Image(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_deconv.beads import Beads
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.files import replacing
 
@@ -62,16 +63,18 @@ def figures(result: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    result : Deconvolution, Beads or array
+    result : Deconvolution, BlockDeconvolution, Beads or array
         What a recipe has made.
     """
     if isinstance(result, Beads):
         return {"beads": len(result), "accepted": int(np.count_nonzero(result.accepted))}
-    if not isinstance(result, Deconvolution):
+    if not isinstance(result, Deconvolution | BlockDeconvolution):
         if np.ndim(result) == 0:
             return {"background": float(result)}
         return {"voxels": int(np.prod(np.shape(result)))}
-    last = {name: _last(result.history, name) for name in _MEASURED if name in result.history}
+    # Tiles are not measured while they are computed.
+    history = result.history if isinstance(result, Deconvolution) else {}
+    last = {name: _last(history, name) for name in _MEASURED if name in history}
     return {
         "voxels": result.image.size,
         "iterations": result.iterations,

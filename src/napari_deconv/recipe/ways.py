@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_deconv.background import subtract_background
-from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv.blocks import plan_blocks, prepare_blocks
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.errors import DeconvError
@@ -45,8 +45,8 @@ def _listed(image: Any, results: list[Any]) -> list[Any]:
 
 IN_MEMORY = Way(read_image, subtract_background, deconvolve, stack_channels)
 
-IN_BLOCKS = Way(open_image, subtract_background_blocks, deconvolve_blocks, stack_blocks)
-"""The result is a Dask array."""
+IN_BLOCKS = Way(open_image, subtract_background_blocks, prepare_blocks, stack_blocks)
+"""The result is a `BlockDeconvolution`."""
 
 PLANNED = Way(open_image, _as_it_is, plan_blocks, _listed)
 """The result is a `BlockPlan`, or one for each channel; nothing is read."""

@@ -13,15 +13,14 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.base import tokenize
-from dask.callbacks import Callback as DaskCallback
 
-from napari_deconv._progress import Callback, Progress
-from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv._progress import Callback
+from napari_deconv.blocks import BlockDeconvolution, plan_blocks, prepare_blocks
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, check_target, open_image
 from napari_deconv.files.blockwise import begun
-from napari_deconv.recipe import describe, made, record
+from napari_deconv.recipe import made, record
 from napari_deconv.recipe.checksum import checksum_of_file
 from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.recipe.plan import Outcome
@@ -32,6 +31,7 @@ from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.progress import duration
 from napari_deconv.widgets.common.results import contrast
+from napari_deconv.widgets.deconvolution.words import line_of
 from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Written:
         What it was made of.
     path : Path
         The OME-Zarr.
-    tiles : int
-        How many it was made in.
+    result : BlockDeconvolution
+        What was found, and the tiles it was made in.
     record : dict
         How: see `napari_deconv.recipe.provenance`.
     levels : list of dask.array.Array
@@ -67,14 +67,16 @@ class Written:
 
     source: Part
     path: Path
-    tiles: int
+    result: BlockDeconvolution
     record: dict[str, Any]
     levels: list[da.Array]
     limits: tuple[float, float, float]
 
     def describe(self) -> str:
         """Say what was written, and what its recipe cannot do."""
-        said = f"Wrote {self.path.name} in {self.tiles} tile{'' if self.tiles == 1 else 's'}."
+        tiles = self.result.image.npartitions
+        said = f"Wrote {self.path.name} in {tiles} tile{'' if tiles == 1 else 's'}."
+        said = f"{said} {line_of(self.result)}"
         if "layer" not in self.record["inputs"]["image"] or fits(self.source.layer):
             return said
         return (
@@ -146,9 +148,10 @@ def run_to_disk(
     tell : callable
         Called with the plan before it begins, and with what is done.
     callback : callable
-        Called with a `Progress` after each tile; what it raises ends the run.
+        Called with a `Progress` after each tile, when it is measured and when it is written; what
+        it raises ends the run.
     **options
-        Of `deconvolve_blocks`.
+        Of `prepare_blocks`.
     """
     start = time.perf_counter()
     inputs.found({name: file_origin(*file) for name, file in inputs.files().items()})
@@ -165,38 +168,24 @@ def run_to_disk(
     tell(plan.describe())
     about = f"{plan.describe()} All of it takes about {duration(plan.seconds())}."
     tell(f"{about}\nMeasuring the image …")
-    with _Reporting(callback):
-        result = deconvolve_blocks(image.data, points, **options)
+    result = prepare_blocks(image.data, points, callback=callback, **options)
     tell(f"{about}\nWriting {path.name} …")
     file = store(
         path, Outcome(result, {}, image), Output(format="ome-zarr"), fingerprint=fingerprint,
         resume=True, callback=callback,
     )  # fmt: skip
-    engine = get_engine(options.pop("engine"))
-    call = describe("deconvolve_blocks", options, engine)
-    done = record(call, inputs.origins, made(time.perf_counter() - start, engine))
+    engine, seconds = get_engine(options["engine"]), time.perf_counter() - start
+    how = made(seconds, engine, result.stop_reason, result.found)
+    done = record(result.recipe, inputs.origins, how)
     file.finish(done)
-    return _opened(source, path, result.npartitions, done)
+    return _opened(source, path, result, done)
 
 
-class _Reporting(DaskCallback):  # type: ignore[misc]  # Dask is hardly typed
-    """Reports each task that Dask has done; what the callback raises ends its work."""
-
-    def __init__(self, callback: Callback) -> None:
-        super().__init__(posttask=self._report)
-        self._tell = callback
-
-    def _report(self, key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
-        done = len(state["finished"])
-        waiting = sum(len(state[name]) for name in ("waiting", "ready", "running"))
-        self._tell(Progress(done, done + waiting))
-
-
-def _opened(source: Part, path: Path, tiles: int, done: dict[str, Any]) -> Written:
+def _opened(source: Part, path: Path, result: BlockDeconvolution, done: dict[str, Any]) -> Written:
     group = zarr.open_group(path, mode="r")
     levels = [group[name] for name in sorted(group.array_keys(), key=int)]
     limits = contrast(np.asarray(levels[-1]), 0)
-    return Written(source, path, tiles, done, [da.from_zarr(level) for level in levels], limits)
+    return Written(source, path, result, done, [da.from_zarr(level) for level in levels], limits)
 
 
 def _voxels(part: Part) -> Any:

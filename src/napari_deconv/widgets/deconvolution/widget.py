@@ -36,7 +36,7 @@ from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written, check_new, run_to_disk, target_of
 from napari_deconv.widgets.deconvolution.estimate import Estimate
 from napari_deconv.widgets.deconvolution.method import MethodFields
-from napari_deconv.widgets.deconvolution.words import found_in, line_of, short_name
+from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of, short_name
 from napari_deconv.widgets.deconvolution.work import deconvolve_part, planes_of, preview_part
 
 if TYPE_CHECKING:
@@ -342,8 +342,7 @@ class DeconvolutionWidget(OperationWidget):
         kept = {"keep_every": None}  # for the slider only
         call = call | {"parameters": call["parameters"] | kept}
         metadata = self._metadata(call, "result", result.stop_reason, **found_in(result))
-        iterations = "" if method.direct else f" {result.iterations}"
-        self._estimate.show(result.image, f"{short_name(name)}{iterations}", metadata)
+        self._estimate.show(result.image, name_of(result), metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "result", result.stop_reason)
@@ -354,9 +353,9 @@ class DeconvolutionWidget(OperationWidget):
 
     def _show_written(self, written: Written) -> tuple[str, Mapping[str, Any]]:
         self._record = written.record
-        name = short_name(written.record["parameters"]["method"])
-        metadata = provenance(self._record, "result", written.source.layer)
-        options = on_source(written.source, name, metadata)
+        found = found_in(written.result)
+        metadata = provenance(self._record, "result", written.source.layer, **found)
+        options = on_source(written.source, name_of(written.result), metadata)
         self._turns.add(partial(add_levels, self._viewer, written.levels, options, written.limits))
         return written.describe(), written.record
 

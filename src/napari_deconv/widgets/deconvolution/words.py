@@ -9,9 +9,10 @@ import numpy as np
 from napari_deconv.deconvolution import METHODS
 
 if TYPE_CHECKING:
+    from napari_deconv.blocks import BlockDeconvolution
     from napari_deconv.deconvolution import Deconvolution
 
-__all__ = ["found_in", "line_of", "short_name"]
+__all__ = ["found_in", "line_of", "name_of", "short_name"]
 
 # Names of results where the method's title is long.
 _SHORT = {"richardson_lucy": "RL", "nnls": "NNLS", "ictm": "ICTM", "fista": "FISTA"}
@@ -22,19 +23,26 @@ def short_name(method: str) -> str:
     return _SHORT.get(method, METHODS[method].title)
 
 
-def line_of(result: Deconvolution) -> str:
+def name_of(result: Deconvolution | BlockDeconvolution) -> str:
+    """Name the layer of a result, such as RL 40."""
+    method = result.recipe["parameters"]["method"]
+    iterations = "" if METHODS[method].direct else f" {result.iterations}"
+    return f"{short_name(method)}{iterations}"
+
+
+def line_of(result: Deconvolution | BlockDeconvolution) -> str:
     """Say why it ended, and what was found on the way."""
     found = [f"background {_levels(result.background)}"]
     if np.isfinite(result.gain).any():
         gain = _levels(result.gain, 3)
         found.append(f"gain {gain} grey value{'' if gain == '1' else 's'} a photon")
     if result.weights:
-        found.append(f"smoothness {result.weights['gcv']:.2g}")
+        found.append(f"smoothness {result.weights.get('gcv', result.weights.get('tv')):.2g}")
     sentences = (result.stop_reason, ", ".join(found))
     return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
 
 
-def found_in(result: Deconvolution) -> dict[str, Any]:
+def found_in(result: Deconvolution | BlockDeconvolution) -> dict[str, Any]:
     """Collect what the run has found, in plain values; a gain that was not needed is None."""
     gains = [float(gain) if np.isfinite(gain) else None for gain in np.ravel(result.gain)]
     levels = np.ravel(result.background).tolist() if np.size(result.background) < 1000 else None
