@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deconv import DeconvError, convolve, deconvolve, iterate
-from napari_deconv.deconvolution.levels import _every_second, coarse_to_fine, fine_line
+from napari_deconv.deconvolution.levels import (
+    _every_second,
+    binnings,
+    coarse_to_fine,
+    fine_line,
+)
 from napari_deconv.deconvolution.volume import Problem
 
 
@@ -21,6 +26,10 @@ def gaussian(shape, sigma):
 def problem(image, psf, background=0.0, mask=None, boundary="padded", spacing=(1.0, 1.0, 1.0)):
     offset = np.full((1, 1, 1), background)
     return Problem(image, offset, mask, (psf,), (0.0,), spacing, boundary)
+
+
+def levels_of(given, levels):
+    return coarse_to_fine(given, binnings(given.image.shape, given.psfs, levels))
 
 
 def binned(volume, factors):
@@ -39,7 +48,7 @@ WIDE = gaussian((9, 13, 14), (1.5, 2.0, 2.2))
 def test_sums_are_kept_and_the_psf_stays_normalised(shape, seed):
     rng = np.random.default_rng(seed)
     image = rng.poisson(50, shape)
-    coarse, fine = coarse_to_fine(problem(image, WIDE, 7.0), 2)
+    coarse, fine = levels_of(problem(image, WIDE, 7.0), 2)
     assert fine.image is image
     np.testing.assert_array_equal(coarse.image, binned(image, (2, 2, 2)))
     assert coarse.background.item() == 56
@@ -58,7 +67,7 @@ def test_the_coarse_model_is_the_fine_one_where_the_object_is_even_within_coarse
     fine_object = coarse_object.repeat(2, 0).repeat(2, 1).repeat(2, 2) / 8
     for kernel in (wide, psf):
         blurred = convolve(fine_object, kernel, boundary="zero", engine="cpu")
-        levels = coarse_to_fine(problem(blurred, wide), 2)
+        levels = levels_of(problem(blurred, wide), 2)
         coarse_kernel = kernel
         for axis in range(3):
             coarse_kernel = _every_second(coarse_kernel, axis)
@@ -71,7 +80,7 @@ def test_a_background_image_and_a_mask_are_binned():
     mask = np.ones(image.shape, bool)
     mask[4, 5, 6] = False
     given_ = Problem(image, image * 3, mask, (WIDE,), (0.0,), (1, 1, 1), "padded")
-    coarse = coarse_to_fine(given_, 2)[0]
+    coarse = levels_of(given_, 2)[0]
     np.testing.assert_array_equal(coarse.background, np.full((8, 8, 9), 24))
     assert not coarse.mask[2, 2, 3]
     assert coarse.mask.sum() == coarse.mask.size - 1
@@ -80,15 +89,15 @@ def test_a_background_image_and_a_mask_are_binned():
 def test_only_axes_that_are_sampled_finely_enough_are_binned():
     image = np.ones((32, 64, 64))
     narrow_in_z = gaussian((9, 13, 13), (0.6, 2, 2))
-    coarse = coarse_to_fine(problem(image, narrow_in_z), 2)[0]
+    coarse = levels_of(problem(image, narrow_in_z), 2)[0]
     assert coarse.image.shape == (32, 32, 32)
-    assert len(coarse_to_fine(problem(image, gaussian((5, 5, 5), (0.5,) * 3)), 3)) == 1
-    plane = coarse_to_fine(problem(np.ones((1, 64, 64)), gaussian((1, 13, 13), (1, 2, 2))), 2)
+    assert len(levels_of(problem(image, gaussian((5, 5, 5), (0.5,) * 3)), 3)) == 1
+    plane = levels_of(problem(np.ones((1, 64, 64)), gaussian((1, 13, 13), (1, 2, 2))), 2)
     assert plane[0].image.shape == (1, 32, 32)
 
 
 def test_small_images_are_not_binned_away():
-    shapes = [p.image.shape for p in coarse_to_fine(problem(np.ones((20, 40, 80)), WIDE), 9)]
+    shapes = [p.image.shape for p in levels_of(problem(np.ones((20, 40, 80)), WIDE), 9)]
     assert min(shapes[0]) >= 8
 
 

@@ -127,6 +127,16 @@ def test_what_was_found_is_written_down():
     assert np.isnan(row["gain"])
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_coarse_start_is_sent_on():
+    wide = "{optics: {model: gaussian, shape: [9, 25, 25], fwhm: [1.2, 0.5, 0.5]}}"
+    text = BLOCKS.replace("{file: psf.ome.tif}", wide).replace("12}", "12, levels: auto}")
+    whole, blocks = both_ways(text.replace("[8, 16, 16]", "[16, 36, 48]"))
+    steps = provenance_of("blocks.ome.zarr")["made"]["found"]["coarse_steps"]
+    assert len(steps) == 2
+    assert np.abs(whole - blocks).max() < 1e-2 * whole.max()
+
+
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize(
     "options",

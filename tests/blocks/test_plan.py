@@ -18,10 +18,15 @@ from tests.blocks.cases import bars
 
 from napari_deconv import DeconvError, set_limits
 from napari_deconv.blocks import deconvolve_blocks, plan_blocks
-from napari_deconv.blocks.grid import regions
+from napari_deconv.blocks.grid import Tile, regions
 from napari_deconv.deconvolution.volume import grid_of
 
 PSF = np.hanning(7)[1:-1, None, None] * np.hanning(11)[1:-1, None] * np.hanning(11)[1:-1]
+
+
+def wide():
+    profile = np.exp(-(np.linspace(-2.5, 2.5, 21) ** 2))
+    return profile[:, None, None] * profile[:, None] * profile
 
 
 def volume(*shape):
@@ -114,6 +119,41 @@ def test_time_is_told_within_a_factor_of_three():
     assert estimate / 3 < perf_counter() - start < 3 * estimate
 
 
+@given(
+    size=st.integers(8, 200),
+    block=st.integers(1, 90),
+    overlap=st.integers(0, 40),
+    bins=st.sampled_from([1, 2, 4]),
+)
+def test_regions_are_cut_where_bins_are(size, block, overlap, bins):
+    lengths = []
+    for start in range(0, size, block):
+        tile = Tile((), (start,), (min(start + block, size),))
+        (seen,) = tile.region([overlap], [size], [bins])
+        assert seen.start % bins == 0
+        assert seen.stop % bins == 0 or seen.stop == size
+        assert seen.stop - seen.start >= min(bins, size)
+        assert seen.start <= max(tile.start[0] - overlap, 0)
+        assert seen.stop >= min(tile.stop[0] + overlap, size)
+        lengths.append(seen.stop - seen.start)
+    assert lengths == regions(size, block, overlap, bins)
+
+
+def test_levels_are_those_of_the_whole_image():
+    # A tile of 16 planes alone would be binned once.
+    plan = plan_blocks(volume(64, 64, 64), wide(), block=16, overlap=0, levels="auto", engine="cpu")
+    assert plan.bins == (4, 4, 4)
+    assert plan_blocks(volume(64, 64, 64), wide(), levels=2, engine="cpu").bins == (2, 2, 2)
+    assert plan_blocks(volume(64, 64, 64), wide(), engine="cpu").bins == (1, 1, 1)
+
+
+def test_tiles_smaller_than_a_coarse_level_needs_are_done():
+    image = np.random.default_rng(0).poisson(30, (37, 33, 34)).astype(np.uint16)
+    options = {"levels": "auto", "iterations": 2, "background": 5.0, "engine": "cpu"}
+    tiled = deconvolve_blocks(image, wide(), block=12, overlap=0, **options)
+    assert np.isfinite(tiled.compute()).all()
+
+
 def test_regions_are_those_of_the_tiles():
     assert regions(10, 4, 3) == [7, 9, 5]
     assert regions(10, 10, 3) == [10]
@@ -141,6 +181,7 @@ def test_work_goes_to_another_process():
         {"side": 128, "psf": 97},
         {"side": 192, "psf": 33, "options": {"regularization": "tv"}},
         {"side": 192, "psf": 33, "options": {"method": "wiener"}},
+        {"side": 192, "psf": 33, "options": {"levels": "auto"}},
         {"side": 192, "psf": 33, "options": {"damping": 2.0, "gain": 1.0}},
         {"side": 192, "psf": 33, "survey": True, "options": {"stop": "consensus", "gain": 1.0}},
         {"side": 192, "psf": 33, "survey": True,

@@ -10,10 +10,10 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.blocks.cases import BOUND, bars, cells, seam
+from tests.blocks.cases import BOUND, bars, cells, in_one_piece, seam
 
 from napari_deconv import DeconvWarning, DeviceError, deconvolve, set_limits
-from napari_deconv.blocks import deconvolve_blocks
+from napari_deconv.blocks import deconvolve_blocks, prepare_blocks
 from napari_deconv.errors import DeviceMemoryError
 
 BLOCK = (16, 48, 48)
@@ -24,6 +24,17 @@ def test_richardson_lucy_has_no_seams(engine):
     sample = bars()
     found = seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), background=1.8, engine=engine)
     assert found < BOUND
+
+
+def test_a_coarse_start_makes_no_seams(engine):
+    sample = bars()
+    options = {"background": 1.8, "engine": engine, "levels": "auto", "iterations": 20}
+    tiles = prepare_blocks(sample.image, sample.psf, block=(16, 48, 96), **options)
+    whole = in_one_piece(sample.image, sample.psf, tiles.surveys, **options)
+    assert np.abs(tiles.image.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+    # The whole may take some steps more or fewer on its coarse levels.
+    untiled = deconvolve(sample.image, sample.psf, **options).image
+    assert np.abs(untiled - whole).max() < 1e-2 * untiled.max()
 
 
 def test_shared_margins_make_no_seams_inside():
@@ -52,13 +63,14 @@ def test_other_methods_have_no_seams(options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("iterations", [14, 40])
-def test_cells_have_no_seams(iterations):
+@pytest.mark.parametrize(("iterations", "levels"), [(14, 1), (40, 1), (20, "auto")])
+def test_cells_have_no_seams(iterations, levels):
     # 14 iterations are what the discrepancy rule finds.
     image, psf = cells()
     found = seam(
-        image, psf, (64, 256, 128), (8, 16, 16), background=116, engine="cpu", iterations=iterations
-    )
+        image, psf, (64, 256, 128), (8, 16, 16), background=116, engine="cpu",
+        iterations=iterations, levels=levels,
+    )  # fmt: skip
     assert found < BOUND
 
 

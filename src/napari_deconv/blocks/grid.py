@@ -32,10 +32,13 @@ class Tile:
         """Voxels along the space axes."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
-    def region(self, overlap: Sequence[int], shape: Sequence[int]) -> Slices:
-        """Take the tile with what surrounds it, as far as the space axes reach."""
-        edges = zip(self.start, self.stop, overlap, shape, strict=True)
-        return tuple(slice(max(a - o, 0), min(b + o, n)) for a, b, o, n in edges)
+    def region(
+        self, overlap: Sequence[int], shape: Sequence[int], bins: Sequence[int] | None = None
+    ) -> Slices:
+        """Take the tile with what surrounds it, as far as the space axes reach, in whole bins."""
+        bins = bins or [1] * len(shape)
+        edges = zip(self.start, self.stop, overlap, shape, bins, strict=True)
+        return tuple(slice(*_seen(*edge)) for edge in edges)
 
     def halves(self, axis: int) -> tuple[Tile, Tile]:
         """Cut the tile in the middle of an axis."""
@@ -56,9 +59,20 @@ def cut(size: int, block: int) -> tuple[int, ...]:
     return (block,) * whole + ((rest,) if rest else ())
 
 
-def regions(size: int, block: int, overlap: int) -> list[int]:
-    """Give the voxels along an axis that each of its tiles sees."""
-    return [
-        min(start + block + overlap, size) - max(start - overlap, 0)
+def regions(size: int, block: int, overlap: int, bin_: int = 1) -> list[int]:
+    """Give the voxels along an axis that each of its tiles sees, in whole bins."""
+    edges = (
+        _seen(start, min(start + block, size), overlap, size, bin_)
         for start in range(0, size, block)
-    ]
+    )
+    return [last - first for first, last in edges]
+
+
+def _seen(start: int, stop: int, overlap: int, size: int, bin_: int) -> tuple[int, int]:
+    """Give the first voxel that a tile sees along an axis, and the one after the last.
+
+    Bins are those of the whole axis; at its end there may be a part of one, but not alone.
+    """
+    first = max(start - overlap, 0) // bin_ * bin_
+    last = min(-(-(stop + overlap) // bin_) * bin_, size)
+    return min(first, (max(size // bin_, 1) - 1) * bin_), last

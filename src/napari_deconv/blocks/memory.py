@@ -65,14 +65,17 @@ def memory_of_tile(
     On the device: the arrays of the method, of which light and data have the region's shape. On the
     host: the region as it was read, and without negative values; three float32 copies where the
     offset is taken off, or photons are kept aside; the spectra of data and PSF where a filter's
-    weight is found; for a graphics card, the start on the grid and a copy of it to send.
+    weight is found; what is binned, half the region at most; for a graphics card, the start on the
+    grid and a copy of it to send. The arrays of a coarse level are smaller than those that the
+    finest one does not have yet while it runs.
     """
     voxels = prod(region)
     psfs = len(options.psfs) - 1
     device = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
     copies = 3 * (options.fits_photons + (options.stop == "consensus"))
     spectra = 2 * (options.kind.direct and isnan(options.weight))
-    read = (2 * dtype.itemsize + 4 * copies) * voxels + memory_of(grid, spectra)
+    binned = 2 * (options.levels > 1 and options.kind.coarse_to_fine)
+    read = (2 * dtype.itemsize + 4 * copies + binned) * voxels + memory_of(grid, spectra)
     if options.engine.device.kind == "CPU":
         return Memory(max(device + read, memory_of(grid, options.arrays + psfs)), 0)
     return Memory(max(device, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))

@@ -130,8 +130,3 @@ def _refuse(given: dict[str, Any]) -> None:
         value = given.get(name)
         if isinstance(value, str) and value in reasons:
             raise DeconvError(f"{name}={value!r} is not for tiles: {reasons[value]}.")
-    if given.get("levels", 1) != 1:
-        raise DeconvError(
-            f"levels={given['levels']!r} is not for tiles: coarse levels end when they gain no "
-            "more, in each tile at another time. Use levels=1."
-        )

@@ -63,6 +63,7 @@ class Found:
     iterations: int
     weight: float
     stop_reason: str
+    coarse_steps: tuple[int, ...]
 
 
 def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list[Tile]:
@@ -141,7 +142,7 @@ def follow_rules(
     tasks = [
         delayed(_run)(what, tile, pilots.rules, pilots.background)
         for pilots in volumes
-        if pilots.rules["stop"] is not None or automatic_weight(plan.order.options)
+        if plan.coarse or _follows(plan.order.options, pilots.rules)
         for tile in pilots.tiles
     ]
     found = {tile: result for tile, *result in compute_each(tasks, current_client(), callback)}
@@ -155,39 +156,49 @@ def automatic_weight(options: Options) -> str | None:
     return {"wiener": "gcv", "tv": "tv"}.get(options.regularization or options.method)
 
 
+def _follows(options: Options, rules: Rules) -> bool:
+    """Tell whether a pilot has to go on to the end: else it finds the coarse steps only."""
+    return rules["stop"] is not None or automatic_weight(options) is not None
+
+
 def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
     results = [found[tile] for tile in pilots.tiles if tile in found]
     iterations, weight, stop = options.iterations, options.weight, pilots.rules["stop"]
+    coarse_steps: tuple[int, ...] = ()
     if results:
-        steps, weights = zip(*results, strict=True)
-        iterations, weight = round(float(np.median(steps))), float(np.median(weights))
+        steps, weights, coarse = zip(*results, strict=True)
+        coarse_steps = tuple(np.rint(np.median(coarse, axis=0)).astype(int).tolist())
+        if _follows(options, pilots.rules):
+            iterations, weight = round(float(np.median(steps))), float(np.median(weights))
     if options.kind.direct:
-        return Found(1, weight, f"{options.kind.title} needs one step")
+        return Found(1, weight, f"{options.kind.title} needs one step", ())
     reason = f"{iterations} iterations done"
     if stop is not None:
         tiles = "one tile" if len(results) == 1 else f"{len(results)} tiles"
         median = "what" if len(results) == 1 else "the median of what"
         reason = f"{reason}: {median} {tiles} found by stop={stop!r}"
-    return Found(iterations, weight, reason)
+    return Found(iterations, weight, reason, coarse_steps)
 
 
 def _run(
     what: tuple[Source, BlockPlan], tile: Tile, rules: Rules, level: float
-) -> tuple[Tile, int, float]:
+) -> tuple[Tile, int, float, list[int]]:
     """Run a pilot by its rules."""
     source, plan = what
     options = replace(plan.order.options, **rules)
+    if not _follows(options, rules):
+        options = replace(options, iterations=1)
     with ONE_TILE:
-        region = tile.region(plan.overlap, plan.space)
+        region = tile.region(plan.overlap, plan.space, plan.bins)
         image, background, mask = source.read((*tile.frame, *region))
         if options.kind.positive:
             image = np.maximum(image, 0)
         known = np.asarray(level if background is None else background)
-        run = Run(image, options, known, mask, None, {})
+        run = Run(image, options, known, mask, None, {}, plan.coarse)
         for _ in run.states():
             pass
     weight = run.weights.get(automatic_weight(options) or "", options.weight)
-    return tile, run.iterations, weight
+    return tile, run.iterations, weight, run.coarse_steps
 
 
 def _crops(what: tuple[Source, Sequence[Tile]], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:

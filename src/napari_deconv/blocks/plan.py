@@ -15,6 +15,7 @@ from napari_deconv.blocks.memory import Memory, free_memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.reach import reach
 from napari_deconv.blocks.region import Survey, make_problem, solve
+from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.volume import grid_of
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeconvError
@@ -25,6 +26,9 @@ Sizes = tuple[int, ...]
 
 # Smaller tiles are nearly all overlap.
 _LEAST = 16
+
+# As many as a coarse level usually takes.
+_COARSE_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class BlockPlan:
         outside.
     memory : Memory
         Bytes that the largest tile takes at its peak.
+    coarse : list of tuple of int
+        How many voxels (z, y, x) become one on each coarse level, the finest first: decided for the
+        whole image.
     """
 
     shape: Sizes
@@ -52,6 +59,7 @@ class BlockPlan:
     grid: Sizes
     memory: Memory
     order: Order = field(repr=False)
+    coarse: list[Binning] = field(repr=False)
 
     @property
     def counts(self) -> Sizes:
@@ -70,14 +78,19 @@ class BlockPlan:
         return self.shape[-len(self.block) :]
 
     @property
+    def bins(self) -> Sizes:
+        """Voxels along the space axes that become one on the coarsest level."""
+        return _bins(self.coarse, len(self.block))
+
+    @property
     def computed(self) -> int:
         """Voxels of the grids of all tiles together."""
         # A tile's grid along one axis does not depend on where it is along the others.
         boundary = self.order.settings["boundary"]
-        sizes = zip(self.space, self.block, self.overlap, _psf(self.order), strict=True)
+        sizes = zip(self.space, self.block, self.overlap, self.bins, _psf(self.order), strict=True)
         along = (
-            sum(grid_of((length,), (m,), boundary)[0] for length in regions(n, b, o))
-            for n, b, o, m in sizes
+            sum(grid_of((length,), (m,), boundary)[0] for length in regions(*cut))
+            for *cut, m in sizes
         )
         return prod(self.shape[: -len(self.block)]) * prod(along)
 
@@ -107,15 +120,15 @@ class BlockPlan:
         axes = zip(self.grid, psf, strict=True)
         shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in axes)
         noise = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
-        survey = Survey(
-            10.0, 32.0, 10.0, 1.0, 0.0, 1, 0.01 if isnan(options.weight) else options.weight
-        )
+        weight = 0.01 if isnan(options.weight) else options.weight
+        coarse_steps = (_COARSE_STEPS,) * len(self.coarse)
+        survey = Survey(10.0, 32.0, 10.0, 1.0, 0.0, 1, weight, "", coarse_steps)
         problem = make_problem(noise, survey.background, None, options)
 
         def seconds(iterations: int) -> float:
             settled = replace(survey, iterations=iterations).settle(options)
             start = perf_counter()
-            solve(problem, settled, survey)
+            solve(problem, settled, survey, self.coarse)
             return perf_counter() - start
 
         # The first run makes kernels and plans.
@@ -173,14 +186,17 @@ def make_plan(
     if memory is not None:
         check_number(memory, "memory", low=1)
     margin = reach(order) if overlap is None else _sizes(overlap, order, "overlap", 0)
+    levels = options.levels if options.kind.coarse_to_fine else 1
+    coarse = binnings((1,) * (3 - order.ndim) + space, options.psfs, levels)
+    bins = _bins(coarse, order.ndim)
     free = free_memory(options.engine, memory)
 
     def plan(sizes: Sizes) -> BlockPlan:
-        axes = zip(space, sizes, margin, strict=True)
+        axes = zip(space, sizes, margin, bins, strict=True)
         region = (1,) * (3 - order.ndim) + tuple(max(regions(*axis)) for axis in axes)
         grid = grid_of(region, options.psfs[0].shape, options.boundary)
         cost = memory_of_tile(options, region, grid, dtype)
-        return BlockPlan(shape, sizes, margin, grid, cost, order)
+        return BlockPlan(shape, sizes, margin, grid, cost, order, coarse)
 
     if block is not None:
         given = _sizes(block, order, "block", 1)
@@ -191,7 +207,7 @@ def make_plan(
                 f"block={block!r}: with a PSF for each depth a tile has all {space[0]} planes."
             )
         return plan(sizes)
-    best = _least_to_compute(order, plan, space, margin, free)
+    best = _least_to_compute(order, plan, space, margin, bins, free)
     if best is None:
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, _LEAST) for a, n in enumerate(space))
@@ -205,13 +221,18 @@ def make_plan(
 
 
 def _least_to_compute(
-    order: Order, plan: Callable[[Sizes], BlockPlan], space: Sizes, margin: Sizes, free: Memory
+    order: Order,
+    plan: Callable[[Sizes], BlockPlan],
+    space: Sizes,
+    margin: Sizes,
+    bins: Sizes,
+    free: Memory,
 ) -> BlockPlan | None:
     """Try how often each axis is cut, the least to compute first, until a plan fits."""
     options, psf = order.options, _psf(order)
     axes = [
-        _candidates(n, o, m, options.boundary, axis in order.cut_axes)
-        for axis, (n, o, m) in enumerate(zip(space, margin, psf, strict=True))
+        _candidates(*sizes, options.boundary, axis in order.cut_axes)
+        for axis, sizes in enumerate(zip(space, margin, bins, psf, strict=True))
     ]
     # One row for each way to cut: block, largest grid and sum of grids along each axis.
     ways = np.stack(np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij"), -1)
@@ -228,13 +249,14 @@ def _least_to_compute(
 
 
 def _candidates(
-    size: int, overlap: int, psf: int, boundary: str, may_be_cut: bool
+    size: int, overlap: int, bin_: int, psf: int, boundary: str, may_be_cut: bool
 ) -> list[tuple[float, float, float]]:
     """Block, largest grid and sum of all grids along an axis, for those that are worth it."""
     found: list[tuple[float, float, float]] = []
     most = -(-size // _LEAST) if may_be_cut else 1
     for block in sorted({-(-size // count) for count in range(1, most + 1)}, reverse=True):
-        lengths = [grid_of((n,), (psf,), boundary)[0] for n in regions(size, block, overlap)]
+        seen = regions(size, block, overlap, bin_)
+        lengths = [grid_of((n,), (psf,), boundary)[0] for n in seen]
         if not found or max(lengths) < found[-1][1]:
             found.append((block, max(lengths), sum(lengths)))
     return found
@@ -248,6 +270,11 @@ def _sizes(given: int | Sequence[int], order: Order, name: str, least: int) -> S
             f"{name}={given!r}: expected a number, or {order.ndim} numbers of voxels."
         )
     return tuple(0 if value == least == 0 else check_whole(value, name) for value in values)
+
+
+def _bins(coarse: Sequence[Binning], ndim: int) -> Sizes:
+    """Multiply the binnings of all levels, along the space axes."""
+    return tuple(prod(factors[axis] for factors in coarse) for axis in range(3 - ndim, 3))
 
 
 def _psf(order: Order) -> Sizes:

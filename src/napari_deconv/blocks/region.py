@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from napari_deconv._checks import as_volume
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
+from napari_deconv.deconvolution.levels import Binning, Pyramid
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
@@ -41,6 +44,8 @@ class Survey:
         Of the regularisation; NaN if there is none.
     stop_reason : str
         Why it ends after so many.
+    coarse_steps : tuple of int
+        Steps to do on each coarse level before, from the coarsest.
     """
 
     background: float
@@ -51,6 +56,7 @@ class Survey:
     iterations: int
     weight: float
     stop_reason: str = ""
+    coarse_steps: tuple[int, ...] = ()
 
     def settle(self, options: Options) -> Options:
         """Put the numbers that were found in place of the rules that found them."""
@@ -85,17 +91,46 @@ class _Unmeasured(Monitor):
         return False
 
 
-def solve(problem: Problem, options: Options, survey: Survey) -> Float:
-    """Deconvolve a region with what holds for the whole image: (z, y, x), of its shape."""
+def solve(
+    problem: Problem, options: Options, survey: Survey, coarse: Sequence[Binning] = ()
+) -> Float:
+    """Deconvolve a region with what holds for the whole image: (z, y, x), of its shape.
+
+    Parameters
+    ----------
+    problem : Problem
+        The region, which begins where a bin of the whole image does.
+    options : Options
+        What is to be done.
+    survey : Survey
+        What holds for the whole image.
+    coarse : sequence of Binning
+        How coarse levels are binned, the finest first.
+    """
     if options.kind.direct:
         return filter_directly(problem, options)[0]
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
-    model = make_model(problem, options.engine, options.arrays)
-    volume = Volume(problem, model, survey.scale, survey.light)
-    position = volume.start(None)
-    solver = make_solver(options, volume, survey.gain)
-    monitor = _Unmeasured(model, volume.observation)
-    for _ in solver(model, volume.observation, position, options.iterations, monitor):
+
+    def ready(level: Problem) -> Volume:
+        # In so many voxels, light adds up.
+        voxels = round(prod(level.spacing) / prod(problem.spacing))
+        model = make_model(level, options.engine, options.arrays)
+        return Volume(level, model, survey.scale * voxels, survey.light * voxels)
+
+    pyramid = Pyramid(problem, coarse, ready)
+    position = pyramid.volumes[0].start(None)
+    for steps in survey.coarse_steps:
+        _iterate(pyramid.volumes[0], position, options, steps, survey.gain)
+        position = pyramid.carry_up(position)
+    _iterate(pyramid.volumes[0], position, options, options.iterations, survey.gain)
+    return pyramid.read(position.estimate)
+
+
+def _iterate(
+    volume: Volume, position: Position, options: Options, iterations: int, gain: float
+) -> None:
+    solver = make_solver(options, volume, gain)
+    monitor = _Unmeasured(volume.model, volume.observation)
+    for _ in solver(volume.model, volume.observation, position, iterations, monitor):
         pass
-    return volume.read(position.estimate)

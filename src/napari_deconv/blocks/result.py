@@ -13,7 +13,7 @@ from napari_deconv.blocks.region import Survey
 
 __all__ = ["BlockDeconvolution"]
 
-_FOUND = ("iterations", "background", "scale", "light", "gain", "offset", "weight")
+_FOUND = ("iterations", "background", "scale", "light", "gain", "offset", "weight", "coarse_steps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class BlockDeconvolution:
         As `deconvolve_blocks` gives it.
     surveys : dict
         What holds for all tiles of a volume, by its index on the axes in front: iterations,
-        background, scale, mean light, gain, offset, weight.
+        background, scale, mean light, gain, offset, weight, steps on coarse levels.
     weights : dict of str to float
         What the rule for an automatic weight found: ``"gcv"`` of a direct filter, ``"tv"`` of total
         variation. Of the first volume of a series; empty where none was needed.
@@ -64,9 +64,9 @@ class BlockDeconvolution:
     def found(self) -> dict[str, Any]:
         """Numbers of `surveys` in plain values, for series lists; what is not known is left out."""
         numbers = {name: self._numbers(name) for name in _FOUND}
-        return {name: n.tolist() for name, n in numbers.items() if np.isfinite(n).all()}
+        return {name: n.tolist() for name, n in numbers.items() if n.size and np.isfinite(n).all()}
 
     def _numbers(self, name: str) -> Any:
         frames = sorted(self.surveys)
         values = np.array([getattr(self.surveys[frame], name) for frame in frames])
-        return values.reshape(self.image.shape[: len(frames[0])])[()]
+        return values.reshape((*self.image.shape[: len(frames[0])], *values.shape[1:]))[()]

@@ -86,11 +86,11 @@ def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
 def _whole(work: Work, tile: Tile) -> Float:
     survey = work.surveys[tile.frame]
     options = survey.settle(work.plan.order.options)
-    region = tile.region(work.plan.overlap, work.plan.space)
+    region = tile.region(work.plan.overlap, work.plan.space, work.plan.bins)
     image, background, mask = work.source.read((*tile.frame, *region))
     if mask is not None and not mask.any():
         return np.zeros(tile.shape, np.float32)
     level = survey.background if background is None else background
     problem = make_problem(image, level, mask, options)
-    estimate = solve(problem, options, survey).reshape(image.shape)
+    estimate = solve(problem, options, survey, work.plan.coarse).reshape(image.shape)
     return estimate[tile.inside(region)].copy()

@@ -39,8 +39,8 @@ def deconvolve_blocks(
     """Deconvolve an image that is larger than memory, tile by tile.
 
     The image is read once now, one block at a time, for what has to be the same in all tiles:
-    background, scale, mean light, and where they are asked for gain, number of iterations and
-    automatic weights. The tiles are deconvolved when they are asked for.
+    background, scale, mean light, and where they are asked for gain, number of iterations, steps on
+    coarse levels and automatic weights. The tiles are deconvolved when they are asked for.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ def deconvolve_blocks(
     Raises
     ------
     DeconvError
-        For input that cannot be deconvolved in tiles. An estimate to start from, coarse levels,
-        Biggs's acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``,
+        For input that cannot be deconvolved in tiles. An estimate to start from, Biggs's
+        acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``,
         ``"inverse"`` and ``"gradient_consensus"`` follow the whole image: their tiles do not fit
         together.
     DeviceError
@@ -96,10 +96,12 @@ def deconvolve_blocks(
     Away from the outer border the result of 40 Richardson–Lucy iterations differs from that of
     `deconvolve` by less than 1e-3 of its maximum. With a widefield PSF, total variation and
     Wiener's filter reach 1 to 2e-3, and Wiener's filter 1e-2 at the outer border, where it goes by
-    how the margin fades. The rules of `stop` and automatic weights are followed by up to
-    three tiles, chosen by where the light is, and all tiles do the median of what they find, with
-    all photons. No tile judges its own fit: the heavy ball goes on where it would have started anew
-    in a tile or in the whole.
+    how the margin fades. The rules of `stop`, automatic weights and the ends of coarse levels are
+    followed by up to three tiles, chosen by where the light is, and all tiles do the median of what
+    they find, with all photons. So many steps on the coarse levels as the whole image would take
+    need not come out: then all tiles differ from it alike, measured by up to 5e-3.
+    No tile judges its own fit: the heavy ball goes on where it would have started anew in a tile or
+    in the whole.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options

@@ -6,7 +6,7 @@ object is even within a coarse voxel; and it costs an eighth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -19,9 +19,12 @@ from napari_deconv.deconvolution.volume import FLOOR, Problem, Volume
 from napari_deconv.engines.protocol import Array, Line
 from napari_deconv.solvers.position import Position
 
-__all__ = ["MOST_LEVELS", "Pyramid", "coarse_to_fine", "fine_line"]
+__all__ = ["MOST_LEVELS", "Binning", "Pyramid", "binnings", "coarse_to_fine", "fine_line"]
 
 Float = npt.NDArray[np.float32]
+
+Binning = tuple[int, ...]
+"""Voxels along each axis that become one of the next coarser level: 1 or 2."""
 
 MOST_LEVELS = 3
 """Levels ``"auto"`` makes at most: beyond, the coarse run costs nothing any more."""
@@ -45,16 +48,19 @@ class Pyramid:
     ----------
     problem : Problem
         The finest level.
-    levels : int
-        Levels at most.
+    steps : sequence of Binning
+        How it is binned from level to level, the finest first.
     make_volume : callable
         Makes a problem ready for a solver.
     """
 
     def __init__(
-        self, problem: Problem, levels: int, make_volume: Callable[[Problem], Volume]
+        self,
+        problem: Problem,
+        steps: Sequence[Binning],
+        make_volume: Callable[[Problem], Volume],
     ) -> None:
-        self.volumes = [make_volume(level) for level in coarse_to_fine(problem, levels)]
+        self.volumes = [make_volume(level) for level in coarse_to_fine(problem, steps)]
 
     def carry_up(self, position: Position) -> Position:
         """Start the next finer level where this one ended, and let go of this one."""
@@ -119,8 +125,8 @@ def fine_line(coarse_size: int, factor: int, image: int, size: int) -> Line:
     return Line(below % coarse_size, above % coarse_size, (place - below).astype(np.float32))
 
 
-def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
-    """Bin a problem up to ``levels − 1`` times by 2 along each axis that allows it.
+def binnings(shape: Sequence[int], psfs: Sequence[Float], levels: int) -> list[Binning]:
+    """Decide how an image is binned, up to ``levels − 1`` times by 2 along each axis.
 
     An axis is binned while its voxels stay within twice the Nyquist step of the PSF, so that no
     axis loses what the iterations on the finest level cannot restore soon, and while the image has
@@ -128,10 +134,38 @@ def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
 
     Parameters
     ----------
-    problem : Problem
-        The finest level.
+    shape : sequence of int
+        Of the image (z, y, x).
+    psfs : sequence of ndarray
+        Each (z, y, x).
     levels : int
         Levels at most, the finest one included.
+
+    Returns
+    -------
+    list of Binning
+        From level to level, the finest first.
+    """
+    found: list[Binning] = []
+    while len(found) < levels - 1:
+        factors = _factors(shape, psfs)
+        if max(factors) == 1:
+            break
+        found.append(factors)
+        shape = tuple(n // factor for n, factor in zip(shape, factors, strict=True))
+        psfs = [_coarse_psf(psf, factors) for psf in psfs]
+    return found
+
+
+def coarse_to_fine(problem: Problem, steps: Sequence[Binning]) -> list[Problem]:
+    """Bin a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        The finest level.
+    steps : sequence of Binning
+        From level to level, the finest first.
 
     Returns
     -------
@@ -139,20 +173,15 @@ def coarse_to_fine(problem: Problem, levels: int) -> list[Problem]:
         From the coarsest to the finest, which is the problem given.
     """
     problems = [problem]
-    while len(problems) < levels:
-        factors = _factors(problems[0])
-        if max(factors) == 1:
-            break
+    for factors in steps:
         problems.insert(0, _binned(problems[0], factors))
     return problems
 
 
-def _factors(problem: Problem) -> tuple[int, ...]:
+def _factors(shape: Sequence[int], psfs: Sequence[Float]) -> Binning:
     def binnable(axis: int) -> bool:
-        large_enough = problem.image.shape[axis] >= 2 * _SMALLEST_SIZE
-        return large_enough and all(
-            _contrast_at_nyquist(psf, axis) < _NEGLIGIBLE for psf in problem.psfs
-        )
+        large_enough = shape[axis] >= 2 * _SMALLEST_SIZE
+        return large_enough and all(_contrast_at_nyquist(psf, axis) < _NEGLIGIBLE for psf in psfs)
 
     return tuple(2 if binnable(axis) else 1 for axis in range(3))
 
@@ -164,30 +193,27 @@ def _contrast_at_nyquist(psf: Float, axis: int) -> float:
     return float(np.abs(np.fft.rfft2(plane)).max())
 
 
-def _binned(problem: Problem, factors: tuple[int, ...]) -> Problem:
-    background, mask, psfs = problem.background, problem.mask, problem.psfs
+def _binned(problem: Problem, factors: Binning) -> Problem:
+    background, mask = problem.background, problem.mask
     if background.size == 1:
         background = background * np.prod(factors)
     else:
         background = _summed(background, factors)
     if mask is not None:
         mask = _summed(mask, factors) == np.prod(factors)
-    for axis, factor in enumerate(factors):
-        if factor == 2:
-            psfs = tuple(_every_second(psf, axis) for psf in psfs)
     return replace(
         problem,
         image=_summed(problem.image, factors),
         background=background,
         mask=mask,
-        psfs=psfs,
+        psfs=tuple(_coarse_psf(psf, factors) for psf in problem.psfs),
         # The first coarse plane lies between the first two fine ones.
         depths=tuple(d - (factors[0] - 1) / 2 * problem.spacing[0] for d in problem.depths),
         spacing=tuple(step * n for step, n in zip(problem.spacing, factors, strict=True)),
     )
 
 
-def _summed(array: npt.NDArray[Any], factors: tuple[int, ...]) -> npt.NDArray[Any]:
+def _summed(array: npt.NDArray[Any], factors: Binning) -> npt.NDArray[Any]:
     """Sum boxes of voxels; what is left over at the end of an axis is left out."""
     for axis, factor in enumerate(factors):
         if factor == 2:
@@ -195,6 +221,13 @@ def _summed(array: npt.NDArray[Any], factors: tuple[int, ...]) -> npt.NDArray[An
             even, odd = (np.arange(start, pairs, 2) for start in (0, 1))
             array = array.take(even, axis).astype(np.float32) + array.take(odd, axis)
     return array
+
+
+def _coarse_psf(psf: Float, factors: Binning) -> Float:
+    for axis, factor in enumerate(factors):
+        if factor == 2:
+            psf = _every_second(psf, axis)
+    return psf
 
 
 def _every_second(psf: Float, axis: int) -> Float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
 from typing import Any
@@ -18,7 +18,7 @@ from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.ending import Ending
 from napari_deconv.deconvolution.history import History
-from napari_deconv.deconvolution.levels import Pyramid
+from napari_deconv.deconvolution.levels import Binning, Pyramid, binnings
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import Camera
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
@@ -91,6 +91,9 @@ class Run:
     checkpoint : Checkpoint
         Where an earlier run stood; it goes on from there if that run had the same image, PSF,
         background, mask, boundary and acceleration.
+    coarse : sequence of Binning, optional
+        How its coarse levels are binned, the finest first, instead of as its size and the options
+        allow.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Run:
         mask: npt.NDArray[np.bool_] | None,
         initial: npt.NDArray[Any] | None,
         checkpoint: Checkpoint,
+        coarse: Sequence[Binning] | None = None,
     ) -> None:
         if background is None:
             background = _background(image, mask, options.engine)
@@ -108,6 +112,7 @@ class Run:
         self.background = background
         self.image: Float = np.zeros(image.shape, np.float32)
         self.intermediate: dict[int, Float] = {}
+        self.coarse_steps: list[int] = []
         self.iterations = 1
         self.steps = 1
         self.enough = False
@@ -119,6 +124,7 @@ class Run:
         self.history = History()
         self._shape = image.shape
         self._options = options
+        self._coarse = coarse
         self._initial = None if initial is None else as_volume(initial)
         self._problem = Problem(
             as_volume(image),
@@ -146,7 +152,11 @@ class Run:
         self.gain, self._problem = camera.gain, camera.problem
         resumed = self.checkpoint.get("problem") == self._fingerprint
         given = resumed or self._initial is not None or not options.kind.coarse_to_fine
-        pyramid = Pyramid(self._problem, 1 if given else options.levels, self._volume)
+        coarse = [] if given else self._coarse
+        if coarse is None:
+            shape, psfs = self._problem.image.shape, self._problem.psfs
+            coarse = binnings(shape, psfs, options.levels)
+        pyramid = Pyramid(self._problem, coarse, self._volume)
         finest = pyramid.volumes[-1]
         if resumed:
             position = load_position(self.checkpoint, engine)
@@ -209,6 +219,7 @@ class Run:
                 yield self._state(pyramid, position, planned, {})
                 if history.gain() < _GAINING:
                     break
+            self.coarse_steps.append(position.iteration)
             position = pyramid.carry_up(position)
             planned = _FROM_COARSER
         return position

@@ -154,8 +154,8 @@ class DeconvolutionWidget(OperationWidget):
 
     def _add_disk(self) -> None:
         self.disk_button.setToolTip(
-            "Deconvolves all of the image in tiles, without the coarse start, and writes them into "
-            "an OME-Zarr one by one. If it was cancelled, the same name and settings go on."
+            "Deconvolves all of the image in tiles, and writes them into an OME-Zarr one by one. "
+            "If it was cancelled, the same name and settings go on."
         )
         self.disk_button.clicked.connect(self._ask_where)
         self._buttons.insertWidget(1, self.disk_button)
@@ -227,7 +227,6 @@ class DeconvolutionWidget(OperationWidget):
     def _prepare_disk(self, path: Path) -> Callable[..., Any]:
         source, psf = self._images()
         given = self._given(source, psf)
-        given.pop("levels", None)  # which would end in each tile at another time
         self._target = check_new(path)
         self._last, self._one_volume = None, False
         inputs = Inputs(self._input_layers(), source)
