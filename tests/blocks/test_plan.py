@@ -39,7 +39,7 @@ def volume(*shape):
     memory=st.floats(2e6, 2e9),
 )
 def test_tiles_cover_the_image_once_and_fit_the_memory(shape, memory):
-    plan = plan_blocks(volume(*shape), PSF, memory=memory, engine="cpu")
+    plan = plan_blocks(volume(*shape), PSF, iterations=1, memory=memory, engine="cpu")
     assert tuple(map(sum, plan.chunks)) == shape
     assert plan.memory.device <= memory
     covered = sum(prod(tile.shape) for tile in plan.tiles())
@@ -60,11 +60,11 @@ def test_the_plan_counts_what_is_computed():
 
 def test_no_other_way_to_cut_leaves_less_to_compute():
     image = volume(40, 90, 70)
-    plan = plan_blocks(image, PSF, memory=4e6, engine="cpu")
+    plan = plan_blocks(image, PSF, iterations=1, memory=4e6, engine="cpu")
     for z in (16, 20, 40):
         for y in range(16, 91, 7):
             for x in range(16, 71, 6):
-                other = plan_blocks(image, PSF, block=(z, y, x), engine="cpu")
+                other = plan_blocks(image, PSF, iterations=1, block=(z, y, x), engine="cpu")
                 assert other.memory.device > 4e6 or other.computed >= plan.computed
 
 
@@ -100,13 +100,26 @@ def test_planes_of_a_psf_that_changes_with_depth_are_not_cut():
 
 def test_a_psf_that_does_not_fall_off_is_seen_from_farther():
     flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (11, 1, 1))
-    z, y, _ = plan_blocks(volume(64, 64, 64), flat, engine="cpu").overlap
+    z, y, _ = plan_blocks(volume(64, 64, 64), flat, iterations=1, engine="cpu").overlap
     assert z >= 4 * 5
     assert 20 <= y <= 30
     rounded = flat * np.hanning(13)[1:-1, None, None]
-    z, y, _ = plan_blocks(volume(64, 64, 64), rounded, engine="cpu").overlap
+    z, y, _ = plan_blocks(volume(64, 64, 64), rounded, iterations=1, engine="cpu").overlap
     assert z <= 10
     assert y <= 20
+
+
+def test_light_gets_farther_in_more_iterations():
+    """As measured on points beside a border, of a Gaussian PSF 3.2 voxels wide."""
+    z, y, x = np.ogrid[-8:9, -8:9, -8:9]
+    psf = np.exp(-(z**2 + y**2 + x**2) / (2 * 1.36**2))
+    image = volume(64, 64, 64)
+    needed = {3: 6, 10: 10, 20: 15, 40: 16, 100: 18}
+    for iterations, distance in needed.items():
+        plan = plan_blocks(image, psf, iterations=iterations, engine="cpu")
+        assert all(distance <= overlap <= distance + 3 for overlap in plan.overlap)
+    coarse = plan_blocks(image, psf, iterations=10, levels="auto", engine="cpu")
+    assert coarse.overlap == plan.overlap
 
 
 def test_time_is_told_within_a_factor_of_three():

@@ -10,6 +10,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import fftconvolve
 from tests.blocks.cases import BOUND, bars, cells, in_one_piece, seam
 
 from napari_deconv import DeconvWarning, DeviceError, deconvolve, set_limits
@@ -203,3 +204,19 @@ def test_too_little_memory_for_any_tile_is_an_error(monkeypatch, no_limits):
         warnings.simplefilter("ignore", DeconvWarning)
         with pytest.raises(DeviceError, match=r"limit is 1\.0 MB"):
             tiled.compute()
+
+
+@pytest.mark.parametrize("iterations", [10, 40])
+def test_points_beside_a_border(iterations):
+    """Bright points, of a compact PSF, at all distances from a border."""
+    z, y, x = np.ogrid[-4:5, -7:8, -7:8]
+    psf = np.exp(-(z**2 / 2.5 + (y**2 + x**2) / 3.7))
+    psf /= psf.sum()
+    truth = np.zeros((12, 64, 120))
+    truth[6, 8::16, 44:76:4] = 3000.0
+    blurred = fftconvolve(truth, psf, "same") + 20
+    image = np.random.default_rng(7).poisson(np.maximum(blurred, 0)).astype(np.uint16)
+    options = {"iterations": iterations, "background": 20, "engine": "cpu"}
+    whole = deconvolve(image, psf, **options).image
+    tiled = deconvolve_blocks(image, psf, block=(12, 64, 60), **options).compute()
+    assert np.abs(tiled - whole).max() < BOUND * whole.max()
