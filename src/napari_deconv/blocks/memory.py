@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import isnan, prod
+from operator import mul
 
 import numpy as np
 import psutil
 
+from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import memory_of
 from napari_deconv.engines import Engine
@@ -45,7 +49,11 @@ class Memory:
 
 
 def memory_of_tile(
-    options: Options, region: Shape, grid: Shape, dtype: np.dtype[np.generic]
+    options: Options,
+    region: Shape,
+    grid: Shape,
+    dtype: np.dtype[np.generic],
+    coarse: Sequence[Binning] = (),
 ) -> Memory:
     """Tell what a tile takes at its peak, by the arrays that are alive then.
 
@@ -59,23 +67,25 @@ def memory_of_tile(
         What it is padded to (z, y, x).
     dtype : dtype
         Of the image.
+    coarse : sequence of Binning
+        How coarse levels are binned, the finest first.
 
     Notes
     -----
     On the device: the arrays of the method, of which light and data have the region's shape. On the
     host: the region as it was read, and without negative values; three float32 copies where the
     offset is taken off, or photons are kept aside; the spectra of data and PSF where a filter's
-    weight is found; what is binned, half the region at most; for a graphics card, the start on the
-    grid and a copy of it to send. The arrays of a coarse level are smaller than those that the
-    finest one does not have yet while it runs.
+    weight is found; for a graphics card, the start on the grid and a copy of it to send. Coarse
+    levels have the same at their size, and drivers give it back late.
     """
     voxels = prod(region)
     psfs = len(options.psfs) - 1
     device = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
     copies = 3 * (options.fits_photons + (options.stop == "consensus"))
     spectra = 2 * (options.kind.direct and isnan(options.weight))
-    binned = 2 * (options.levels > 1 and options.kind.coarse_to_fine)
-    read = (2 * dtype.itemsize + 4 * copies + binned) * voxels + memory_of(grid, spectra)
+    read = (2 * dtype.itemsize + 4 * copies) * voxels + memory_of(grid, spectra)
+    more = sum(1 / share for share in accumulate(map(prod, coarse), mul))
+    device += more * memory_of(grid, options.arrays + psfs)
     if options.engine.device.kind == "CPU":
         return Memory(max(device + read, memory_of(grid, options.arrays + psfs)), 0)
     return Memory(max(device, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))

@@ -195,7 +195,7 @@ def make_plan(
         axes = zip(space, sizes, margin, bins, strict=True)
         region = (1,) * (3 - order.ndim) + tuple(max(regions(*axis)) for axis in axes)
         grid = grid_of(region, options.psfs[0].shape, options.boundary)
-        cost = memory_of_tile(options, region, grid, dtype)
+        cost = memory_of_tile(options, region, grid, dtype, coarse)
         return BlockPlan(shape, sizes, margin, grid, cost, order, coarse)
 
     if block is not None:
