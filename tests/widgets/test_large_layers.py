@@ -270,6 +270,7 @@ def test_tiles_have_a_coarse_start_too(viewer, ready, to_disk, cells, bead_image
     hand = ready()
     hand.widget.settings.coarse_start.value = True
     to_disk(hand, tmp_path / "coarse.ome.zarr")
+    hand.qtbot.waitUntil(lambda: KEY in viewer.layers[-1].metadata)
     parameters = viewer.layers[-1].metadata[KEY]["parameters"]
     assert parameters["levels"] == "auto"
     expected = deconvolve_blocks(
