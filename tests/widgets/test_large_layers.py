@@ -266,11 +266,10 @@ def test_all_of_a_file_as_the_shell_does_it(
     np.testing.assert_array_equal(read_image(made).data, written.data)
 
 
-def test_tiles_have_a_coarse_start_too(viewer, ready, to_disk, cells, bead_image, tmp_path, memory):
+def test_tiles_have_a_coarse_start_too(viewer, ready, to_disk, cells, bead_image, tmp_path):
     hand = ready()
     hand.widget.settings.coarse_start.value = True
     to_disk(hand, tmp_path / "coarse.ome.zarr")
-    hand.qtbot.waitUntil(lambda: KEY in viewer.layers[-1].metadata)
     parameters = viewer.layers[-1].metadata[KEY]["parameters"]
     assert parameters["levels"] == "auto"
     expected = deconvolve_blocks(
