@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
@@ -18,12 +17,12 @@ from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.photons import count_photons
 from napari_deconv.deconvolution.run import Run
-from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.gain import CameraGain, estimate_gain
+from napari_deconv.gain import CameraGain
 
 __all__ = [
-    "Found", "Pilots", "automatic_weight", "choose_pilots", "count_photons", "follow_rules",
+    "Found", "Pilots", "automatic_weight", "choose_pilots", "count_photons_in", "follow_rules",
 ]  # fmt: skip
 
 # Half of the light is in tiles brighter than the second pilot, half in darker ones.
@@ -33,8 +32,6 @@ _SHARES = (0.25, 0.5, 0.75)
 _CROP = (32, 256, 256)
 
 Rules = dict[str, Any]
-
-_UNKNOWN = CameraGain(np.nan, 0.0, np.nan)
 
 
 @dataclass(frozen=True)
@@ -88,38 +85,16 @@ def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list
     return [tiles[order[place]] for place in dict.fromkeys(places.tolist())]
 
 
-def count_photons(source: Source, pilots: Sequence[Tile], options: Options) -> CameraGain:
-    """Find the gain and the offset from pilots laid on each other, if they are not given.
+def count_photons_in(source: Source, pilots: Sequence[Tile], options: Options) -> CameraGain:
+    """Find the gain and the offset from pilots laid on each other, as `count_photons` does."""
 
-    Raises
-    ------
-    DeconvError
-        If a model of the noise needs them, and they cannot be estimated.
+    def read() -> npt.NDArray[Any]:
+        shape = np.min([tile.shape for tile in pilots], axis=0)
+        what = delayed((source, pilots), traverse=False)
+        (stack,) = compute(delayed(_crops)(what, tuple(shape.tolist())))
+        return np.asarray(stack)
 
-    Warns
-    -----
-    DeconvWarning
-        If only the stopping rule does: then there is none.
-    """
-    if options.gain is not None:
-        return CameraGain(options.gain, options.offset or 0.0, 0.0)
-    if not options.counts_photons:
-        return _UNKNOWN
-    shape = np.min([tile.shape for tile in pilots], axis=0)
-    what = delayed((source, pilots), traverse=False)
-    (stack,) = compute(delayed(_crops)(what, tuple(shape.tolist())))
-    try:
-        return estimate_gain(stack, offset=options.offset)
-    except DeconvError as error:
-        if options.fits_photons:
-            raise
-        warnings.warn(
-            f"{error} Without it stop={options.stop!r} has nothing to go by: all iterations are "
-            "done.",
-            DeconvWarning,
-            stacklevel=2,
-        )
-        return _UNKNOWN
+    return count_photons(read, options)
 
 
 def follow_rules(

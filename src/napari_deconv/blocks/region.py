@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning, Pyramid
@@ -71,16 +70,7 @@ def make_problem(
         image = np.maximum(image, 0)
     if options.fits_photons:
         image = image.astype(np.float32)
-    level = np.asarray(background)
-    return Problem(
-        as_volume(image),
-        level.reshape(1, 1, 1) if level.size == 1 else as_volume(level),
-        None if mask is None else as_volume(mask),
-        options.psfs,
-        options.depths,
-        options.spacing,
-        options.boundary,
-    )
+    return options.problem(image, background, mask)
 
 
 class _Unmeasured(Monitor):

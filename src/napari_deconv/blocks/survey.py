@@ -16,7 +16,7 @@ from napari_deconv._checks import as_volume, check_finite
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each, current_client
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons, follow_rules
+from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -188,7 +188,7 @@ def _measured(
     level = level if isinstance(level, float) else nan
     _check_level(level, tally.largest)
     chosen = choose_pilots(tiles, above)
-    camera = count_photons(source, chosen, options)
+    camera = count_photons_in(source, chosen, options)
     rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
     if options.counts_photons:
         rules |= {"gain": camera.gain, "offset": camera.offset}

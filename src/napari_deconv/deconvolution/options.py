@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv._checks import as_volume
 from napari_deconv.deconvolution.methods import METHODS, Method
-from napari_deconv.deconvolution.volume import ARRAYS
+from napari_deconv.deconvolution.volume import ARRAYS, Problem
 from napari_deconv.engines import Engine
 
 __all__ = ["Options"]
@@ -45,6 +47,27 @@ class Options:
     depths: tuple[float, ...]
     spacing: tuple[float, ...]
     engine: Engine
+
+    def problem(
+        self,
+        image: npt.NDArray[Any],
+        background: npt.ArrayLike,
+        mask: npt.NDArray[np.bool_] | None,
+    ) -> Problem:
+        """Make a problem of an image (z, y, x) or (y, x), and of what lies on its voxels.
+
+        The background is one number, or an array of the image's shape.
+        """
+        level = np.asarray(background)
+        return Problem(
+            as_volume(image),
+            level.reshape(1, 1, 1) if level.size == 1 else as_volume(level),
+            None if mask is None else as_volume(mask),
+            self.psfs,
+            self.depths,
+            self.spacing,
+            self.boundary,
+        )
 
     @property
     def kind(self) -> Method:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from math import nan
 from typing import Any
@@ -24,9 +25,10 @@ from napari_deconv.solvers.stopping import (
     split_photons,
 )
 
-__all__ = ["Camera", "less_offset"]
+__all__ = ["UNKNOWN", "Camera", "count_photons", "less_offset"]
 
-_UNKNOWN = CameraGain(nan, 0.0, nan)
+UNKNOWN = CameraGain(nan, 0.0, nan)
+"""A camera whose photons are not counted."""
 
 
 class Camera:
@@ -61,10 +63,10 @@ class Camera:
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        camera = _camera(problem, options) if options.counts_photons else _UNKNOWN
+        camera = count_photons(lambda: _without_mask(problem), options)
         self.gain, self._offset = camera.gain, camera.offset
         stop = options.stop
-        if stop in ("consensus", "discrepancy") and camera is _UNKNOWN:
+        if stop in ("consensus", "discrepancy") and camera is UNKNOWN:
             stop = None
         if options.fits_photons:
             problem, self._offset = less_offset(problem, problem.image, camera.offset), 0.0
@@ -104,12 +106,36 @@ def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Pro
     return replace(problem, image=np.maximum(image - offset, 0), background=background)
 
 
-def _camera(problem: Problem, options: Options) -> CameraGain:
+def count_photons(read: Callable[[], npt.NDArray[Any]], options: Options) -> CameraGain:
+    """Take the gain and the offset that are given, or estimate them where they are needed.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the image, or a part that stands for it, masked voxels as bright as any.
+    options : Options
+        What is to be done.
+
+    Returns
+    -------
+    CameraGain
+        `UNKNOWN` where photons need not be counted, or only a stopping rule would.
+
+    Raises
+    ------
+    DeconvError
+        If a method or a model of the noise needs the gain, and it cannot be estimated.
+
+    Warns
+    -----
+    DeconvWarning
+        If only the stopping rule does.
+    """
     if options.gain is not None:
         return CameraGain(options.gain, options.offset or 0.0, 0.0)
-    image = problem.image
-    if problem.mask is not None:
-        image = np.where(problem.mask, image, image[problem.mask].max())
+    if not options.counts_photons:
+        return UNKNOWN
+    image = read()
     try:
         return estimate_gain(image, offset=options.offset)
     except DeconvError as error:
@@ -120,6 +146,12 @@ def _camera(problem: Problem, options: Options) -> CameraGain:
             f"{error} Without it stop={options.stop!r} has nothing to go by: all iterations are "
             "done.",
             DeconvWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-        return _UNKNOWN
+        return UNKNOWN
+
+
+def _without_mask(problem: Problem) -> npt.NDArray[Any]:
+    if problem.mask is None:
+        return problem.image
+    return np.where(problem.mask, problem.image, problem.image[problem.mask].max())

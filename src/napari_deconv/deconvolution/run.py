@@ -108,7 +108,6 @@ class Run:
     ) -> None:
         if background is None:
             background = _background(image, mask, options.engine)
-        offset = np.asarray(background)
         self.background = background
         self.image: Float = np.zeros(image.shape, np.float32)
         self.intermediate: dict[int, Float] = {}
@@ -126,15 +125,7 @@ class Run:
         self._options = options
         self._coarse = coarse
         self._initial = None if initial is None else as_volume(initial)
-        self._problem = Problem(
-            as_volume(image),
-            offset.reshape(1, 1, 1) if offset.size == 1 else as_volume(offset),
-            None if mask is None else as_volume(mask),
-            options.psfs,
-            options.depths,
-            options.spacing,
-            options.boundary,
-        )
+        self._problem = options.problem(image, background, mask)
 
     def states(self) -> Iterator[State]:
         """Run, one iteration at a time; then the attributes hold the result."""
