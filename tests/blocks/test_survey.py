@@ -14,7 +14,7 @@ from napari_deconv import (
     estimate_background,
     iterate,
 )
-from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, survey
+from napari_deconv.blocks import background, deconvolve_blocks, prepare_blocks, survey
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import make_plan
 from napari_deconv.blocks.source import check_source
@@ -43,7 +43,7 @@ def test_a_sample_of_the_voxels_tells_the_background(monkeypatch):
     sample = bars()
     image = np.tile(sample.image, (1, 3, 3))
     level = estimate_background(image, engine="cpu")
-    monkeypatch.setattr(survey, "_SAMPLE", image.size // 100)
+    monkeypatch.setattr(background, "_SAMPLE", image.size // 100)
     (found,) = take(image, sample.psf, (16, 100, 77)).values()
     assert found.background == pytest.approx(level, rel=0.01)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import dask.array as da
@@ -13,11 +15,13 @@ from napari_deconv.background import estimate_background
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 
-__all__ = ["subtract_background_blocks"]
+__all__ = ["HALO", "sampling", "smoothed", "subtract_background_blocks"]
 
-# As `estimate_background` smooths before it takes a percentile, and as far as that reaches.
+# As `estimate_background` smooths before it takes a percentile.
 _SMOOTHING = 2.0
-_HALO = 8
+
+HALO = 8
+"""As far as that reaches, in voxels."""
 
 # Smoothed voxels that a percentile is taken of: all of an image up to this size.
 _SAMPLE = 4_000_000
@@ -73,7 +77,8 @@ def subtract_background_blocks(
         if method == "constant":
             levels[frame] = fixed
         elif method == "mean":
-            levels[frame] = factor * float(image[frame].mean(dtype=np.float64).compute())
+            mean = image[frame].mean(dtype=np.float64)
+            levels[frame] = factor * float(mean.compute(scheduler="synchronous"))
         else:
             levels[frame] = _percentile(image[frame], percentile, get_engine(engine))
     level = levels.reshape(*leading, *(1,) * ndim)
@@ -86,10 +91,10 @@ def subtract_background_blocks(
 
 def _percentile(volume: da.Array, percentile: float | None, engine: Engine) -> float:
     """Take a percentile of the smoothed volume."""
-    every = max(1, round((volume.size / _SAMPLE) ** (1 / volume.ndim)))
+    every = sampling(volume.shape)
     smooth = volume.map_overlap(
-        _smoothed,
-        depth=_HALO,
+        _smoothed_on,
+        depth=HALO,
         boundary="none",
         dtype=np.float64,
         meta=np.empty((0,) * volume.ndim),
@@ -99,9 +104,20 @@ def _percentile(volume: da.Array, percentile: float | None, engine: Engine) -> f
     return float(np.percentile(sample, 1.0 if percentile is None else percentile))
 
 
-def _smoothed(block: npt.NDArray[Any], engine: str) -> npt.NDArray[np.float64]:
-    device, least = get_engine(engine), float(block.min())
-    above = np.subtract(block, least, dtype=np.float64)
-    sigma = (0.0,) * (3 - block.ndim) + (_SMOOTHING,) * block.ndim
-    smooth = device.to_numpy(device.gaussian(device.asarray(as_volume(above)), sigma))
-    return smooth.reshape(block.shape) + np.float64(least)
+def _smoothed_on(block: npt.NDArray[Any], engine: str) -> npt.NDArray[np.float64]:
+    return smoothed(block, get_engine(engine))
+
+
+def sampling(space: Sequence[int]) -> int:
+    """Tell which voxels along each axis a percentile is taken of: each, each second, and so on."""
+    each: float = (prod(space) / _SAMPLE) ** (1 / len(space))
+    return max(1, round(each))
+
+
+def smoothed(image: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.float64]:
+    """Smooth a volume (z, y, x) or a plane as `estimate_background` does."""
+    least = float(image.min())
+    above = np.subtract(image, least, dtype=np.float64)
+    sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim
+    smooth = engine.to_numpy(engine.gaussian(engine.asarray(as_volume(above)), sigma))
+    return smooth.reshape(image.shape) + np.float64(least)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
-from napari_deconv._checks import as_volume, check_finite
+from napari_deconv._checks import check_finite
 from napari_deconv._progress import Callback
+from napari_deconv.blocks.background import HALO, sampling, smoothed
 from napari_deconv.blocks.computing import compute_each, current_client
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in, follow_rules
@@ -25,13 +26,6 @@ from napari_deconv.deconvolution.volume import power_of_two
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 __all__ = ["take_survey"]
-
-# As `estimate_background` smooths, and as far as that reaches.
-_SMOOTHING = 2.0
-_HALO = 8
-
-# Smoothed voxels that a percentile is taken of: all of an image up to this size.
-_SAMPLE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def take_survey(
     DeconvWarning
         If voxels are below 0 and count as 0, or a volume is constant.
     """
-    every = max(1, round((np.prod(plan.space, dtype=float) / _SAMPLE) ** (1 / plan.order.ndim)))
+    every = sampling(plan.space)
     what = delayed((source, plan), traverse=False)
     tasks = [delayed(_tally)(what, tile, every) for tile in plan.tiles()]
     tallies = dict(compute_each(tasks, current_client(), callback))
@@ -98,7 +92,7 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> tuple[Tile
     """Count what is in a tile, and smooth it with what surrounds it."""
     source, plan = what
     options = plan.order.options
-    region = tile.region([_HALO] * len(plan.space), plan.space)
+    region = tile.region([HALO] * len(plan.space), plan.space)
     inside = tile.inside(region)
     with ONE_TILE:
         image, background, mask = source.read((*tile.frame, *region))
@@ -134,11 +128,7 @@ def _smoothed(
         image = np.maximum(image, 0)
     if mask is not None:
         image = np.where(mask, image, np.median(image[mask]))
-    engine, least = options.engine, float(image.min())
-    above = np.subtract(image, least, dtype=np.float64)
-    sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim
-    smooth = engine.to_numpy(engine.gaussian(engine.asarray(as_volume(above)), sigma))
-    return smooth.reshape(image.shape) + np.float64(least)
+    return smoothed(image, options.engine)
 
 
 def _together(tallies: Sequence[_Tally]) -> _Tally:
