@@ -39,8 +39,8 @@ def reach(order: Order) -> tuple[int, ...]:
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis sends
     less than 0.1 % of its light here by h ⋆ h. With the iterations light gets farther: up to 5.5
     widths of the PSF. A widefield PSF does not fall off along z, so that much is compatible with
-    the data that only what is far away decides: 5 half widths along z, 2.5 across; with coarse
-    levels 8 and about 3.5.
+    the data that only what is far away decides: at least 5 half widths along z, 2.5 across; with
+    coarse levels 8 and 3.5.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
     whole: points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations 5e-4, 2e-4,

@@ -56,9 +56,9 @@ def deconvolve_blocks(
         Voxels of a tile along the space axes. By default what fits the memory and leaves the least
         to compute (see `plan_blocks`); an image that fits is one tile.
     overlap : int or sequence of int, optional
-        Voxels that a tile sees beyond its borders inside the image. By default as far as the PSF
-        sends light there and back; along z about five half widths of a widefield PSF, which does
-        not fall off there.
+        Voxels that a tile sees beyond its borders inside the image. By default as far as light
+        gets in the iterations, up to 5.5 widths of the PSF; along z that is much more with a
+        widefield PSF, which does not fall off there.
     memory : float, optional
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
         on the host. By default the limit of `set_limits`, or 80 % of what is free. Python and its
