@@ -44,7 +44,6 @@ _PROVED = 3  # tiles that are computed again and compared with the file
 _GIB = 2**30
 
 _LARGE = 1e12 / 2  # voxels of 16 bits in 1 TB
-_ON_PAPER = 30  # iterations
 _BANDWIDTH = 1e12  # bytes per second
 _BOUND = "bound of a GPU, **not measured**"
 
@@ -287,14 +286,14 @@ thread each: {one:.1f} s with one, {two:.1f} s with two, {one / two:.2f} times a
 
 ## What 1 TB costs, on paper
 
-1 TB of 16 bits is {_LARGE / 1e9:.0f} Gvoxel. At {_ON_PAPER} iterations
+1 TB of 16 bits is {_LARGE / 1e9:.0f} Gvoxel. At {volume.iterations} iterations
 
     hours = voxels × iterations / (rate × devices) / 3600
 
 with the best rate above for one device, if devices do not wait for each other or for the disk. The
 result, of 32 bits, is written at twice the rate at which the image is read.
 
-{cost_table(rates(speeds), _ON_PAPER)}
+{cost_table(rates(speeds), volume.iterations)}
 
 The bound is not a measurement: {sum(BYTES.values())} bytes are moved for each voxel of the grid and
 iteration at {_BANDWIDTH / 1e9:.0f} GB/s, and nothing else takes time. A GPU that this runs on gets
@@ -320,7 +319,7 @@ def _measure_tiles(volume: Path, shape: Shape, iterations: int) -> list[Speed]:
 @click.option("--docs", type=click.Path(path_type=Path), help="Folder of the documentation.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where there is room: 20 GB.")
 @click.option("--shape", default=_VOLUME, type=(int, int, int), help="Voxels z y x of the volume.")
-@click.option("--iterations", default=5, help="Of all measurements.")
+@click.option("--iterations", default=30, help="Of all measurements.")
 def main(docs: Path | None, folder: Path | None, shape: Shape, iterations: int) -> None:
     """Measure tiles, workers, and a volume larger than the memory that it may take."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:

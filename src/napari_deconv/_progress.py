@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Callback", "Progress"]
+__all__ = ["Callback", "Progress", "duration"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,14 @@ class Progress:
 
     iteration: int
     iterations: int
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 Callback = Callable[[Any], object]

@@ -71,7 +71,7 @@ def test_no_other_way_to_cut_leaves_less_to_compute():
 def test_an_image_that_fits_is_one_tile():
     plan = plan_blocks(volume(20, 64, 64), PSF, engine="cpu")
     assert plan.counts == (1, 1, 1)
-    assert plan.describe().startswith("1 tile of 20 × 64 × 64 voxels, on grids of up to 24 × ")
+    assert plan.describe().startswith("20 × 64 × 64 voxels in 1 tile, on grids of up to 24 × ")
 
 
 def test_the_limit_of_the_process_is_the_plan_s(no_limits):
@@ -80,7 +80,7 @@ def test_the_limit_of_the_process_is_the_plan_s(no_limits):
     plan = plan_blocks(image, PSF, engine="cpu")
     assert prod(plan.counts) > 1
     assert plan.memory.device <= 5e7
-    assert f"{prod(plan.counts)} tiles of " in plan.describe()
+    assert f" voxels in {prod(plan.counts)} tiles of " in plan.describe()
     assert "voxels computed for each one of the image" in plan.describe()
 
 

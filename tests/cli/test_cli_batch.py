@@ -274,7 +274,7 @@ def test_what_does_not_fit_is_done_in_tiles(shell):
     little = "run recipe.yaml data/large.tif -o tiles.ome.zarr --memory 0.02"
     printed = shell(f"{little} --dry-run").stdout
     assert "result = prepare_blocks(\n    image.data, psf, iterations=6" in printed
-    assert re.search(r"# \d+ tiles of [\d × ]+ voxels, overlapping by", printed)
+    assert re.search(r"# [\d × ]+ voxels in \d+ tiles of [\d × ]+, overlapping by", printed)
     assert not Path("tiles.ome.zarr").exists()
     shell(little)
     whole, tiles = (read_image(name) for name in ("whole.ome.tif", "tiles.ome.zarr"))

@@ -141,11 +141,11 @@ class BlockPlan:
     def describe(self) -> str:
         """Say it in words: tiles, overlap, grid, memory, and what is computed twice."""
         tiles = prod(self.counts)
-        size = _by(self.block)
+        text = f"{_by(self.shape)} voxels in "
         if tiles == 1:
-            text = f"1 tile of {size} voxels"
+            text += "1 tile"
         else:
-            text = f"{tiles} tiles of {size} voxels, overlapping by {_by(self.overlap)}"
+            text += f"{tiles} tiles of {_by(self.block)}, overlapping by {_by(self.overlap)}"
         text += f", on grids of up to {_by(self.grid)}; "
         device = self.order.options.engine.device
         text += f"{format_bytes(self.memory.device)} of memory on {device.name}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from napari_deconv._progress import duration
 from napari_deconv.blocks import BlockPlan
 from napari_deconv.cli.shell import is_quiet, note, progress, report
 from napari_deconv.cli.words import in_options
@@ -63,12 +65,13 @@ def run_batch(batch: Batch) -> None:
 
 def preview_batch(batch: Batch) -> None:
     """Print what would be done to each file."""
+    times: dict[str, float] = {}
     for number, job in enumerate(batch.jobs):
         try:
             if number == 0:
                 click.echo(batch.workshop.script(job))
             skipped = batch.skips(job)
-            lines = ["it is there, and skipped"] if skipped else told(batch.workshop.plans(job))
+            lines = ["it is there, and skipped"] if skipped else told(batch.workshop.plans(job), times)
         except DeconvError as error:
             lines = [f"would fail: {in_options(str(error))}"]
         place = f" ({job.position})" if job.position else ""
@@ -77,9 +80,21 @@ def preview_batch(batch: Batch) -> None:
             click.echo(f"#     {line}")
 
 
-def told(plans: list[BlockPlan]) -> list[str]:
-    """Say how a file is cut into tiles, line by line."""
+def told(plans: Sequence[BlockPlan], times: dict[str, float]) -> list[str]:
+    """Say how a file is cut into tiles, and how long these take, line by line.
+
+    Parameters
+    ----------
+    plans : sequence of BlockPlan
+        Of each channel that has its own PSF; none where it is done in memory.
+    times : dict
+        Seconds that plans take, by what they say: each is measured once, and kept here.
+    """
     if not plans:
         return ["in memory, in one piece"]
-    each = dict.fromkeys(plan.describe() for plan in plans)
-    return [line for text in each for line in text.splitlines()]
+    each = [plan.describe() for plan in plans]
+    for text, plan in zip(each, plans, strict=True):
+        if text not in times:
+            times[text] = plan.seconds()
+    total = duration(sum(times[text] for text in each))
+    return [*dict.fromkeys(each), f"All of it takes about {total} here, one tile after the other."]

@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from napari_deconv.beads import Beads
-from napari_deconv.blocks import BlockDeconvolution
+from napari_deconv.blocks import BlockDeconvolution, BlockPlan
 from napari_deconv.cli.batch import make_folder, preview_batch, run_batch, told
 from napari_deconv.cli.beads import report_beads
 from napari_deconv.cli.limits import limited
@@ -22,6 +22,7 @@ from napari_deconv.cli.shell import (
     Command,
     check_output,
     micrometres,
+    note,
     options,
     progress,
     report,
@@ -126,13 +127,13 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
     check_output(job.target, [recipe, *files], suffixes_of(job.recipe))
     if dry_run:
         click.echo(workshop.script(job), nl=False)
-        for line in told(workshop.plans(job)):
+        for line in told(workshop.plans(job), {}):
             click.echo(f"# {line}")
         click.echo(f"# to be written to {job.target}")
         return
     try:
         with noted():
-            outcome = workshop.run(job, progress)
+            outcome = workshop.run(job, progress, _tell)
     except KeyboardInterrupt:
         if begun(job.target) is None:
             raise
@@ -140,6 +141,12 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
             f"the blocks of {job.target} that are done are kept: --resume goes on with them"
         ) from None
     _report(job.target, outcome)
+
+
+def _tell(plans: Sequence[BlockPlan]) -> None:
+    """Say how the image is cut, before it begins."""
+    for line in told(plans, {}):
+        note(line)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -170,7 +170,12 @@ class Workshop:
         way = IN_BLOCKS if self.plans(job) else IN_MEMORY
         return recipe.plan(engine=self._engine, way=way).to_python()
 
-    def run(self, job: Job, watch: Watch = unwatched) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        watch: Watch = unwatched,
+        tell: Callable[[Sequence[BlockPlan]], object] | None = None,
+    ) -> Outcome:
         """Do a job.
 
         Parameters
@@ -179,6 +184,8 @@ class Workshop:
             What to do.
         watch : callable
             As for `Plan.run`.
+        tell : callable, optional
+            Called with the plans before anything is computed block by block.
 
         Returns
         -------
@@ -198,6 +205,8 @@ class Workshop:
             write(job.target, outcome, recipe.output, more)
             return outcome
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
+        if tell is not None:
+            tell(self._plans(recipe))
         outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._memory)
         with watch("blocks") as callback:
             file = store(

@@ -6,7 +6,9 @@ import time
 
 from qtpy.QtWidgets import QProgressBar
 
-__all__ = ["ProgressBar", "duration"]
+from napari_deconv._progress import duration
+
+__all__ = ["ProgressBar"]
 
 
 class ProgressBar(QProgressBar):
@@ -46,11 +48,3 @@ class ProgressBar(QProgressBar):
         self.setRange(0, iterations)
         self.setValue(iteration)
         self.setFormat(f"{iteration}/{iterations} · {duration(left)} left")
-
-
-def duration(seconds: float) -> str:
-    """Say how long something takes."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

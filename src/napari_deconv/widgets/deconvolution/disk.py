@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 from dask.base import tokenize
 
-from napari_deconv._progress import Callback
+from napari_deconv._progress import Callback, duration
 from napari_deconv.blocks import BlockDeconvolution, plan_blocks, prepare_blocks
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
@@ -29,7 +29,6 @@ from napari_deconv.recipe.results import store
 from napari_deconv.recipe.schema import Output
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
-from napari_deconv.widgets.common.progress import duration
 from napari_deconv.widgets.common.results import contrast
 from napari_deconv.widgets.deconvolution.words import line_of
 from napari_deconv.widgets.deconvolution.work import psf_of
