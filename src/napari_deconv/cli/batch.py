@@ -70,8 +70,10 @@ def preview_batch(batch: Batch) -> None:
         try:
             if number == 0:
                 click.echo(batch.workshop.script(job))
-            skipped = batch.skips(job)
-            lines = ["it is there, and skipped"] if skipped else told(batch.workshop.plans(job), times)
+            if batch.skips(job):
+                lines = ["it is there, and skipped"]
+            else:
+                lines = told(batch.workshop.plans(job), times)
         except DeconvError as error:
             lines = [f"would fail: {in_options(str(error))}"]
         place = f" ({job.position})" if job.position else ""
