@@ -319,7 +319,7 @@ def _measure_tiles(volume: Path, shape: Shape, iterations: int) -> list[Speed]:
 @click.option("--docs", type=click.Path(path_type=Path), help="Folder of the documentation.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where there is room: 20 GB.")
 @click.option("--shape", default=_VOLUME, type=(int, int, int), help="Voxels z y x of the volume.")
-@click.option("--iterations", default=30, help="Of all measurements.")
+@click.option("--iterations", default=10, help="Of all measurements.")
 def main(docs: Path | None, folder: Path | None, shape: Shape, iterations: int) -> None:
     """Measure tiles, workers, and a volume larger than the memory that it may take."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
