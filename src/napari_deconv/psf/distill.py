@@ -167,11 +167,7 @@ def distill_psf(
             )  # fmt: skip
             if iterations is None:
                 steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
-            start = _bell(box, width)
-            data, scene, light = fit_psf(array, scene, start, steps, device, callback)
-            if steps >= _FEWEST_STEPS:
-                check_explained(array, light + scene.background, scene.mask)
-            found["background"] = float(scene.background.mean())
+            data, found["background"] = _reverse(array, scene, box, steps, device, callback)
     parameters = {
         "method": method, "spacing": voxel, "shape": data.shape, "iterations": steps,
         "bead_diameter": bead_diameter, "background": background, "symmetric": symmetric,
@@ -298,6 +294,22 @@ def _average(
         total += shifted[tuple(slice(margin, margin + n) for n in box)]
     # Noise around a background of 0 averages to 0; what is left below it is no light.
     return np.maximum(total, 0)
+
+
+def _reverse(
+    image: npt.NDArray[Any],
+    scene: Scene,
+    box: tuple[int, ...],
+    iterations: int,
+    engine: Engine,
+    callback: Callback | None,
+) -> tuple[Float, float]:
+    """Solve the image for the PSF and, unless it is known, the background, of which the mean."""
+    start = _bell(box, scene.width)
+    data, scene, light = fit_psf(image, scene, start, iterations, engine, callback)
+    if iterations >= _FEWEST_STEPS:
+        check_explained(image, light + scene.background, scene.mask)
+    return data, float(scene.background.mean())
 
 
 def _centroids(

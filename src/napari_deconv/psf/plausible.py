@@ -135,5 +135,5 @@ def check_explained(
         warnings.warn(
             f"The beads that were found explain {1 - part:.0%} of what is seen in the image: is "
             "this an image of beads? If it is, crop to where they lie apart.",
-            DeconvWarning, stacklevel=3,
+            DeconvWarning, stacklevel=4,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_deconv._checks import check_choice, check_spacing
 from napari_deconv.engines import get_engine
@@ -221,23 +222,10 @@ def make_psf(
         return _simple_psf(model, size, voxel, given, whole)
     microscope = make_modality(modality, model, _OPTICAL[model], given)
     whole = _flag(pixel_integration, "pixel_integration", unless_given=microscope.camera)
-    check_units(microscope, voxel)
-    best, paraxial = microscope.best_focus(), microscope.optics.paraxial_focus
-    focus = {"best_focus": best, "paraxial": paraxial, "none": 0.0}[centre]
-    planes = size[0] if len(size) == 3 else 1
-    offset = (np.arange(planes, dtype=float) - planes // 2) * (voxel[0] if planes > 1 else 0.0)
-    z = np.asarray(focus - offset if flipped else focus + offset)
-    warn_of_sampling(microscope, voxel, stacklevel=2)
-    data = expand_modality(
-        microscope, size, voxel, z,
-        pixel_integration=whole, engine=get_engine(engine), stacklevel=2,
-    )  # fmt: skip
-    metadata = {
-        "model": model, "modality": modality, **_plain(microscope), "centre": centre,
-        "flip_z": flipped, "pixel_integration": whole, "focal_shift": best - paraxial,
-        "nyquist_step": steps_of(microscope),
-    }  # fmt: skip
-    return Psf.of_own(data, voxel, metadata)
+    data, metadata = _optical_psf(
+        microscope, size, voxel, centre, flipped, whole, get_engine(engine)
+    )
+    return Psf.of_own(data, voxel, {"model": model, "modality": modality, **metadata})
 
 
 def takes(model: str, modality: str = "widefield") -> tuple[str, ...]:
@@ -274,6 +262,34 @@ def _simple_psf(
     data = simple.sample(shape, spacing, pixel_integration)
     metadata = {"model": model, "pixel_integration": pixel_integration, **asdict(simple)}
     return Psf(data, spacing, metadata)
+
+
+def _optical_psf(
+    microscope: Modality,
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    centre: str,
+    flip_z: bool,
+    pixel_integration: bool,
+    engine: Engine,
+) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """Compute the PSF of a microscope, and write down how."""
+    check_units(microscope, spacing)
+    best, paraxial = microscope.best_focus(), microscope.optics.paraxial_focus
+    focus = {"best_focus": best, "paraxial": paraxial, "none": 0.0}[centre]
+    planes = shape[0] if len(shape) == 3 else 1
+    offset = (np.arange(planes, dtype=float) - planes // 2) * (spacing[0] if planes > 1 else 0.0)
+    z = np.asarray(focus - offset if flip_z else focus + offset)
+    warn_of_sampling(microscope, spacing, stacklevel=3)
+    data = expand_modality(
+        microscope, shape, spacing, z,
+        pixel_integration=pixel_integration, engine=engine, stacklevel=3,
+    )  # fmt: skip
+    return data, {
+        **_plain(microscope), "centre": centre, "flip_z": flip_z,
+        "pixel_integration": pixel_integration, "focal_shift": best - paraxial,
+        "nyquist_step": steps_of(microscope),
+    }  # fmt: skip
 
 
 def _refuse_frame(model: str, modality: str, centre: str, flip_z: bool) -> None:
