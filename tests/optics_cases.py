@@ -28,6 +28,16 @@ OPTICS = {
     "wrong oil": OIL | {"n_immersion": 1.512, "n_immersion_design": 1.518},
 }  # fmt: skip
 
+NEEDED = {
+    "widefield": {},
+    "confocal": {"excitation": 0.488},
+    "spinning_disk": {"excitation": 0.488},
+    "two_photon": {"excitation": 0.8},
+    "light_sheet": {"excitation": 0.488, "illumination_na": 0.1},
+    "sted": {"excitation": 0.488, "depletion": 0.592},
+}
+"""What each modality has to be told besides."""
+
 
 def dipole(direction, x, y, z, optics, wavefront=lambda rho, phi: 0.0):
     """|E|² of a fixed dipole by the plain sum over plane waves, polarisation by polarisation.
