@@ -8,11 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_deconv import Recipe, deconvolve, make_psf, subtract_background, write_image
+from napari_deconv import (
+    Recipe,
+    deconvolve,
+    make_psf,
+    prepare_blocks,
+    subtract_background,
+    write_image,
+)
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
 from napari_deconv.psf.synthetic.presets import fluorophores
-from napari_deconv.recipe.channels import psf_of_each
+from napari_deconv.recipe.channels import psf_of_each, stack_blocks, stack_channels
 from napari_deconv.recipe.schema import PsfSource
 
 SPACING = (0.2, 0.08, 0.08)
@@ -128,3 +135,37 @@ def test_the_light_of_a_channel_is_in_its_name():
     first, second, third = psf_of_each(confocal, ["DAPI", "GFP", "Cy5"]).channels
     assert (first.optics.excitation, second.optics.wavelength, third.file) == (0.4, 0.7, "a.tif")
     assert first.optics.wavelength == each[0].optics.wavelength
+
+
+def test_what_a_channel_has_fewer_rows_of_is_missing():
+    options = {"spacing": SPACING, "engine": "cpu", "background": 20.0, "keep_every": 4}
+    long, short = (
+        deconvolve(IMAGE[:, channel], NARROW, iterations=steps, **options)
+        for channel, steps in enumerate((12, 6))
+    )
+    stacked = stack_channels(Image(IMAGE, SPACING, "TCZYX"), [long, short])
+    assert stacked.iterations == 12
+    np.testing.assert_array_equal(stacked.history["iteration"][0], [[0, 5, 10], [0, 5, -1]])
+    for name in ("divergence", "flux", "seconds"):
+        rows = stacked.history[name]
+        np.testing.assert_array_equal(rows[:, 0], long.history[name])
+        np.testing.assert_array_equal(rows[:, 1, :2], short.history[name])
+        assert np.isnan(rows[:, 1, 2]).all()
+    # As of a series, what has ended shows its result.
+    assert list(stacked.intermediate) == [4, 8, 12]
+    np.testing.assert_array_equal(stacked.intermediate[4][:, 1], short.intermediate[4])
+    np.testing.assert_array_equal(stacked.intermediate[8][:, 1], short.image)
+
+
+def test_what_was_found_stays_with_its_time_and_channel():
+    image = IMAGE * np.array([[1, 2], [3, 4]])[..., None, None, None]
+    options = {"spacing": SPACING, "engine": "cpu", "block": (8, 12, 24), "iterations": 2}
+    results = [prepare_blocks(image[:, channel], NARROW, **options) for channel in (0, 1)]
+    stacked = stack_blocks(Image(image, SPACING, "TCZYX"), results)
+    assert stacked.background.shape == stacked.image.shape[:2] == (2, 2)
+    for time, channel in np.ndindex(2, 2):
+        alone = results[channel]
+        assert stacked.surveys[time, channel] is alone.surveys[time,]
+        assert stacked.background[time, channel] == alone.background[time]
+    one = stacked.image[1, 0].compute(scheduler="synchronous")
+    np.testing.assert_array_equal(one, results[0].image[1].compute(scheduler="synchronous"))

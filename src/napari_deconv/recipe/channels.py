@@ -62,7 +62,8 @@ def stack_channels(image: Image, results: Sequence[Deconvolution]) -> Deconvolut
     Returns
     -------
     Deconvolution
-        With the channels of the image where its axis ``"C"`` is, in the history too.
+        With the channels of the image where its axis ``"C"`` is, in the history too. ``psf`` and
+        ``weights`` are those of the first channel, and it cannot be gone on from.
     """
     axis, first = image.axes.index("C"), results[0]
     kept = sorted({number for result in results for number in result.intermediate})
@@ -94,12 +95,19 @@ def stack_blocks(image: Image, results: Sequence[BlockDeconvolution]) -> BlockDe
         for channel, result in enumerate(results)
         for frame, survey in result.surveys.items()
     }
-    return replace(
+    stacked = replace(
         first,
         image=da.stack([result.image for result in results], axis),
         surveys=surveys,
-        recipe={**first.recipe, "operation": "stack_blocks", "parameters": {}},
+        fingerprint=" ".join(result.fingerprint for result in results),
     )
+    made = first.recipe["made"] | {
+        "seconds": sum(result.recipe["made"]["seconds"] for result in results),
+        "stop_reason": stacked.stop_reason,
+        "found": stacked.found,
+    }
+    call = {"operation": "stack_blocks", "parameters": {}, "made": made}
+    return replace(stacked, recipe={**first.recipe, **call})
 
 
 def psf_of_each(psf: PsfSource, names: Sequence[str]) -> PsfSource:

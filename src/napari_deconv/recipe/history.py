@@ -27,10 +27,7 @@ _SECTIONS = {
 # Parameters that are written elsewhere: arrays, and what only a call in Python has.
 _ELSEWHERE = ("mask", "initial", "depths")
 _OF_BLOCKS = ("block", "overlap", "memory")
-_DEFAULT_METHODS = {
-    "subtract_background": "mean", "subtract_background_blocks": "mean",
-    "estimate_background": "percentile",
-}  # fmt: skip
+_DEFAULT_METHODS = {"background": "mean", "background_estimate": "percentile"}
 _INHERITED = ("input", "background", "psf", "mask", "engine")
 
 
@@ -109,7 +106,8 @@ def _options(record: Mapping[str, Any]) -> Data:
             raise DeconvError(
                 f"The {name} was an {value}, which is not written down: a recipe takes a number."
             )
-    method = given.get("method", _DEFAULT_METHODS.get(record.get("operation", "")))
+    section = _SECTIONS.get(record.get("operation", ""), "")
+    method = given.get("method", _DEFAULT_METHODS.get(section))
     if method in WITHOUT_SPACING:
         given.pop("spacing", None)
     elif given.get("spacing") is None:

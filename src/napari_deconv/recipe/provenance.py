@@ -140,8 +140,8 @@ def file_origin(path: str | os.PathLike[str], data: Any) -> dict[str, Any] | Non
     path : path-like
         The file it may be from.
     data : array_like
-        The array. Of one that is no NumPy array, such as Dask's or Zarr's, three planes are
-        compared; axes of length 1 make no difference.
+        The array. Of one that is not in memory, such as Dask's, Zarr's or a mapped file, three
+        planes are compared; axes of length 1 make no difference.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def file_origin(path: str | os.PathLike[str], data: Any) -> dict[str, Any] | Non
         ``{"path": …}`` if it is the file's image, with ``"channel"`` if it is one of its channels;
         None if it is not in the file as it is.
     """
-    in_memory = isinstance(data, np.ndarray)
+    in_memory = isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
     read, same = (read_image, np.array_equal) if in_memory else (open_image, _alike)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no infinite pinhole
-    if isinstance(value, np.ndarray | da.Array):
+    if hasattr(value, "shape") and hasattr(value, "dtype"):  # NumPy's, Dask's, Zarr's
         return f"array of shape {value.shape}"
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
