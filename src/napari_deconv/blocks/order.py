@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume
-from napari_deconv.deconvolution import deconvolve
+from napari_deconv.deconvolution.front_door import with_defaults
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.points import prepare_psfs
 from napari_deconv.deconvolution.settings import check_settings
@@ -99,26 +98,17 @@ def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given
     DeconvError
         If an option is none of its kind, or a tile cannot know what it needs.
     """
-    defaults = deconvolve.__kwdefaults__ or {}
-    unknown = given.keys() - defaults.keys()
-    if unknown:
-        raise TypeError(f"There is no option {', '.join(sorted(unknown))}.")
+    options = with_defaults(given)
     _refuse(given)
-    options = {name: value for name, value in (defaults | given).items() if name != "callback"}
     spacing, centre, engine, depths = (
         options.pop(name) for name in ("spacing", "centre_psf", "engine", "depths")
     )
     options.pop("background")
     settings = check_settings(depths=depths, **options)
     points = prepare_psfs(psf, image_ndim, spacing, centre, depths, settings["boundary"])
-    ndim = points.psfs[0].ndim
-    settings |= {
-        "psfs": tuple(as_volume(each) for each in points.psfs),
-        "depths": points.depths,
-        "spacing": (1.0,) * (3 - ndim) + (points.spacing or (1.0,) * ndim),
-    }
     get_engine(engine)
-    return Order(settings, engine if isinstance(engine, str) else engine.device.key, ndim)
+    key = engine if isinstance(engine, str) else engine.device.key
+    return Order(settings | points.settings, key, points.ndim)
 
 
 def _refuse(given: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.prepare import prepare_psf
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["convolve", "deconvolve", "iterate", "memory_needed"]
+__all__ = ["convolve", "deconvolve", "iterate", "memory_needed", "with_defaults"]
 
 Float = npt.NDArray[np.float32]
 
@@ -213,11 +213,22 @@ def iterate(image: npt.ArrayLike, psf: Psf | npt.ArrayLike, **options: Any) -> I
 
 def _job(image: npt.ArrayLike, psf: Psf | npt.ArrayLike, options: dict[str, Any]) -> Job:
     """Prepare with the defaults of `deconvolve`."""
+    return prepare(image, psf, **with_defaults(options))
+
+
+def with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to options of `deconvolve` the defaults of its others, but for `callback`.
+
+    Raises
+    ------
+    TypeError
+        If there is no such option.
+    """
     defaults = {k: v for k, v in (deconvolve.__kwdefaults__ or {}).items() if k != "callback"}
     unknown = options.keys() - defaults.keys()
     if unknown:
         raise TypeError(f"There is no option {', '.join(sorted(unknown))}.")
-    return prepare(image, psf, **(defaults | options))
+    return defaults | dict(options)
 
 
 def memory_needed(image: npt.ArrayLike, psf: Psf | npt.ArrayLike, **options: Any) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import (
-    as_volume,
     check_array,
     check_background,
     check_finite,
@@ -96,17 +95,10 @@ def prepare(
     method = settings["method"]
     array = check_array(image)
     points = prepare_psfs(psf, array.ndim, spacing, centre_psf, depths, settings["boundary"])
-    ndim = points.psfs[0].ndim
     allowed = _mask(mask, array.shape)
     light = _light(array, allowed, METHODS[method].positive)
     offset = None if is_auto(background) else check_background(background, light)
-    options = Options(
-        **settings,
-        psfs=tuple(as_volume(each) for each in points.psfs),
-        depths=points.depths,
-        spacing=(1.0,) * (3 - ndim) + (points.spacing or (1.0,) * ndim),
-        engine=get_engine(engine),
-    )
+    options = Options(**settings, **points.settings, engine=get_engine(engine))
     parameters = given | {
         "spacing": points.spacing,
         "background": background if isinstance(background, str) else np.asarray(background)[()],
@@ -119,7 +111,7 @@ def prepare(
     }  # fmt: skip
     start = _initial(initial, array.shape)
     checkpoints = initial._checkpoints if isinstance(initial, Deconvolution) else []
-    leading = array.shape[:-ndim]
+    leading = array.shape[: -points.ndim]
     return Job(
         light, points.used, options, offset, allowed, start, checkpoints, leading, parameters
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv._checks import as_volume
 from napari_deconv.errors import DeconvError
 from napari_deconv.forward import check_depths
 from napari_deconv.psf.prepare import crop_to_support, prepare_psf
@@ -39,6 +40,20 @@ class PointSpread:
     depths: tuple[float, ...]
     spacing: tuple[float, ...] | None
     used: Psf | Float
+
+    @property
+    def ndim(self) -> int:
+        """Axes that are space."""
+        return self.psfs[0].ndim
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `Options` holds of it: volumes (z, y, x), and a voxel size of 1 if it is unknown."""
+        return {
+            "psfs": tuple(as_volume(each) for each in self.psfs),
+            "depths": self.depths,
+            "spacing": (1.0,) * (3 - self.ndim) + (self.spacing or (1.0,) * self.ndim),
+        }
 
 
 def prepare_psfs(
