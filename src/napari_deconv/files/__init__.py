@@ -216,9 +216,9 @@ def write_image(
         time_interval=time_interval, name=name, colours=tuple(colours),
     )  # fmt: skip
     if path.suffix.lower() == ".zarr":
-        from napari_deconv.files.blockwise import write_blocks
+        from napari_deconv.files.blockwise import write_in_blocks
 
-        write_blocks(path, image)
+        write_in_blocks(path, image)
     else:
         write_tiff(path, image)
 

@@ -24,10 +24,11 @@ from napari_deconv.files.atomic import check_target, put_in_place
 from napari_deconv.files.image import IMAGE_SUFFIXES, Image
 from napari_deconv.files.journal import Journal, read_json, write_json
 from napari_deconv.files.layout import Layout, Origin, block_sizes
+from napari_deconv.files.lock import alone
 from napari_deconv.files.tiff_target import TiffTarget
 from napari_deconv.files.zarr_target import ZarrTarget
 
-__all__ = ["BlockFile", "begun", "write_blocks"]
+__all__ = ["BlockFile", "begun", "write_in_blocks"]
 
 
 class Target(Protocol):
@@ -256,9 +257,9 @@ class BlockFile:
             if before.get(key) != now[key]:
                 given = "" if key == "fingerprint" else f" ({before.get(key)}, now {now[key]})"
                 raise DeconvError(
-                    f"{self.path.name} cannot be resumed: it was begun with another {words}{given}."
-                    " Give what it was begun with; or begin anew, without resuming, which throws "
-                    f"{len(self._journalled())} written blocks away."
+                    f"{self.path.name} was begun with another {words}{given}, and "
+                    f"{len(self._journalled())} of its blocks are written. Give what it was begun "
+                    f"with to go on, choose another name, or delete {self._folder} to begin anew."
                 )
 
     def _journalled(self) -> dict[Origin, tuple[list[float], list[float]]]:
@@ -299,28 +300,31 @@ def begun(path: str | os.PathLike[str]) -> Layout | None:
     return Layout(tuple(record["shape"]), record["dtype"], tuple(record["blocks"]))
 
 
-def write_blocks(path: Path, image: Image) -> None:
+def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5") -> None:
     """Write an image that is in memory; see `napari_deconv.files.write_image`."""
     data = image.data
     blocks = [_BLOCK.get(axis, 1) for axis in image.axes]
-    file = BlockFile.open(path, image, data.dtype, blocks, fingerprint="", resume=False)
-    try:
-        for origin in file.layout.origins:
-            file.write(origin, data[file.layout.region(origin)])
-        file.finish(image.metadata)
-    except BaseException:
-        file.discard()
-        raise
+    with alone(path):
+        file = BlockFile.open(
+            path, image, data.dtype, blocks, fingerprint="", resume=False, ngff=ngff
+        )
+        try:
+            for origin in file.layout.origins:
+                file.write(origin, data[file.layout.region(origin)])
+            file.finish(image.metadata)
+        except BaseException:
+            file.discard()
+            raise
 
 
 # Whole chunks, and not many blocks.
 _BLOCK = {"Z": 64, "Y": 1024, "X": 1024}
 _BEGUN_WITH = {
-    "fingerprint": "input or other settings",
     "format": "format",
     "shape": "shape",
     "dtype": "dtype",
     "blocks": "size of blocks",
+    "fingerprint": "input or other settings",
 }
 
 
