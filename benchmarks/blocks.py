@@ -140,7 +140,7 @@ def measure_scaling(folder: Path, workers: int, iterations: int) -> float:
         for _ in range(2):
             file = open_file(folder / "scaled.ome.zarr", result, resume=False)
             started = time.perf_counter()
-            store_blocks(result, file, client=client)
+            store_blocks(result, file)
             seconds = time.perf_counter() - started
             file.discard()
     return seconds

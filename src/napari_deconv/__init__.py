@@ -21,9 +21,12 @@ from napari_deconv.beads import (
 from napari_deconv.blocks import (
     BlockDeconvolution,
     BlockPlan,
+    begun_blocks,
     deconvolve_blocks,
     plan_blocks,
     prepare_blocks,
+    use_cluster,
+    write_blocks,
 )
 from napari_deconv.deconvolution import (
     Deconvolution,
@@ -35,7 +38,7 @@ from napari_deconv.deconvolution import (
 )
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning, DeviceError
-from napari_deconv.files import open_image, positions, read_image, write_image
+from napari_deconv.files import Image, open_image, positions, read_image, write_image
 from napari_deconv.gain import estimate_gain
 from napari_deconv.psf import (
     Psf,
@@ -65,6 +68,7 @@ __all__ = [
     "DeconvWarning",
     "Deconvolution",
     "DeviceError",
+    "Image",
     "Psf",
     "PsfReport",
     "Recipe",
@@ -72,6 +76,7 @@ __all__ = [
     "Report",
     "State",
     "bead_statistics",
+    "begun_blocks",
     "clean_psf",
     "convolve",
     "deconvolve",
@@ -101,5 +106,7 @@ __all__ = [
     "simulate_acquisition",
     "subtract_background",
     "threshold_beads",
+    "use_cluster",
+    "write_blocks",
     "write_image",
 ]

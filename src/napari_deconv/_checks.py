@@ -157,10 +157,10 @@ def check_number(value: Any, name: str, low: float = -np.inf, high: float = np.i
     raise DeconvError(f"{name}={value!r}: expected {expected}.")
 
 
-def check_whole(value: object, name: str) -> int:
-    """Take a whole number of at least 1, or raise `DeconvError`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise DeconvError(f"{name}={value!r}: expected a whole number of at least 1.")
+def check_whole(value: object, name: str, low: int = 1) -> int:
+    """Take a whole number of at least `low`, or raise `DeconvError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise DeconvError(f"{name}={value!r}: expected a whole number of at least {low}.")
     return int(value)
 
 

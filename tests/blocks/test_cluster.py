@@ -8,12 +8,10 @@ import subprocess
 import sys
 import time
 import warnings
-from types import SimpleNamespace
 
 import pytest
 
-from napari_deconv import DeconvError, DeconvWarning, DeviceError, get_engine
-from napari_deconv.blocks.cluster import connect, memory_of_workers
+from napari_deconv import DeconvError, DeconvWarning, use_cluster
 
 pytest.importorskip("distributed")
 
@@ -56,7 +54,7 @@ def test_workers_from_the_shell_pass_their_warnings_on(dask, scheduler_file):
 
     dask("worker", "--scheduler-file", str(scheduler_file), "--nthreads", "1", "--no-dashboard")
     for run in range(2):
-        with connect(str(scheduler_file)) as client, pytest.warns(DeconvWarning) as given:
+        with use_cluster(scheduler_file) as client, pytest.warns(DeconvWarning) as given:
             client.submit(warn, run).result()
         assert [str(each.message) for each in given] == ["Smaller tiles."]
 
@@ -68,34 +66,12 @@ def test_workers_with_another_version_are_refused(dask, scheduler_file, tmp_path
     dask("worker", "--scheduler-file", str(scheduler_file), "--no-dashboard",
          PYTHONPATH=str(tmp_path))  # fmt: skip
     with pytest.raises(DeconvError, match=r"napari-deconv 9\.9, here it is .*same environment"):
-        connect(str(scheduler_file))
+        use_cluster(scheduler_file)
 
 
 def test_a_scheduler_without_workers(scheduler_file):
     with pytest.raises(DeconvError, match=r"no workers within 0\.2 s.*dask worker tcp://"):
-        connect(str(scheduler_file), timeout=0.2)
-
-
-def test_memory_of_workers(monkeypatch):
-    from distributed import Client, LocalCluster
-
-    def few(memory):
-        there = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=memory))
-        monkeypatch.setattr("napari_deconv.blocks.memory.psutil", there)
-
-    with (
-        LocalCluster(
-            n_workers=2, processes=False, memory_limit=2e9, dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(2)
-        few(1e12)
-        assert memory_of_workers(client, "cpu") == pytest.approx(0.6 * 2e9)
-        few(2e9)  # of which a tile may take 0.8; two workers share it
-        assert memory_of_workers(client, get_engine("cpu")) == pytest.approx(0.8e9)
-        with pytest.raises(DeviceError, match="No OpenCL device"):
-            memory_of_workers(client, "opencl:none of this name")
+        use_cluster(scheduler_file, timeout=0.2)
 
 
 def test_nobody_answers():
@@ -103,29 +79,29 @@ def test_nobody_answers():
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DeconvError, match=f"No Dask scheduler answers at {address} within"):
-            connect(address, timeout=0.5)
+            use_cluster(address, timeout=0.5)
 
 
 @pytest.mark.parametrize("address", ["carrier://node17:8786", "tcp://node17", "tcp://node17:port"])
 def test_no_address(address):
     with pytest.raises(DeconvError, match=f"{address} is no address.*tcp://node17:8786"):
-        connect(address)
+        use_cluster(address)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}", "5"])
 def test_no_scheduler_file(content, tmp_path):
     file = tmp_path / "scheduler.json"
     with pytest.raises(DeconvError, match="There is no scheduler file"):
-        connect(str(file))
+        use_cluster(file)
     file.write_text(content)
     with pytest.raises(DeconvError, match="is no scheduler file"):
-        connect(str(file))
+        use_cluster(file)
 
 
 def test_the_package_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DeconvError, match=r'pip install "napari-deconv\[distributed\]"'):
-        connect("tcp://node17:8786")
+        use_cluster("tcp://node17:8786")
 
 
 def test_nothing_imports_distributed_without_a_scheduler():

@@ -84,9 +84,37 @@ def test_the_limit_of_the_process_is_the_plan_s(no_limits):
     assert "voxels computed for each one of the image" in plan.describe()
 
 
-def test_a_terabyte_is_planned_and_laid_out_at_once():
+def test_a_terabyte_is_planned():
     plan = plan_blocks(volume(2048, 16384, 16384), PSF, memory=4e9, engine="cpu")
     assert plan.waste < 1.5
+    assert 2e9 < plan.memory.device <= 4e9
+
+
+def test_sizes_are_given_for_all_space_axes_at_once_or_for_each():
+    image = volume(2, 3, 30, 40, 50)
+    options = {"iterations": 1, "engine": "cpu"}
+    for block in (20, np.int64(20), (20, 20, 20), [1, 1, 20, 20, 20], np.array([20, 20, 20])):
+        assert plan_blocks(image, PSF, block=block, **options).block == (20, 20, 20)
+    assert plan_blocks(image, PSF, block=20, overlap=0, **options).overlap == (0, 0, 0)
+    for wrong, message in {
+        (20, 20): "expected a number, or 3 numbers",
+        (2, 20, 20, 20): "expected a number, or 3 numbers",
+        (0, 20, 20): "block=.*0.* expected a whole number of at least 1",
+        (20, 20, 2.5): "expected a whole number of at least 1",
+    }.items():
+        with pytest.raises(DeconvError, match=message):
+            plan_blocks(image, PSF, block=wrong, **options)
+    with pytest.raises(DeconvError, match="overlap=-1: expected a whole number of at least 0"):
+        plan_blocks(image, PSF, block=20, overlap=-1, **options)
+
+
+def test_time_is_measured_on_a_part_of_a_large_tile():
+    """A tile of 60 million voxels is not run for it."""
+    from napari_deconv.blocks import timing
+
+    assert timing._part((260, 520, 520), PSF.shape) == [130, 130, 260]
+    assert timing._part((40, 3000, 3000), (33, 5, 5)) == [40, 375, 375]
+    assert timing._part((1, 64, 64), (1, 9, 9)) == [1, 64, 64]
 
 
 def test_planes_of_a_psf_that_changes_with_depth_are_not_cut():

@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from functools import partial
 
+import dask
 import numpy as np
 import pytest
 
@@ -68,7 +69,7 @@ def test_same_bits_though_a_worker_is_killed(name, result, source, alone, client
             os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
 
     file = file_for(result, source, tmp_path / name)
-    store_blocks(result, file, client=client, callback=kill)
+    store_blocks(result, file, callback=kill)
     file.finish({})
     written = read_image(tmp_path / name)
     np.testing.assert_array_equal(written.data, alone)
@@ -81,11 +82,11 @@ def test_begun_alone_and_resumed_on_a_cluster(result, source, alone, client, tmp
             raise KeyboardInterrupt
 
     open_file = partial(file_for, result, source, tmp_path / "cells.ome.zarr")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), dask.config.set(scheduler="synchronous"):
         store_blocks(result, open_file(), callback=stop)
     assert not (tmp_path / "cells.ome.zarr").exists()
     file, seen = open_file(resume=True), []
-    store_blocks(result, file, client=client, callback=lambda progress: seen.append(progress))
+    store_blocks(result, file, callback=lambda progress: seen.append(progress))
     file.finish({})
     assert [progress.iteration for progress in seen] == list(range(8, COUNT + 1))
     np.testing.assert_array_equal(read_image(tmp_path / "cells.ome.zarr").data, alone)
@@ -101,7 +102,7 @@ def test_the_psf_is_sent_to_each_worker_once(result, source, client, tmp_path):
 
     client.run(count)
     file = file_for(result, source, tmp_path / "cells.ome.zarr")
-    store_blocks(result, file, client=client)
+    store_blocks(result, file)
     unpacked = client.run(lambda: Order.unpacked)
     assert len(unpacked) == 2
     assert set(unpacked.values()) == {1}

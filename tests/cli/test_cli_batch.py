@@ -311,6 +311,28 @@ def test_ctrl_c_keeps_what_is_done(shell, tmp_path):
     assert set(table()) == names()
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_plan_is_that_of_the_cluster(shell):
+    from distributed import LocalCluster
+
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 16, 16]}\n")
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        command = f"run recipe.yaml data/b.tif --scheduler {cluster.scheduler_address}"
+        *_, told, target = shell(f"{command} --dry-run").stdout.splitlines()
+        refused = shell(f"{command} --threads 1", code=2).stderr
+    assert re.fullmatch(r"# All of it takes about \d+ s on 2 workers\.", told)
+    assert target == "# to be written to recipe.ome.tif"
+    assert "workers of a cluster take the cores that they were started with" in refused
+    assert not Path("recipe.ome.tif").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_neither_fits_nor_can_be_in_tiles_is_told_why(shell):
+    Path("recipe.yaml").write_text(RECIPE.replace("iterations: 6", "iterations: 6, method: blind"))
+    said = shell("run recipe.yaml data/b.tif -o out.tif --memory 0.0003", code=2).stderr
+    assert "'blind' is not for tiles: each tile would find a PSF of its own" in said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("blocks", "difference"),

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.blocks.memory import free_memory
-from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
-    from distributed import Client, Worker
+    from distributed import Client
 
-__all__ = ["connect", "memory_of_workers"]
-
-_SHARE = 0.6
-"""Of the memory that Dask grants a worker: at 0.8 it is paused, and Python takes some too."""
+__all__ = ["use_cluster"]
 
 _ALIKE = ("python", "dask", "distributed", "napari-deconv")
 """What scheduler and workers must have in the client's version: results and messages depend on it.
 """
 
 
-def connect(scheduler: str, *, timeout: float = 30.0) -> Client:
-    """Connect to a running Dask cluster.
+def use_cluster(scheduler: str | os.PathLike[str], *, timeout: float = 30.0) -> Client:
+    """Compute on a Dask cluster that is already running.
+
+    While the connection is open, Dask computes there: `prepare_blocks` measures the image on its
+    workers, plans tiles that fit their memory, and `write_blocks` has them written there. So it is
+    with a `distributed.Client` made otherwise; but then versions are not compared, and warnings of
+    workers stay there.
 
     Parameters
     ----------
-    scheduler : str
+    scheduler : str or path-like
         Its address, such as ``"tcp://node17:8786"``, or the file that ``dask scheduler
         --scheduler-file`` has written.
     timeout : float
@@ -39,8 +39,8 @@ def connect(scheduler: str, *, timeout: float = 30.0) -> Client:
     Returns
     -------
     distributed.Client
-        To be closed after use, by ``with`` for example. Until then it is where Dask computes, and
-        each `DeconvWarning` of a worker is given here as well.
+        To be closed after use, by ``with`` for example. Until then each `DeconvWarning` of a
+        worker is given here as well.
 
     Raises
     ------
@@ -56,7 +56,8 @@ def connect(scheduler: str, *, timeout: float = 30.0) -> Client:
             "A cluster needs the package distributed, which is not installed: "
             'pip install "napari-deconv[distributed]".'
         ) from None
-    address = scheduler if "://" in scheduler else _address_in(Path(scheduler))
+    given = os.fspath(scheduler)
+    address = given if "://" in given else _address_in(Path(given))
     try:
         get_address_host_port(address)
     except ValueError as error:
@@ -79,44 +80,6 @@ def connect(scheduler: str, *, timeout: float = 30.0) -> Client:
         client.close()
         raise
     return client
-
-
-def memory_of_workers(client: Client, engine: str | Engine = "auto") -> float:
-    """Tell how much memory a block may take on every worker, for ``deconvolve_blocks(memory=…)``.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of the cluster.
-    engine : str or Engine
-        Where each worker will compute.
-
-    Returns
-    -------
-    float
-        Bytes on the device, of the worker that has the least. Workers of one machine share what is
-        free there, unless each has a GPU, and none takes more than its ``--memory-limit`` allows.
-
-    Raises
-    ------
-    DeviceError
-        If a worker has no such device.
-    """
-    name = engine if isinstance(engine, str) else engine.device.key
-    found: dict[str, tuple[str, float, bool, float]] = client.run(_free, name)
-    sharing = Counter(host for host, _, shared, _ in found.values() if shared)
-    return min(
-        min(free / sharing[host], granted) if shared else free
-        for host, free, shared, granted in found.values()
-    )
-
-
-def _free(engine: str, dask_worker: Worker) -> tuple[str, float, bool, float]:
-    """Tell, on a worker: machine, free memory of the device, whether it is shared, and granted."""
-    device = get_engine(engine).device
-    free = free_memory(get_engine(engine), None).device
-    granted = dask_worker.memory_manager.memory_limit
-    return dask_worker.ip, free, device.kind == "CPU", _SHARE * granted if granted else free
 
 
 def _address_in(file: Path) -> str:

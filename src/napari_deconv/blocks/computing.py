@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import dask
 from dask.delayed import Delayed
 
 from napari_deconv._progress import Callback, Progress
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, as_completed
 
-__all__ = ["compute_each", "current_client"]
+__all__ = ["compute_each", "current_client", "wait_for_workers"]
 
 _RETRIES = 2
 """How often Dask tries a task again that failed with an error: a disk may be away for a moment."""
+
+_LOOK = 10.0
+"""Seconds after which it is looked again whether there are workers."""
+
+_MOMENT = 0.05
 
 Results = Generator[Any, None, None]
 
 
 def compute_each(
-    tasks: Sequence[Delayed], client: Client | None, callback: Callback | None, before: int = 0
+    tasks: Sequence[Delayed], callback: Callback | None = None, before: int = 0
 ) -> Iterator[Any]:
-    """Compute tasks and give their results, in the order in which they are done.
+    """Compute tasks where Dask computes, and give their results in the order they are done in.
+
+    That is this thread, or while a `distributed.Client` is current its cluster, each of whose
+    threads takes a task.
 
     Parameters
     ----------
     tasks : sequence of Delayed
         A process does one at a time, for the engine takes all cores or its device.
-    client : distributed.Client or None
-        A cluster, each of whose threads takes one; None computes here.
-    callback : callable or None
+    callback : callable, optional
         Called with a `Progress` after each. What it raises ends the work; tasks that workers are at
         go on, others are not begun.
     before : int
@@ -45,8 +53,13 @@ def compute_each(
     DeconvError
         If a task cannot be done, workers die at it time after time, or the connection to the
         cluster is lost.
+
+    Warns
+    -----
+    DeconvWarning
+        If no worker is left: it waits for new ones.
     """
-    total = before + len(tasks)
+    total, client = before + len(tasks), current_client()
     with closing(_one_by_one(tasks) if client is None else _on_cluster(tasks, client)) as results:
         for done, result in enumerate(results, before + 1):
             if callback is not None:
@@ -63,6 +76,13 @@ def current_client() -> Client | None:
     return Client.current()
 
 
+def wait_for_workers(client: Client) -> None:
+    """Wait until a cluster has a worker, and say so if it has none."""
+    if not client.nthreads():
+        _say_alone()
+        client.wait_for_workers(1)
+
+
 def _one_by_one(tasks: Sequence[Delayed]) -> Results:
     for task in tasks:
         yield task.compute(scheduler="synchronous")
@@ -75,8 +95,7 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
     # worker that has done it dies.
     completed = as_completed(client.compute(tasks, retries=_RETRIES), loop=client.loop)
     try:
-        for future in completed:
-            yield future.result()
+        yield from _as_done(completed, client)
     except CancelledError as error:
         raise DeconvError(
             "The connection to the Dask scheduler was lost. What is written is kept: resume."
@@ -89,3 +108,28 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
     finally:
         if completed.futures:
             client.cancel(list(completed.futures))
+
+
+def _as_done(completed: as_completed, client: Client) -> Results:
+    """Give results as they are done; meanwhile look whether there is anybody to do them."""
+    looked, alone = time.monotonic(), False
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed).result()
+        elif time.monotonic() - looked < _LOOK:
+            time.sleep(_MOMENT)
+        else:
+            with suppress(OSError):  # a lost connection cancels the futures
+                before, alone = alone, not client.nthreads()
+                if alone and not before:
+                    _say_alone()
+            looked = time.monotonic()
+
+
+def _say_alone() -> None:
+    warnings.warn(
+        "The Dask cluster has no workers: it goes on as soon as there is one. It can be stopped; "
+        "what is written is kept.",
+        DeconvWarning,
+        stacklevel=2,
+    )

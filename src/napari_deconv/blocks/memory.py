@@ -14,16 +14,16 @@ import psutil
 from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import memory_of
-from napari_deconv.engines import Engine
+from napari_deconv.engines import Device
 from napari_deconv.engines.limits import memory_limit
 from napari_deconv.engines.protocol import Shape
 
-__all__ = ["Memory", "free_memory", "memory_of_tile"]
+__all__ = ["Memory", "free_memory", "memory_of_tile", "within_limit"]
 
 # What is free now may be asked for by others before a tile is done.
 _SHARE = 0.8
 
-# Of the limit of a process: Python, its libraries and the chunks of files, measured (0.3 GB).
+# Of the limit of a process: Python, its libraries and the chunks of files; 0.3 GB were measured.
 _RESERVED = 0.4e9
 _MOST_RESERVED = 0.4
 
@@ -50,6 +50,7 @@ class Memory:
 
 def memory_of_tile(
     options: Options,
+    device: Device,
     region: Shape,
     grid: Shape,
     dtype: np.dtype[np.generic],
@@ -61,6 +62,8 @@ def memory_of_tile(
     ----------
     options : Options
         What is done to it.
+    device : Device
+        Where.
     region : tuple of int
         The tile with its overlap.
     grid : tuple of int
@@ -80,31 +83,38 @@ def memory_of_tile(
     """
     voxels = prod(region)
     psfs = len(options.psfs) - 1
-    device = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
+    arrays = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
     copies = 3 * (options.fits_photons + (options.stop == "consensus"))
     spectra = 2 * (options.kind.direct and isnan(options.weight))
     read = (2 * dtype.itemsize + 4 * copies) * voxels + memory_of(grid, spectra)
     more = sum(1 / share for share in accumulate(map(prod, coarse), mul))
-    device += more * memory_of(grid, options.arrays + psfs)
-    if options.engine.device.kind == "CPU":
-        return Memory(max(device + read, memory_of(grid, options.arrays + psfs)), 0)
-    return Memory(max(device, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))
+    arrays += more * memory_of(grid, options.arrays + psfs)
+    if device.kind == "CPU":
+        return Memory(max(arrays + read, memory_of(grid, options.arrays + psfs)), 0)
+    return Memory(max(arrays, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))
 
 
-def free_memory(engine: Engine, limit: float | None) -> Memory:
-    """Tell how much a tile may take: what is free, and at most a limit.
+def free_memory(device: Device) -> Memory:
+    """Tell how much memory is free on a device of this machine, and on the machine."""
+    free = _SHARE * psutil.virtual_memory().available
+    return Memory(free if device.kind == "CPU" else _SHARE * device.memory, free)
+
+
+def within_limit(free: Memory, device: Device, limit: float | None) -> Memory:
+    """Tell how much of what is free a tile may take.
 
     Parameters
     ----------
-    engine : Engine
-        Where it is worked on.
+    free : Memory
+        Where the tile is worked on, and may be worked on by several processes.
+    device : Device
+        Of each process.
     limit : float or None
         Bytes on the device; None takes that of `set_limits`, of which on a processor a part is
         left to Python itself.
     """
-    device, of_process = engine.device, memory_limit()
-    free = _SHARE * psutil.virtual_memory().available
-    there = free if device.kind == "CPU" else _SHARE * device.memory
+    of_process = memory_limit()
     if of_process is not None and device.kind == "CPU":
         of_process -= min(_RESERVED, _MOST_RESERVED * of_process)
-    return Memory(min(limit or of_process or there, there), free)
+    most = limit or of_process or free.device
+    return Memory(min(most, free.device), free.host)

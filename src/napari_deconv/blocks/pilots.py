@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dask import compute, delayed
 
 from napari_deconv._progress import Callback
-from napari_deconv.blocks.computing import compute_each, current_client
+from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -120,7 +120,7 @@ def follow_rules(
         if plan.coarse or _follows(plan.order.options, pilots.rules)
         for tile in pilots.tiles
     ]
-    found = {tile: result for tile, *result in compute_each(tasks, current_client(), callback)}
+    found = {tile: result for tile, *result in compute_each(tasks, callback)}
     return [_median(plan.order.options, pilots, found) for pilots in volumes]
 
 

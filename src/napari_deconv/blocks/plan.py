@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from math import isnan, prod
-from time import perf_counter
+from dataclasses import dataclass, field
+from math import ceil, prod
 
 import numpy as np
+from dask import delayed
 
 from napari_deconv._checks import check_number, check_whole
+from napari_deconv._progress import duration
+from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile, cut, regions
-from napari_deconv.blocks.memory import Memory, free_memory, memory_of_tile
+from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
+from napari_deconv.blocks.place import Place, find_place
 from napari_deconv.blocks.reach import reach
-from napari_deconv.blocks.region import Survey, make_problem, solve
+from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.volume import grid_of
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeconvError
 
-__all__ = ["BlockPlan", "make_plan"]
+__all__ = ["BlockPlan", "make_plan", "say_time"]
 
 Sizes = tuple[int, ...]
 
 # Smaller tiles are nearly all overlap.
 _LEAST = 16
-
-# As many as a coarse level usually takes.
-_COARSE_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class BlockPlan:
         outside.
     memory : Memory
         Bytes that the largest tile takes at its peak.
+    place : Place
+        Device, its free memory, and the workers if it is a cluster's.
     coarse : list of tuple of int
         How many voxels (z, y, x) become one on each coarse level, the finest first: decided for the
         whole image.
@@ -58,6 +60,7 @@ class BlockPlan:
     overlap: Sizes
     grid: Sizes
     memory: Memory
+    place: Place
     order: Order = field(repr=False)
     coarse: list[Binning] = field(repr=False)
 
@@ -111,32 +114,20 @@ class BlockPlan:
         return Tile(number[:front], start, stop)
 
     def seconds(self) -> float:
-        """Estimate how long all tiles take here, one after the other, by a few steps of one.
+        """Estimate how long all tiles take, by a few steps of a small one where they are computed.
 
-        With a stopping rule it is the time of all iterations.
+        With a stopping rule it is the time of all iterations. On a cluster its workers are taken to
+        be alike.
         """
-        options = self.order.options
-        psf = options.psfs[0].shape
-        axes = zip(self.grid, psf, strict=True)
-        shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in axes)
-        noise = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
-        weight = 0.01 if isnan(options.weight) else options.weight
-        coarse_steps = (_COARSE_STEPS,) * len(self.coarse)
-        survey = Survey(10.0, 32.0, 10.0, 1.0, 0.0, 1, weight, "", coarse_steps)
-        problem = make_problem(noise, survey.background, None, options)
+        order = delayed(self.order, traverse=False)
+        (voxel,) = compute_each([delayed(seconds_a_voxel)(order, self.grid, self.coarse)])
+        tiles = prod(self.counts)
+        rounds = ceil(tiles / (self.place.workers or 1))
+        return float(voxel) * self.computed * rounds / tiles
 
-        def seconds(iterations: int) -> float:
-            settled = replace(survey, iterations=iterations).settle(options)
-            start = perf_counter()
-            solve(problem, settled, survey, self.coarse)
-            return perf_counter() - start
-
-        # The first run makes kernels and plans.
-        seconds(1)
-        first = seconds(1)
-        step = 0.0 if options.kind.direct else max(seconds(3) - first, 0) / 2
-        tile = first + step * (options.iterations - 1)
-        return tile * self.computed / prod(self.grid)
+    def describe_time(self) -> str:
+        """Say how long it takes; `seconds` is measured for it."""
+        return say_time(self.seconds(), self.place)
 
     def describe(self) -> str:
         """Say it in words: tiles, overlap, grid, memory, and what is computed twice."""
@@ -147,11 +138,15 @@ class BlockPlan:
         else:
             text += f"{tiles} tiles of {_by(self.block)}, overlapping by {_by(self.overlap)}"
         text += f", on grids of up to {_by(self.grid)}; "
-        device = self.order.options.engine.device
-        text += f"{format_bytes(self.memory.device)} of memory on {device.name}"
+        text += f"{format_bytes(self.memory.device)} of memory on {self.place.device.name}"
         if self.memory.host:
             text += f" and {format_bytes(self.memory.host)} on the host"
         return f"{text}; {self.waste:.1f} voxels computed for each one of the image."
+
+
+def say_time(seconds: float, place: Place) -> str:
+    """Say how long all takes, and where."""
+    return f"All of it takes about {duration(seconds)} {place.describe()}."
 
 
 def make_plan(
@@ -173,7 +168,7 @@ def make_plan(
     order : Order
         What will be done.
     block, overlap : int or sequence of int, optional
-        Voxels along the space axes, chosen instead.
+        Voxels along the space axes, chosen instead; `block` also with a 1 for each axis in front.
     memory : float, optional
         Bytes that a tile may take.
 
@@ -189,14 +184,14 @@ def make_plan(
     levels = options.levels if options.kind.coarse_to_fine else 1
     coarse = binnings((1,) * (3 - order.ndim) + space, options.psfs, levels)
     bins = _bins(coarse, order.ndim)
-    free = free_memory(options.engine, memory)
+    place = find_place(order.engine, memory)
 
     def plan(sizes: Sizes) -> BlockPlan:
         axes = zip(space, sizes, margin, bins, strict=True)
         region = (1,) * (3 - order.ndim) + tuple(max(regions(*axis)) for axis in axes)
         grid = grid_of(region, options.psfs[0].shape, options.boundary)
-        cost = memory_of_tile(options, region, grid, dtype, coarse)
-        return BlockPlan(shape, sizes, margin, grid, cost, order, coarse)
+        cost = memory_of_tile(options, place.device, region, grid, dtype, coarse)
+        return BlockPlan(shape, sizes, margin, grid, cost, place, order, coarse)
 
     if block is not None:
         given = _sizes(block, order, "block", 1)
@@ -207,15 +202,15 @@ def make_plan(
                 f"block={block!r}: with a PSF for each depth a tile has all {space[0]} planes."
             )
         return plan(sizes)
-    best = _least_to_compute(order, plan, space, margin, bins, free)
+    best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, _LEAST) for a, n in enumerate(space))
         )
         raise DeconvError(
             f"Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
-            f"{format_bytes(least.memory.device)} of memory, {format_bytes(free.device)} may be "
-            "taken: crop the PSF, give a smaller overlap, or raise the limit."
+            f"{format_bytes(least.memory.device)} of memory, {format_bytes(place.free.device)} may "
+            "be taken: crop the PSF, give a smaller overlap, or raise the limit."
         )
     return best
 
@@ -262,14 +257,17 @@ def _candidates(
     return found
 
 
-def _sizes(given: int | Sequence[int], order: Order, name: str, least: int) -> Sizes:
-    """Take a number, or one for each space axis."""
-    values = [given] * order.ndim if isinstance(given, int) else list(given)
-    if len(values) != order.ndim:
+def _sizes(given: int | Sequence[int], order: Order, name: str, low: int) -> Sizes:
+    """Take a number, or one for each space axis; those of axes in front are left out."""
+    values = (
+        [given] * order.ndim if isinstance(given, int | np.integer) else np.ravel(given).tolist()
+    )
+    front, values = values[: -order.ndim], values[-order.ndim :]
+    if len(values) < order.ndim or any(n != low for n in front):
         raise DeconvError(
             f"{name}={given!r}: expected a number, or {order.ndim} numbers of voxels."
         )
-    return tuple(0 if value == least == 0 else check_whole(value, name) for value in values)
+    return tuple(check_whole(value, name, low) for value in values)
 
 
 def _bins(coarse: Sequence[Binning], ndim: int) -> Sizes:

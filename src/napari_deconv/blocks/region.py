@@ -45,6 +45,8 @@ class Survey:
         Why it ends after so many.
     coarse_steps : tuple of int
         Steps to do on each coarse level before, from the coarsest.
+    content : str
+        A number of the volume's voxels and of what lies on them.
     """
 
     background: float
@@ -56,6 +58,7 @@ class Survey:
     weight: float
     stop_reason: str = ""
     coarse_steps: tuple[int, ...] = ()
+    content: str = ""
 
     def settle(self, options: Options) -> Options:
         """Put the numbers that were found in place of the rules that found them."""

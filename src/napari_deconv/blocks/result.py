@@ -31,13 +31,17 @@ class BlockDeconvolution:
         What the rule for an automatic weight found: ``"gcv"`` of a direct filter, ``"tv"`` of total
         variation. Of the first volume of a series; empty where none was needed.
     recipe : dict
-        Parameters, version and device, in plain values.
+        Parameters, version and device, in plain values, and how the preparation went.
+    fingerprint : str
+        A number of all that the voxels depend on: image, PSF, parameters. Not of the device, nor of
+        the size of the tiles.
     """
 
     image: da.Array
     surveys: Mapping[tuple[int, ...], Survey]
     weights: dict[str, float]
     recipe: dict[str, Any]
+    fingerprint: str
 
     @property
     def iterations(self) -> int:

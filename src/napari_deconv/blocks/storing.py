@@ -1,8 +1,11 @@
-"""Blocks of a lazy result, computed one by one or on a cluster, and written into a file."""
+"""Blocks of a lazy result, computed where Dask computes, and written into a file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import dask.array as da
@@ -13,37 +16,130 @@ from dask.delayed import Delayed
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
+from napari_deconv.blocks.result import BlockDeconvolution
+from napari_deconv.errors import DeconvError
+from napari_deconv.files import Image, as_dtype
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from napari_deconv.files.blockwise import BlockFile
 
-__all__ = ["store_blocks"]
+__all__ = ["begun_blocks", "store_blocks", "write_blocks"]
 
 
-def store_blocks(
-    result: da.Array,
-    file: BlockFile,
+def write_blocks(
+    path: str | os.PathLike[str],
+    result: BlockDeconvolution,
+    image: Image,
     *,
-    client: Client | None = None,
+    dtype: str | None = None,
+    ngff: Literal["0.4", "0.5"] = "0.5",
+    resume: bool = True,
+    metadata: dict[str, Any] | None = None,
     callback: Callback | None = None,
-) -> None:
+) -> dict[str, Any]:
+    """Compute a deconvolution tile by tile, and write each tile when it is done.
+
+    It can be stopped at any time, or the machine go down: what is written is kept in a hidden
+    folder beside the file, and the same call does the rest. The file gets its name when it is
+    complete.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write: ``.zarr`` for OME-Zarr, with a pyramid; ``.tif`` or ``.tiff`` for OME-TIFF.
+        An existing one is replaced.
+    result : BlockDeconvolution
+        From `prepare_blocks`.
+    image : Image
+        What was deconvolved, as `open_image` gives it: its axes, voxel size, channels, colours and
+        time interval are those of the file.
+    dtype : str, optional
+        Type of the voxels, rounded where it has whole numbers only. Default: float32.
+    ngff : {"0.5", "0.4"}
+        Version of OME-Zarr: on Zarr v3, or on Zarr v2 for older programs.
+    resume : bool
+        Whether to go on with what an interrupted call has written: it must have had the same image,
+        PSF, parameters and tiles (see `begun_blocks`). Otherwise that is thrown away.
+    metadata : dict, optional
+        Plain values to store with the image, besides how it was made.
+    callback : callable, optional
+        Called with a `Progress` after each tile, counting those that were there before. What it
+        raises ends the work.
+
+    Returns
+    -------
+    dict
+        What was stored with the image.
+
+    Raises
+    ------
+    DeconvError
+        If the file cannot be written or is being written by another process, what is there was
+        begun with something else, or a tile cannot be deconvolved. What is written is kept.
+    """
+    from napari_deconv.files.blockwise import BlockFile
+    from napari_deconv.files.lock import alone
+
+    start, path = time.perf_counter(), Path(path)
+    if image.data.shape != result.image.shape:
+        raise DeconvError(
+            f"The image has shape {image.data.shape}, the result {result.image.shape}: give the "
+            "image that was deconvolved."
+        )
+    voxels = result.image
+    if dtype is not None:
+        voxels = voxels.map_blocks(as_dtype, dtype, dtype=dtype)
+    about = Image(
+        voxels, image.spacing, image.axes, {}, image.channels, image.time_interval,
+        colours=image.colours,
+    )  # fmt: skip
+    with alone(path):
+        file = BlockFile.open(
+            path, about, voxels.dtype, voxels.chunks, fingerprint=result.fingerprint,
+            resume=resume, ngff=ngff,
+        )  # fmt: skip
+        store_blocks(voxels, file, callback)
+        before = result.recipe["made"]
+        seconds = round(before["seconds"] + time.perf_counter() - start, 3)
+        record = {**result.recipe, **(metadata or {}), "made": before | {"seconds": seconds}}
+        file.finish(record)
+    return record
+
+
+def begun_blocks(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """Give the tiles that an interrupted `write_blocks` has begun a file with.
+
+    To go on, `prepare_blocks` has to cut the image into the same ones, though another amount of
+    memory may be free: pass this as its ``block``.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    tuple of int or None
+        Voxels of a tile along each axis of the image; None, with which it is chosen anew, if
+        nothing was begun.
+    """
+    from napari_deconv.files.blockwise import begun
+
+    layout = begun(path)
+    return None if layout is None else layout.blocks
+
+
+def store_blocks(result: da.Array, file: BlockFile, callback: Callback | None = None) -> None:
     """Compute the blocks that a file does not have yet, and write them into it.
 
     Parameters
     ----------
     result : dask.array.Array
-        Of the file's shape, as from `napari_deconv.deconvolve_blocks`; its chunks are the blocks.
+        Of the file's shape; its chunks are the blocks.
     file : BlockFile
         Where they are written. Blocks whose origin is in its ``done`` are neither computed nor
-        written again. It is not finished here.
-    client : distributed.Client, optional
-        A Dask cluster whose workers see the file under the same path. Each of their threads
-        computes a block and writes it; only the news that it is written comes back. What blocks
-        share, such as the PSF, is sent to each worker once. Blocks of a worker that dies are given
-        to others. Without a client the blocks are computed one after the other in this thread: one
-        block is in memory, and the engine takes all cores for it.
+        written again. It is not finished here. The workers of a cluster write into it under the
+        same path; only the news that a block is written comes back.
     callback : callable, optional
         Called with a `Progress` after each block, counting those that were there before. What it
         raises ends the work; blocks that workers are at are still written, others are not begun.
@@ -55,8 +151,7 @@ def store_blocks(
         connection to the cluster is lost. What is written stays in the file: it can be resumed.
     """
     tasks = _tasks(result, file)
-    there = result.npartitions - len(tasks)
-    for _ in compute_each(tasks, client, callback, there):
+    for _ in compute_each(tasks, callback, result.npartitions - len(tasks)):
         pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from math import isnan, nan
 from typing import Any
 
@@ -15,7 +16,7 @@ from dask import delayed
 from napari_deconv._checks import check_finite
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.background import HALO, sampling, smoothed
-from napari_deconv.blocks.computing import compute_each, current_client
+from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
@@ -41,6 +42,8 @@ class _Tally:
     # Of each tile, above the background if that is given.
     tile_light: tuple[float, ...]
     tile_voxels: tuple[int, ...]
+    # A number of the voxels.
+    content: bytes
 
 
 def take_survey(
@@ -75,7 +78,7 @@ def take_survey(
     every = sampling(plan.space)
     what = delayed((source, plan), traverse=False)
     tasks = [delayed(_tally)(what, tile, every) for tile in plan.tiles()]
-    tallies = dict(compute_each(tasks, current_client(), callback))
+    tallies = dict(compute_each(tasks, callback))
     frames: dict[tuple[int, ...], list[Tile]] = {}
     for tile in plan.tiles():
         frames.setdefault(tile.frame, []).append(tile)
@@ -96,12 +99,13 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> tuple[Tile
     inside = tile.inside(region)
     with ONE_TILE:
         image, background, mask = source.read((*tile.frame, *region))
+        content = _content(image, background, mask, inside=inside)
         counted = slice(None) if mask is None else mask[inside]
         light = image[inside][counted]
         bad = light.size - int(np.count_nonzero(np.isfinite(light)))
         if bad or not light.size:
             none = np.empty(0)
-            return tile, _Tally(light.size, bad, 0, np.inf, -np.inf, none, (0.0,), (0,))
+            return tile, _Tally(light.size, bad, 0, np.inf, -np.inf, none, (0.0,), (0,), content)
         negative = light[light < 0]
         total = float(np.sum(light, dtype=np.float64))
         if options.kind.positive:
@@ -116,8 +120,19 @@ def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> tuple[Tile
             given = float(np.sum(background[inside][counted], dtype=np.float64))
         return tile, _Tally(
             light.size, bad, negative.size, float(light.min()), float(light.max()),
-            sample, (total - given,), (light.size,),
+            sample, (total - given,), (light.size,), content,
         )  # fmt: skip
+
+
+def _content(*arrays: Any, inside: tuple[slice, ...]) -> bytes:
+    """Make a number of what lies in a tile."""
+    digest = blake2b(digest_size=16)
+    for array in arrays:
+        if isinstance(array, np.ndarray):
+            digest.update(f"{array.dtype} {array[inside].shape}".encode())
+            for plane in array[inside]:
+                digest.update(plane.tobytes())
+    return digest.digest()
 
 
 def _smoothed(
@@ -141,6 +156,7 @@ def _together(tallies: Sequence[_Tally]) -> _Tally:
         np.concatenate([t.sample for t in tallies]),
         tuple(value for t in tallies for value in t.tile_light),
         tuple(value for t in tallies for value in t.tile_voxels),
+        blake2b(b"".join(t.content for t in tallies), digest_size=16).digest(),
     )
 
 
@@ -187,8 +203,9 @@ def _measured(
     scale = power_of_two(tally.largest - camera.offset * options.fits_photons)
     light = float(above.sum()) / tally.voxels
     survey = Survey(
-        level, scale, light, camera.gain, camera.offset, options.iterations, options.weight
-    )
+        level, scale, light, camera.gain, camera.offset, options.iterations, options.weight,
+        content=tally.content.hex(),
+    )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
 
 

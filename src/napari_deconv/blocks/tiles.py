@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask import delayed
+from dask.base import tokenize
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.order import check_order
@@ -19,9 +22,9 @@ from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
-from napari_deconv.engines import get_engine
+from napari_deconv.engines import Device, get_engine
 from napari_deconv.psf.psf import Psf
-from napari_deconv.recipe import describe
+from napari_deconv.recipe import describe, made
 
 __all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
 
@@ -53,16 +56,18 @@ def deconvolve_blocks(
         As for `deconvolve`. It is sent to each worker once, and its OTF is made there with each
         tile: one transform, where the iterations take four each.
     block : int or sequence of int, optional
-        Voxels of a tile along the space axes. By default what fits the memory and leaves the least
-        to compute (see `plan_blocks`); an image that fits is one tile.
+        Voxels of a tile along the space axes, or along all axes with 1 in front. By default what
+        fits the memory and leaves the least to compute (see `plan_blocks`); an image that fits is
+        one tile.
     overlap : int or sequence of int, optional
         Voxels that a tile sees beyond its borders inside the image. By default as far as light
         gets in the iterations, up to 5.5 widths of the PSF; along z that is much more with a
         widefield PSF, which does not fall off there.
     memory : float, optional
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
-        on the host. By default the limit of `set_limits`, or 80 % of what is free. Python and its
-        libraries take some 0.25 GB more.
+        on the host. By default the limit of `set_limits`, or 80 % of what is free; on a cluster
+        (see `use_cluster`) what every worker has. Python, its libraries and the chunks of the file
+        take some 0.4 GB more.
     callback : callable, optional
         Called with a `Progress` while the image is read for the first time: after each block, then
         after each tile that is deconvolved ahead. What it raises ends the work.
@@ -123,13 +128,15 @@ def prepare_blocks(
     Returns
     -------
     BlockDeconvolution
-        The lazy image, with the number of iterations, background, gain and weight of each volume.
+        The lazy image, with the number of iterations, background, gain and weight of each volume;
+        `write_blocks` writes it.
 
     Raises
     ------
     DeconvError
         As `deconvolve_blocks`.
     """
+    start = time.perf_counter()
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
@@ -144,9 +151,11 @@ def prepare_blocks(
     )
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
     weights = {} if rule is None else {rule: first.weight}
-    sizes = {"block": block, "overlap": overlap, "memory": memory}
+    sizes = {"block": None if block is None else plan.block, "overlap": overlap, "memory": memory}
     given = {name: value for name, value in sizes.items() if value is not None}
-    return BlockDeconvolution(image, work.surveys, weights, _described(given | options))
+    result = BlockDeconvolution(image, work.surveys, weights, {}, _fingerprint(work))
+    seconds = time.perf_counter() - start
+    return replace(result, recipe=_record(given | options, plan.place.device, seconds, result))
 
 
 def plan_blocks(
@@ -181,8 +190,26 @@ def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32
     return deconvolve_tile(work, tile).reshape((1,) * len(tile.frame) + tile.shape)
 
 
-def _described(given: dict[str, Any]) -> dict[str, Any]:
-    """Describe the call that gives the image."""
+def _fingerprint(work: Work) -> str:
+    """Make a number of all that the voxels depend on, but for the device and the tiles' size."""
+    level = work.source.background
+    return str(
+        tokenize(
+            sorted(work.plan.order.settings.items()),
+            work.plan.overlap,
+            level if isinstance(level, float) else None,
+            [survey.content for _, survey in sorted(work.surveys.items())],
+        )
+    )
+
+
+def _record(
+    given: dict[str, Any], device: Device, seconds: float, result: BlockDeconvolution
+) -> dict[str, Any]:
+    """Describe the call that gives the image, and how it went so far."""
     engine = get_engine(given.get("engine", "auto"))
     plain = {name: given[name] for name in given if name not in ("mask", "engine")}
-    return describe("deconvolve_blocks", plain, engine)
+    call = describe("deconvolve_blocks", plain, engine)
+    how = made(seconds, engine, result.stop_reason, result.found)
+    # The workers of a cluster may have another device than this machine.
+    return call | {"engine": device.key, "made": how | {"device": device.name}}

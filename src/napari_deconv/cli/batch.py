@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from napari_deconv._progress import duration
 from napari_deconv.blocks import BlockPlan
+from napari_deconv.blocks.plan import say_time
 from napari_deconv.cli.shell import is_quiet, note, progress, report
 from napari_deconv.cli.words import in_options
 from napari_deconv.errors import DeconvError
@@ -98,5 +98,5 @@ def told(plans: Sequence[BlockPlan], times: dict[str, float]) -> list[str]:
     for text, plan in zip(each, plans, strict=True):
         if text not in times:
             times[text] = plan.seconds()
-    total = duration(sum(times[text] for text in each))
-    return [*dict.fromkeys(each), f"All of it takes about {total} here, one tile after the other."]
+    total = sum(times[text] for text in each)
+    return [*dict.fromkeys(each), say_time(total, plans[0].place)]

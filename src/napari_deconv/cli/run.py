@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from napari_deconv.beads import Beads
-from napari_deconv.blocks import BlockDeconvolution, BlockPlan
+from napari_deconv.blocks import BlockDeconvolution, BlockPlan, use_cluster
 from napari_deconv.cli.batch import make_folder, preview_batch, run_batch, told
 from napari_deconv.cli.beads import report_beads
 from napari_deconv.cli.limits import limited
@@ -103,8 +103,8 @@ def run(
     """
     read = Recipe.load(recipe)
     sources = find_inputs(inputs or [path for path in [read.path] if path])
-    with _cluster(scheduler) as client:
-        workshop = Workshop(engine, client, resume)
+    with use_cluster(scheduler) if scheduler else nullcontext():
+        workshop = Workshop(engine, resume)
         if _is_folder(output, inputs, sources):
             _do_all(Batch(jobs_of(read, sources, output), workshop, output, redo), dry_run)
             return
@@ -147,18 +147,6 @@ def _tell(plans: Sequence[BlockPlan]) -> None:
     """Say how the image is cut, before it begins."""
     for line in told(plans, {}):
         note(line)
-
-
-@contextmanager
-def _cluster(scheduler: str | None) -> Iterator[Any]:
-    """Connect to the cluster while the command runs, if there is one."""
-    if scheduler is None:
-        yield None
-        return
-    from napari_deconv.blocks.cluster import connect
-
-    with connect(scheduler) as client:
-        yield client
 
 
 def _is_folder(

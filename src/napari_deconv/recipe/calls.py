@@ -130,14 +130,16 @@ class Call:
         }
         plain = {n: value_of(value, names) for n, value in given.items() if n not in arrays}
         call = describe(self.function.__name__, plain, engine)
-        reason = ""
-        if isinstance(result, Deconvolution | BlockDeconvolution):
-            call, reason = result.recipe, result.stop_reason
+        reason = result.stop_reason if isinstance(result, Deconvolution) else ""
+        how = made(seconds, engine, reason)
+        if isinstance(result, BlockDeconvolution):
+            call, how = result.recipe, result.recipe["made"]
+        elif isinstance(result, Deconvolution):
+            call = result.recipe
         elif isinstance(result, Psf) and "operation" in result.metadata:
             call = result.metadata
         inputs = {name: _origin_of(value, origins) for name, value in arrays.items()}
-        found = result.found if isinstance(result, BlockDeconvolution) else None
-        return record(call, inputs, made(seconds, engine, reason, found))
+        return record(call, inputs, how)
 
 
 @dataclass(frozen=True)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from napari_deconv.blocks import BlockPlan
+from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
+from napari_deconv.blocks.computing import current_client
 from napari_deconv.engines.limits import memory_limit
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, open_image, positions, provenance_of
-from napari_deconv.files.blockwise import begun
 from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.inputs import check_targets, stem_of
 from napari_deconv.recipe.memory import Memory
 from napari_deconv.recipe.plan import Outcome, Watch, unwatched
 from napari_deconv.recipe.recipe import Recipe
-from napari_deconv.recipe.results import store, suffix_of, write
-from napari_deconv.recipe.schema import Blocks, Source
+from napari_deconv.recipe.results import suffix_of, write
+from napari_deconv.recipe.schema import Blocks, Output, Source
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 __all__ = ["Job", "Workshop", "jobs_of"]
 
@@ -119,22 +114,18 @@ def _positions(recipe: Recipe, source: Path) -> list[str]:
 
 
 class Workshop:
-    """Does jobs one after the other; what they share is made once.
+    """Does jobs one after the other, where Dask computes; what they share is made once.
 
     Parameters
     ----------
     engine : str, optional
         Where to compute, whatever the recipe says.
-    client : distributed.Client, optional
-        A Dask cluster that computes the blocks.
     resume : bool
         Whether to go on with what an interrupted run has written of a result.
     """
 
-    def __init__(
-        self, engine: str | None = None, client: Client | None = None, resume: bool = False
-    ) -> None:
-        self._engine, self._client, self._resume = engine, client, resume
+    def __init__(self, engine: str | None = None, resume: bool = False) -> None:
+        self._engine, self._resume = engine, resume
         self._memory = Memory()
 
     def plans(self, job: Job) -> list[BlockPlan]:
@@ -151,7 +142,7 @@ class Workshop:
             If the file or the PSF cannot be read, or the recipe lacks something.
         """
         recipe, image = self._resolved(job)
-        asked = self._client is not None or recipe.blocks is not None
+        asked = current_client() is not None or recipe.blocks is not None
         if asked:
             check_blocks(recipe)
         if image is None:
@@ -159,10 +150,11 @@ class Workshop:
         try:
             plans = self._plans(recipe)
         except DeconvError:
-            if asked:
+            if asked or not _has_room(image):
                 raise
-            return []  # not for tiles: in memory, or not at all
-        return plans if asked or not _fits(plans, image) else []
+            return []  # not for tiles
+        in_memory = _is_one_tile_each(plans) and _has_room(image)
+        return plans if asked or not in_memory else []
 
     def script(self, job: Job) -> str:
         """Write what would be called, as Python."""
@@ -198,7 +190,7 @@ class Workshop:
             As the functions; and if the result cannot be written.
         """
         recipe, _ = self._resolved(job)
-        start, more = time.perf_counter(), self._more(job)
+        more = {} if job.source is None else {"checksum": job.checksum}
         plans = self.plans(job)
         if not plans:
             outcome = recipe.plan(engine=self._engine).run(watch, self._memory)
@@ -208,17 +200,14 @@ class Workshop:
         if tell is not None:
             tell(self._plans(recipe))
         outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._memory)
+        output, image = recipe.output or Output(), outcome.source
+        assert image is not None
         with watch("blocks") as callback:
-            file = store(
-                job.target, outcome, recipe.output, fingerprint=job.checksum, resume=self._resume,
-                client=self._client, callback=callback,
+            record = write_blocks(
+                job.target, outcome.result, image, dtype=output.dtype,
+                ngff=output.ngff or "0.5", resume=self._resume, metadata=more, callback=callback,
             )  # fmt: skip
-        how = outcome.record["made"] | {"seconds": round(time.perf_counter() - start, 3)}
-        file.finish({**outcome.record, **more, "made": how})
-        return outcome
-
-    def _more(self, job: Job) -> dict[str, Any]:
-        return {} if job.source is None else {"checksum": job.checksum}
+        return replace(outcome, record=record)
 
     def _resolved(self, job: Job) -> tuple[Recipe, Image | None]:
         """Give the recipe as the file completes it, and what the file says."""
@@ -230,18 +219,7 @@ class Workshop:
         if recipe.psf is not None:
             psf = psf_of_each(recipe.psf, image.channels)
             recipe = recipe.model_copy(update={"psf": psf})
-        return self._for_workers(recipe), image
-
-    def _for_workers(self, recipe: Recipe) -> Recipe:
-        """Give blocks the memory that there is where they are computed."""
-        asked = recipe.blocks or Blocks()
-        if self._client is None or asked.block is not None or asked.memory is not None:
-            return recipe
-        from napari_deconv.blocks.cluster import memory_of_workers
-
-        engine = self._engine or recipe.engine or "auto"
-        memory = memory_of_workers(self._client, engine) / 1e9
-        return recipe.model_copy(update={"blocks": asked.model_copy(update={"memory": memory})})
+        return recipe, image
 
     def _plans(self, recipe: Recipe) -> list[BlockPlan]:
         planned = recipe.plan(engine=self._engine, way=PLANNED)
@@ -252,13 +230,17 @@ class Workshop:
         """Settle the size of the blocks: the same for all channels, and for what is resumed."""
         asked = recipe.blocks or Blocks()
         block = min((plan.block for plan in plans), key=prod)
-        if self._resume and (layout := begun(job.target)) is not None:
-            block = layout.blocks[-len(block) :]
+        if self._resume and (begun := begun_blocks(job.target)) is not None:
+            block = begun[-len(block) :]
         return asked.model_copy(update={"block": list(block)})
 
 
-def _fits(plans: Sequence[BlockPlan], image: Image) -> bool:
-    """Tell whether every volume is one tile, and all of them fit into memory together."""
-    whole = all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
+def _is_one_tile_each(plans: Sequence[BlockPlan]) -> bool:
+    """Tell whether every volume is one tile."""
+    return all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
+
+
+def _has_room(image: Image) -> bool:
+    """Tell whether all volumes fit into memory together."""
     free = psutil.virtual_memory().available
-    return whole and _HELD * image.data.size < min(free, memory_limit() or free)
+    return bool(_HELD * image.data.size < min(free, memory_limit() or free))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import zarr
-from dask.base import tokenize
 
-from napari_deconv._progress import Callback, duration
-from napari_deconv.blocks import BlockDeconvolution, plan_blocks, prepare_blocks
-from napari_deconv.engines import get_engine
+from napari_deconv._progress import Callback
+from napari_deconv.blocks import (
+    BlockDeconvolution,
+    begun_blocks,
+    plan_blocks,
+    prepare_blocks,
+    write_blocks,
+)
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, check_target, open_image
-from napari_deconv.files.blockwise import begun
-from napari_deconv.recipe import made, record
-from napari_deconv.recipe.checksum import checksum_of_file
+from napari_deconv.recipe import file_origin
 from napari_deconv.recipe.inputs import stem_of
-from napari_deconv.recipe.plan import Outcome
-from napari_deconv.recipe.provenance import file_origin
-from napari_deconv.recipe.results import store
-from napari_deconv.recipe.schema import Output
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.results import contrast
@@ -152,31 +149,18 @@ def run_to_disk(
     **options
         Of `prepare_blocks`.
     """
-    start = time.perf_counter()
     inputs.found({name: file_origin(*file) for name, file in inputs.files().items()})
-    origin = inputs.origins["image"]
-    image = _described(source, origin, options["spacing"])
+    image = _described(source, inputs.origins["image"], options["spacing"])
     points = psf_of(psf, psf_spacing, own_psf)
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
-    fingerprint = _fingerprint(image, origin, psf_spacing, points, options)
-    if (layout := begun(path)) is not None:
-        options["block"] = layout.blocks[-len(options["spacing"]) :]
-    plan = plan_blocks(image.data, points, **options)
-    options["block"] = plan.block
+    plan = plan_blocks(image.data, points, block=begun_blocks(path), **options)
     tell(plan.describe())
-    about = f"{plan.describe()} All of it takes about {duration(plan.seconds())}."
+    about = f"{plan.describe()} {plan.describe_time()}"
     tell(f"{about}\nMeasuring the image …")
-    result = prepare_blocks(image.data, points, callback=callback, **options)
+    result = prepare_blocks(image.data, points, block=plan.block, callback=callback, **options)
     tell(f"{about}\nWriting {path.name} …")
-    file = store(
-        path, Outcome(result, {}, image), Output(format="ome-zarr"), fingerprint=fingerprint,
-        resume=True, callback=callback,
-    )  # fmt: skip
-    engine, seconds = get_engine(options["engine"]), time.perf_counter() - start
-    how = made(seconds, engine, result.stop_reason, result.found)
-    done = record(result.recipe, inputs.origins, how)
-    file.finish(done)
+    done = write_blocks(path, result, image, metadata={"inputs": inputs.origins}, callback=callback)
     return _opened(source, path, result, done)
 
 
@@ -205,13 +189,3 @@ def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...])
     if len(stated.channels) != channels:
         return image
     return replace(image, channels=stated.channels, colours=stated.colours)
-
-
-def _fingerprint(
-    image: Image, origin: dict[str, Any], psf_spacing: Any, points: Any, options: dict[str, Any]
-) -> str:
-    """Make a number of all that the result depends on."""
-    content: Any = image.data.name
-    if "path" in origin:
-        content = checksum_of_file(Path(origin["path"])), origin.get("channel")
-    return str(tokenize(content, np.asarray(points), psf_spacing, options))

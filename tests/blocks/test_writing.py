@@ -1,0 +1,240 @@
+"""`write_blocks`: what is prepared goes to a file, can be interrupted, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+
+from napari_deconv import (
+    DeconvError,
+    DeconvWarning,
+    begun_blocks,
+    make_psf,
+    open_image,
+    prepare_blocks,
+    read_image,
+    write_blocks,
+    write_image,
+)
+from napari_deconv.files import provenance_of
+from napari_deconv.files.lock import alone
+
+SPACING = (0.2, 0.1, 0.1)
+PSF = make_psf("gaussian", shape=(5, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.25))
+OPTIONS = {"spacing": SPACING, "iterations": 3, "engine": "cpu"}
+TILES = {"block": (12, 20, 20), "overlap": (4, 6, 6)}
+ABOUT = {"channels": ("DAPI", "GFP"), "colours": ("0000FF", "00FF00")}
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Two channels in a file."""
+    voxels = np.random.default_rng(0).poisson(20, (2, 12, 40, 40)).astype(np.uint16)
+    write_image(tmp_path / "cells.ome.zarr", voxels, SPACING, **ABOUT)
+    return open_image(tmp_path / "cells.ome.zarr")
+
+
+def prepared(image, **more):
+    return prepare_blocks(image.data, PSF, **OPTIONS | TILES | more)
+
+
+def stop_after(tiles):
+    def stop(progress):
+        if progress.iteration == tiles:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_file_says_what_the_image_s_does_and_how_it_was_made(image, tmp_path):
+    result, path = prepared(image), tmp_path / "out.ome.zarr"
+    record = write_blocks(path, result, image, metadata={"note": "a"})
+    written = read_image(path)
+    np.testing.assert_array_equal(written.data, result.image.compute(scheduler="synchronous"))
+    assert (written.spacing, written.axes) == (SPACING, "CZYX")
+    assert {name: getattr(written, name) for name in ABOUT} == ABOUT
+    assert provenance_of(path).items() >= record.items()
+    assert (record["operation"], record["engine"]) == ("deconvolve_blocks", "cpu")
+    assert record["parameters"]["iterations"] == 3
+    assert (record["made"]["found"], record["note"]) == (result.found, "a")
+    assert record["made"]["seconds"] > result.recipe["made"]["seconds"] > 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cells.ome.zarr", "out.ome.zarr"]
+
+
+@pytest.mark.parametrize("name", ["out.ome.zarr", "out.ome.tif"])
+def test_the_same_call_goes_on(image, tmp_path, name):
+    path, done = tmp_path / name, []
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, prepared(image), image, callback=stop_after(3))
+    assert not path.exists()
+    result = prepared(image)
+    write_blocks(path, result, image, callback=lambda progress: done.append(progress.iteration))
+    assert done == [4, 5, 6, 7, 8]
+    expected = result.image.compute(scheduler="synchronous")
+    np.testing.assert_array_equal(read_image(path).data, expected)
+
+
+def test_begun_anew_where_it_is_asked_for(image, tmp_path):
+    path, done = tmp_path / "out.ome.zarr", []
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, prepared(image), image, callback=stop_after(3))
+    result = prepared(image, iterations=2)
+    with pytest.warns(DeconvWarning, match="3 of its blocks were written"):
+        write_blocks(path, result, image, resume=False, callback=done.append)
+    assert len(done) == 8
+    expected = result.image.compute(scheduler="synchronous")
+    np.testing.assert_array_equal(read_image(path).data, expected)
+
+
+def test_tiles_stay_though_another_amount_of_memory_is_free(image, tmp_path):
+    path = tmp_path / "out.ome.zarr"
+    assert begun_blocks(path) is None
+    before = prepared(image, block=begun_blocks(path), memory=1e6)
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, before, image, callback=stop_after(1))
+    now = prepared(image, block=None, memory=8e6)
+    assert now.image.chunks != before.image.chunks
+    with pytest.raises(DeconvError, match="begun with another size of blocks"):
+        write_blocks(path, now, image)
+    assert begun_blocks(path) == before.image.chunksize
+    now = prepared(image, block=begun_blocks(path), memory=8e6)
+    write_blocks(path, now, image)
+    expected = before.image.compute(scheduler="synchronous")
+    np.testing.assert_array_equal(read_image(path).data, expected)
+    assert begun_blocks(path) is None
+
+
+def test_the_fingerprint_is_of_all_that_the_voxels_depend_on(image):
+    def fingerprint(data=image.data, psf=PSF, **more):
+        return prepare_blocks(data, psf, **OPTIONS | TILES | more).fingerprint
+
+    voxels = image.data.compute(scheduler="synchronous")
+    same = fingerprint()
+    level, mask = np.full(voxels.shape, 2.0), np.ones(voxels.shape, bool)
+    other_voxel, other_level, other_mask = voxels.copy(), level.copy(), mask.copy()
+    for array in (other_voxel, other_level, other_mask):
+        array[1, 11, 39, 39] = 0
+    wider = make_psf("gaussian", shape=(5, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.26))
+    others = [
+        fingerprint(other_voxel), fingerprint(psf=wider), fingerprint(iterations=4),
+        fingerprint(overlap=(4, 6, 7)), fingerprint(background=2), fingerprint(background=3),
+        fingerprint(background=level), fingerprint(background=other_level), fingerprint(mask=mask),
+        fingerprint(mask=other_mask), fingerprint(levels=2), fingerprint(acceleration=None),
+        fingerprint(boundary="half_padded"), fingerprint(voxels.astype(np.float32)),
+    ]  # fmt: skip
+    assert len({same, *others}) == 1 + len(others)
+    # Not of how the voxels are kept, nor of where they are computed.
+    kept = zarr.array(voxels, chunks=(1, 6, 40, 40))
+    assert fingerprint(voxels) == fingerprint(kept) == same
+    assert fingerprint(da.from_array(voxels, 7)) == fingerprint(engine="opencl") == same
+
+
+def test_another_image_or_recipe_does_not_go_on(image, tmp_path):
+    path = tmp_path / "out.ome.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, prepared(image), image, callback=stop_after(3))
+    other = replace(image, data=image.data[:, ::-1])
+    for result in (prepared(image, iterations=4), prepared(other)):
+        with pytest.raises(DeconvError) as refused:
+            write_blocks(path, result, image)
+        said = str(refused.value)
+        assert "another input or other settings, and 3 of its blocks are written" in said
+        assert "choose another name, or delete" in said
+        assert "resum" not in said  # of which napari has no option
+    write_blocks(path, prepared(image), image)
+
+
+def test_whole_numbers_and_an_older_format(image, tmp_path):
+    path = tmp_path / "out.ome.zarr"
+    result = prepared(image)
+    write_blocks(path, result, image, dtype="uint16", ngff="0.4")
+    expected = np.rint(result.image.compute(scheduler="synchronous"))
+    np.testing.assert_array_equal(read_image(path).data, expected)
+    assert read_image(path).data.dtype == np.uint16
+    assert zarr.open_group(path).metadata.zarr_format == 2
+
+
+def test_the_image_has_to_be_that_of_the_result(image, tmp_path):
+    with pytest.raises(DeconvError, match=r"\(12, 40, 40\), the result \(2, 12, 40, 40\)"):
+        write_blocks(tmp_path / "a.zarr", prepared(image), image.of_channel(0, ""))
+
+
+# -- one writer at a time --------------------------------------------------------------------------
+HOLD = """
+import sys, time
+from napari_deconv.files.lock import alone
+with alone(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that writes the file."""
+    path = tmp_path / "out.ome.zarr"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield path, process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_process_is_refused_until_the_first_ends(image, holder):
+    path, process = holder
+    result = prepared(image)
+    with pytest.raises(DeconvError, match="is being written by another run: wait until that has"):
+        write_blocks(path, result, image)
+    with pytest.raises(DeconvError, match="is being written by another run"):
+        write_image(path, np.ones((4, 8, 8), np.float32))
+    assert not path.with_name(f".{path.name}.part").exists()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    write_blocks(path, result, image)
+    assert not path.with_name(f".{path.name}.lock").exists()
+
+
+def test_two_runs_of_one_process_are_kept_apart(tmp_path):
+    first, second = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    with alone(first), alone(second):
+        for _ in range(2):
+            with pytest.raises(DeconvError, match=r"a\.zarr is being written"), alone(first):
+                pass
+    with alone(first):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_many_processes_one_writes_at_a_time(tmp_path):
+    """Each notes when it begins and ends, whoever else is turned away meanwhile."""
+    code = """
+import sys, time
+from napari_deconv.errors import DeconvError
+from napari_deconv.files.lock import alone
+for _ in range(20):
+    try:
+        with alone(sys.argv[1]), open(sys.argv[2], "a", buffering=1) as log:
+            print("begin", file=log)
+            time.sleep(0.002)
+            print("end", file=log)
+    except DeconvError:
+        time.sleep(0.001)
+"""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", code, str(tmp_path / "a.zarr"), str(log)]
+    for process in [subprocess.Popen(command) for _ in range(3)]:
+        assert process.wait(60) == 0
+    lines = log.read_text().split()
+    assert lines == ["begin", "end"] * (len(lines) // 2)
+    assert len(lines) > 40
+    assert not (tmp_path / ".a.zarr.lock").exists()
