@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Tile", "cut", "regions"]
+__all__ = ["LEAST", "Tile", "cut", "regions"]
 
 Index = tuple[int, ...]
 Slices = tuple[slice, ...]
+
+LEAST = 16
+"""Voxels along an axis that a tile has at least where axes are cut: smaller ones would be nearly
+all overlap."""
 
 
 @dataclass(frozen=True)

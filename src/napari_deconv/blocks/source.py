@@ -47,11 +47,14 @@ class Source:
         return tuple(self.image.shape)
 
     def read(self, index: Index) -> tuple[npt.NDArray[Any], Any, npt.NDArray[np.bool_] | None]:
-        """Read one region of image, background and mask."""
-        mask = None if self.mask is None else _read(self.mask, index).astype(bool)
-        if self.background is None or isinstance(self.background, float):
-            return _read(self.image, index), self.background, mask
-        return _read(self.image, index), _read(self.background, index), mask
+        """Read one region of image, 0 where masked, of background and of mask."""
+        image, background, mask = _read(self.image, index), self.background, None
+        if self.mask is not None:
+            mask = _read(self.mask, index).astype(bool)
+            image = np.where(mask, image, image.dtype.type(0))
+        if background is not None and not isinstance(background, float):
+            background = _read(background, index)
+        return image, background, mask
 
 
 def check_source(image: Any, background: Any, mask: Any) -> Source:

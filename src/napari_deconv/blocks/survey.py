@@ -15,7 +15,7 @@ from dask import delayed
 
 from napari_deconv._checks import check_finite
 from napari_deconv._progress import Callback
-from napari_deconv.blocks.background import HALO, sampling, smoothed
+from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in, follow_rules
@@ -31,19 +31,40 @@ __all__ = ["take_survey"]
 
 @dataclass(frozen=True)
 class _Tally:
-    """What one tile, or several together, add to a survey."""
+    """What is counted in one tile.
+
+    ``level`` is the background that is given, summed, and ``darkest`` its least value; of one that
+    is to be found there is a sample. ``content`` is a number of all voxels.
+    """
 
     voxels: int
     bad: int
     negative: int
     least: float
     largest: float
-    sample: npt.NDArray[np.float64]
-    # Of each tile, above the background if that is given.
-    tile_light: tuple[float, ...]
-    tile_voxels: tuple[int, ...]
-    # A number of the voxels.
+    light: float
+    level: float
+    darkest: float
+    bad_level: int
+    sample: npt.NDArray[np.float32]
     content: bytes
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """What is counted in all tiles of a volume; ``above`` is the light above the background."""
+
+    tiles: list[Tile]
+    voxels: int
+    bad: int
+    negative: int
+    least: float
+    largest: float
+    level: float
+    darkest: float
+    bad_level: int
+    above: npt.NDArray[np.float64]
+    content: str
 
 
 def take_survey(
@@ -68,59 +89,78 @@ def take_survey(
     Raises
     ------
     DeconvError
-        If the image has NaN or infinite voxels where they count, or the mask leaves out all.
+        If the image has NaN or infinite voxels where they count, the background such or negative
+        ones, or the mask leaves out all.
 
     Warns
     -----
     DeconvWarning
         If voxels are below 0 and count as 0, or a volume is constant.
+
+    Notes
+    -----
+    Voxels, light and extremes are those of the whole image, and exact. So is an automatic
+    background up to 13 million voxels; of larger volumes see `Sampling`.
     """
-    every = sampling(plan.space)
-    what = delayed((source, plan), traverse=False)
-    tasks = [delayed(_tally)(what, tile, every) for tile in plan.tiles()]
-    tallies = dict(compute_each(tasks, callback))
-    frames: dict[tuple[int, ...], list[Tile]] = {}
-    for tile in plan.tiles():
-        frames.setdefault(tile.frame, []).append(tile)
-    volumes = [_together([tallies.pop(tile) for tile in tiles]) for tiles in frames.values()]
-    _report(volumes, plan.order.options)
-    sizes = zip(frames.values(), volumes, strict=True)
-    surveys, pilots = zip(*(_measured(source, plan, *volume) for volume in sizes), strict=True)
+    volumes = _count(source, plan, callback)
+    _report(list(volumes.values()), source, plan.order.options)
+    surveys, pilots = zip(
+        *(_measured(source, plan, volume) for volume in volumes.values()), strict=True
+    )
     found = follow_rules(source, plan, pilots, callback)
-    settled = zip(frames, surveys, found, strict=True)
+    settled = zip(volumes, surveys, found, strict=True)
     return {frame: replace(survey, **vars(rules)) for frame, survey, rules in settled}
 
 
-def _tally(what: tuple[Source, BlockPlan], tile: Tile, every: int) -> tuple[Tile, _Tally]:
-    """Count what is in a tile, and smooth it with what surrounds it."""
-    source, plan = what
-    options = plan.order.options
-    region = tile.region([HALO] * len(plan.space), plan.space)
-    inside = tile.inside(region)
+def _count(
+    source: Source, plan: BlockPlan, callback: Callback | None
+) -> dict[tuple[int, ...], _Volume]:
+    """Go through all tiles; the samples of a volume are let go of when it is complete."""
+    what = delayed((source, plan, Sampling.of(plan.space)), traverse=False)
+    tasks = [delayed(_tally)(what, tile) for tile in plan.tiles()]
+    frames: dict[tuple[int, ...], list[Tile]] = {}
+    for tile in plan.tiles():
+        frames.setdefault(tile.frame, []).append(tile)
+    tallies: dict[tuple[int, ...], dict[Tile, _Tally]] = {frame: {} for frame in frames}
+    volumes: dict[tuple[int, ...], _Volume] = {}
+    for tile, tally in compute_each(tasks, callback):
+        tallies[tile.frame][tile] = tally
+        tiles = frames[tile.frame]
+        if len(tallies[tile.frame]) == len(tiles):
+            done = tallies.pop(tile.frame)
+            volumes[tile.frame] = _together(tiles, [done[each] for each in tiles])
+    return {frame: volumes[frame] for frame in frames}
+
+
+def _tally(what: tuple[Source, BlockPlan, Sampling], tile: Tile) -> tuple[Tile, _Tally]:
+    """Count what is in a tile."""
+    source, plan, sampling = what
+    positive = plan.order.options.kind.positive
+    region = sampling.region(tile)
     with ONE_TILE:
         image, background, mask = source.read((*tile.frame, *region))
+        inside = tile.inside(region)
         content = _content(image, background, mask, inside=inside)
-        counted = slice(None) if mask is None else mask[inside]
-        light = image[inside][counted]
-        bad = light.size - int(np.count_nonzero(np.isfinite(light)))
-        if bad or not light.size:
-            none = np.empty(0)
-            return tile, _Tally(light.size, bad, 0, np.inf, -np.inf, none, (0.0,), (0,), content)
-        negative = light[light < 0]
-        total = float(np.sum(light, dtype=np.float64))
-        if options.kind.positive:
-            total -= float(np.sum(negative, dtype=np.float64))
-        given, sample = 0.0, np.empty(0)
-        if background is None:
-            first = (slice(-start % every, None, every) for start in tile.start)
-            sample = _smoothed(image, mask, options)[inside][tuple(first)].ravel()
-        elif isinstance(background, float):
-            given = background * light.size
-        else:
-            given = float(np.sum(background[inside][counted], dtype=np.float64))
+        counted = image[inside] if mask is None else image[inside][mask[inside]]
+        bad, least, largest = _extremes(counted)
+        dark = counted[counted < 0] if least < 0 else counted[:0]
+        light = 0.0 if bad else float(counted.sum(dtype=np.float64))
+        if positive:
+            light -= float(dark.sum(dtype=np.float64))
+        level, darkest, bad_level = 0.0, -np.inf, 0
+        if background is not None:
+            given = np.broadcast_to(background, image.shape)[inside]
+            bad_level, darkest, _ = _extremes(given)
+            bad_level += int(np.count_nonzero(given < 0))
+            given = given if mask is None else given[mask[inside]]
+            level = float(given.sum(dtype=np.float64))
+        sample: npt.NDArray[np.float32] = np.empty(0, np.float32)
+        if background is None and not bad:
+            image = np.maximum(image, 0) if positive and image.dtype.kind in "if" else image
+            sample = sampling.take(image, mask, tile)
         return tile, _Tally(
-            light.size, bad, negative.size, float(light.min()), float(light.max()),
-            sample, (total - given,), (light.size,), content,
+            counted.size, bad, dark.size, least, largest, light, level, darkest, bad_level, sample,
+            content,
         )  # fmt: skip
 
 
@@ -128,52 +168,69 @@ def _content(*arrays: Any, inside: tuple[slice, ...]) -> bytes:
     """Make a number of what lies in a tile."""
     digest = blake2b(digest_size=16)
     for array in arrays:
-        if isinstance(array, np.ndarray):
+        if np.ndim(array):
             digest.update(f"{array.dtype} {array[inside].shape}".encode())
             for plane in array[inside]:
                 digest.update(plane.tobytes())
     return digest.digest()
 
 
-def _smoothed(
-    image: npt.NDArray[Any], mask: npt.NDArray[Any] | None, options: Options
-) -> npt.NDArray[np.float64]:
-    """Smooth as `estimate_background` does; masked voxels are filled with the median."""
-    if options.kind.positive:
-        image = np.maximum(image, 0)
-    if mask is not None:
-        image = np.where(mask, image, np.median(image[mask]))
-    return smoothed(image, options.engine)
+def _extremes(values: npt.NDArray[Any]) -> tuple[int, float, float]:
+    """Count what is NaN or infinite; if nothing is, find the least and the largest value."""
+    if not values.size:
+        return 0, np.inf, -np.inf
+    least, largest = float(values.min()), float(values.max())
+    if np.isfinite((least, largest)).all():
+        return 0, least, largest
+    return values.size - int(np.count_nonzero(np.isfinite(values))), np.inf, -np.inf
 
 
-def _together(tallies: Sequence[_Tally]) -> _Tally:
-    return _Tally(
-        sum(t.voxels for t in tallies),
-        sum(t.bad for t in tallies),
-        sum(t.negative for t in tallies),
-        min(t.least for t in tallies),
-        max(t.largest for t in tallies),
-        np.concatenate([t.sample for t in tallies]),
-        tuple(value for t in tallies for value in t.tile_light),
-        tuple(value for t in tallies for value in t.tile_voxels),
-        blake2b(b"".join(t.content for t in tallies), digest_size=16).digest(),
+def _together(tiles: list[Tile], tallies: Sequence[_Tally]) -> _Volume:
+    def each(name: str) -> npt.NDArray[Any]:
+        return np.array([getattr(tally, name) for tally in tallies])
+
+    voxels, bad, negative, bad_level = (
+        int(each(name).sum()) for name in ("voxels", "bad", "negative", "bad_level")
     )
+    level, levels = nan, each("level")
+    sample = np.concatenate([tally.sample for tally in tallies])
+    if sample.size:
+        level = float(np.percentile(sample, 1))
+        levels = level * each("voxels")
+    return _Volume(
+        tiles, voxels, bad, negative, float(each("least").min()), float(each("largest").max()),
+        level, float(each("darkest").min()), bad_level, each("light") - levels,
+        blake2b(b"".join(tally.content for tally in tallies), digest_size=16).hexdigest(),
+    )  # fmt: skip
 
 
-def _report(tallies: Sequence[_Tally], options: Options) -> None:
+def _report(volumes: Sequence[_Volume], source: Source, options: Options) -> None:
     """Refuse what cannot be deconvolved, and say what is treated in a special way."""
-    voxels, bad, negative = (
-        sum(getattr(t, name) for t in tallies) for name in ("voxels", "bad", "negative")
+    voxels, bad, negative, bad_level = (
+        sum(getattr(volume, name) for volume in volumes)
+        for name in ("voxels", "bad", "negative", "bad_level")
     )
     if bad:
         raise DeconvError(
             f"The image has {bad} NaN or infinite voxels of {voxels}: replace them, or leave them "
             "out with a mask."
         )
-    if not all(t.voxels for t in tallies):
+    if bad_level:
+        raise DeconvError(
+            f"background=array of shape {source.shape} is not light: {bad_level} of its voxels are "
+            "NaN, infinite or negative. Expected numbers of at least 0."
+        )
+    if not all(volume.voxels for volume in volumes):
         raise DeconvError("The mask leaves out every voxel: it is True where voxels count.")
-    check_finite(np.array([value for t in tallies for value in (t.least, t.largest)]))
-    if any(t.least == t.largest for t in tallies):
+    check_finite(np.array([(volume.least, volume.largest) for volume in volumes]))
+    for volume in volumes:
+        lowest = volume.darkest if isnan(volume.level) else volume.level
+        if lowest > volume.largest:
+            raise DeconvError(
+                f"The background, {lowest:.6g}, is above the whole image, whose brightest voxel is "
+                f"{volume.largest:.6g}: give it in the image's grey values."
+            )
+    if any(volume.least == volume.largest for volume in volumes):
         _say("The image is constant: there is nothing to deconvolve in it.")
     if negative and options.kind.positive:
         _say(
@@ -182,39 +239,26 @@ def _report(tallies: Sequence[_Tally], options: Options) -> None:
         )
 
 
-def _measured(
-    source: Source, plan: BlockPlan, tiles: Sequence[Tile], tally: _Tally
-) -> tuple[Survey, Pilots]:
+def _measured(source: Source, plan: BlockPlan, volume: _Volume) -> tuple[Survey, Pilots]:
     """Give what a volume says by itself, and the tiles that are to find the rest."""
-    options, level = plan.order.options, source.background
-    above = np.array(tally.tile_light)
-    if level is None:
-        level = float(np.percentile(tally.sample, 1))
-        above -= level * np.array(tally.tile_voxels)
-    level = level if isinstance(level, float) else nan
-    _check_level(level, tally.largest)
-    chosen = choose_pilots(tiles, above)
+    options = plan.order.options
+    level = source.background if isinstance(source.background, float) else volume.level
+    chosen = choose_pilots(volume.tiles, volume.above)
     camera = count_photons_in(source, chosen, options)
+    unknown = isnan(camera.gain)
     rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
     if options.counts_photons:
         rules |= {"gain": camera.gain, "offset": camera.offset}
-        if isnan(camera.gain):
+        if unknown:
             rules |= {"gain": None, "stop": None}
-    scale = power_of_two(tally.largest - camera.offset * options.fits_photons)
-    light = float(above.sum()) / tally.voxels
+    scale = power_of_two(volume.largest - camera.offset * options.fits_photons)
+    light = float(volume.above.sum()) / volume.voxels
+    offset = nan if unknown else camera.offset
     survey = Survey(
-        level, scale, light, camera.gain, camera.offset, options.iterations, options.weight,
-        content=tally.content.hex(),
+        level, scale, light, camera.gain, offset, options.iterations, options.weight,
+        content=volume.content,
     )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
-
-
-def _check_level(level: float, largest: float) -> None:
-    if level > largest:
-        raise DeconvError(
-            f"The background, {level:.6g}, is above the whole image, whose brightest voxel is "
-            f"{largest:.6g}: give it in the image's grey values."
-        )
 
 
 def _say(message: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv.blocks.grid import Tile
+from napari_deconv.blocks.grid import LEAST, Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -18,9 +18,6 @@ from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 __all__ = ["Work", "deconvolve_tile"]
 
 Float = npt.NDArray[np.float32]
-
-# Smaller tiles would be nearly all overlap.
-_LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
             return 1, _whole(work, tile)
     except (DeviceMemoryError, MemoryError):
         axis = max(work.plan.order.cut_axes, key=lambda axis: tile.shape[axis])
-        if tile.shape[axis] < 2 * _LEAST:
+        if tile.shape[axis] < 2 * LEAST:
             raise
     counts, halves = zip(*(_in_parts(work, half) for half in tile.halves(axis)), strict=True)
     return sum(counts), np.concatenate(halves, axis)
