@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import center_of_mass, maximum
 from scipy.spatial import KDTree
 
 from napari_deconv._checks import check_choice, check_image, check_number, check_spacing
@@ -15,7 +14,7 @@ from napari_deconv._progress import Callback, Progress
 from napari_deconv.beads.measure import Measurement, measure_bead, without_duplicates
 from napari_deconv.beads.noise import smallest_height
 from napari_deconv.beads.rules import explain, judge
-from napari_deconv.beads.spots import find_spots, spot_size
+from napari_deconv.beads.spots import centres, find_spots, spot_size
 from napari_deconv.beads.table import Beads, Rejection
 from napari_deconv.beads.threshold import THRESHOLDS, threshold_beads
 from napari_deconv.engines import get_engine
@@ -216,11 +215,12 @@ def _expected_size(
 
 def _centroids(labels: npt.NDArray[np.int32], image: Floats) -> tuple[Doubles, Floats]:
     """Centroids of the regions that are more than noise, and their heights above the median."""
-    numbers = np.arange(1, labels.max() + 1)
-    heights = np.asarray(maximum(image, labels, numbers) - np.median(image), np.float32)
+    inside = labels > 0
+    tops = np.full(labels.max(), -np.inf, np.float32)
+    np.maximum.at(tops, labels[inside] - 1, image[inside])
+    heights = tops - np.median(image)
     high = heights > smallest_height(image, image)
-    centres = center_of_mass(labels > 0, labels, numbers[high])
-    return np.array(centres, np.float64).reshape(-1, labels.ndim), heights[high]
+    return centres(labels)[high], heights[high]
 
 
 def _outside_halos(places: Doubles, heights: Floats) -> npt.NDArray[np.bool_]:

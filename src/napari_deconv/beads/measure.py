@@ -104,9 +104,11 @@ def _centre_of_mass(image: Floats, start: Doubles, fwhm: Doubles, level: float) 
     position = start
     for _ in range(_STEPS):
         box = box_around(position, BOX * fwhm, image.shape)
-        offsets = [grid - centre for grid, centre in zip(np.ogrid[box], position, strict=True)]
-        distance = sum((offset / width) ** 2 for offset, width in zip(offsets, fwhm, strict=True))
-        weighted = (image[box] - level) * np.exp2(-4.0 * distance)
+        axes = (np.arange(extent.start, extent.stop) for extent in box)
+        offsets = np.ix_(*(axis - centre for axis, centre in zip(axes, position, strict=True)))
+        weighted = image[box] - level
+        for offset, width in zip(offsets, fwhm, strict=True):
+            weighted = weighted * np.exp2(-4.0 * (offset / width) ** 2)
         total = weighted.sum()
         if total <= 0:
             return start

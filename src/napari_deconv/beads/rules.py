@@ -175,19 +175,18 @@ def _similarity(image: Floats, beads: list[Measurement], typical: Flags, fwhm: D
 
     It is 1 if there are too few beads for a median.
     """
-    models = [bead for bead, flag in zip(beads, typical, strict=True) if flag]
+    models = np.flatnonzero(typical)[:_MOST_FOR_MEDIAN]
     if len(models) < _FEWEST_FOR_MEDIAN:
         return np.ones(len(beads))
-    found = [_normalised(image, bead, fwhm) for bead in models[:_MOST_FOR_MEDIAN]]
-    median = np.median([shape for shape, _ in found], axis=0)
+    found = [_normalised(image, bead, fwhm) for bead in beads]
+    shapes, share = (np.array(each) for each in zip(*found, strict=True))
+    median = np.median(shapes[models], axis=0)
     median -= median.mean()
     median /= np.linalg.norm(median)
-    noise = np.median([share for _, share in found]) * _MEDIAN_VARIANCE / len(found)
-    similarity = []
-    for bead in beads:
-        shape, share = _normalised(image, bead, fwhm)
-        similarity.append(np.vdot(shape, median) / np.sqrt((1 - share) * (1 - noise)))
-    return np.array(similarity)
+    noise = np.median(share[models]) * _MEDIAN_VARIANCE / len(models)
+    axes = median.ndim
+    similarity: Doubles = np.tensordot(shapes, median, axes) / np.sqrt((1 - share) * (1 - noise))
+    return similarity
 
 
 def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> tuple[Doubles, float]:

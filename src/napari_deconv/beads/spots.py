@@ -11,7 +11,7 @@ from napari_deconv._gaussian_fit import FWHM_PER_SIGMA, fit_gaussian
 from napari_deconv.beads.noise import smallest_height
 from napari_deconv.engines.protocol import Array, Engine
 
-__all__ = ["find_spots", "spot_size"]
+__all__ = ["centres", "find_spots", "spot_size"]
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -56,7 +56,8 @@ def find_spots(
         bright = float(np.percentile(response, _TOP_PERCENTILE))
         threshold = max(smallest_height(response, image), _TOP_SHARE * bright)
     peaks &= response > threshold
-    positions = _centres(peaks)
+    regions, _ = label(peaks, np.ones((3,) * peaks.ndim))  # equal voxels that touch are one
+    positions = centres(regions)
     return positions, response[tuple(np.rint(positions).astype(int).T)]
 
 
@@ -131,13 +132,12 @@ def _maxima(
     return values, values == engine.to_numpy(engine.maximum(source, size)).reshape(shape)
 
 
-def _centres(peaks: npt.NDArray[np.bool_]) -> Doubles:
-    """Centres of the maxima; those of equal touching voxels are one."""
-    regions, count = label(peaks, np.ones((3,) * peaks.ndim))
-    region = regions[peaks] - 1
-    sizes = np.bincount(region, minlength=count)
-    axes = np.nonzero(peaks)
-    return np.stack([np.bincount(region, axis, count) / sizes for axis in axes], axis=1)
+def centres(regions: npt.NDArray[np.integer]) -> Doubles:
+    """Centres of the regions 1, 2, … of an image, in voxels."""
+    axes = np.nonzero(regions)
+    region = regions[axes] - 1
+    sizes = np.bincount(region)
+    return np.stack([np.bincount(region, axis) / sizes for axis in axes], axis=1)
 
 
 def _upload(image: Floats, engine: Engine) -> Array:

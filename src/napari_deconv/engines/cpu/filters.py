@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -40,18 +41,25 @@ class Filters(Slabs):
 
     # -- filters -----------------------------------------------------------------------------
     def gaussian(self, image: Real, sigma: tuple[float, ...]) -> Real:
-        out = image.copy()
-        for axis, width in enumerate(sigma):
-            if width > 0:
-                blur = partial(_blur, out, axis, width)
-                self.map(blur, _lines(out.shape, axis))
-        return out
+        blur = partial(scipy.ndimage.gaussian_filter1d, truncate=4.0)
+        return self._along(blur, image, [width or None for width in sigma])
 
     def minimum(self, image: Real, size: Shape) -> Real:
-        return scipy.ndimage.minimum_filter(image, size, mode="reflect")
+        return self._along(scipy.ndimage.minimum_filter1d, image, size)
 
     def maximum(self, image: Real, size: Shape) -> Real:
-        return scipy.ndimage.maximum_filter(image, size, mode="reflect")
+        return self._along(scipy.ndimage.maximum_filter1d, image, size)
+
+    def _along(
+        self, filter1d: Callable[..., Any], image: Real, widths: Sequence[float | None]
+    ) -> Real:
+        """Filter along one axis after the other, where a width is given."""
+        out = image.copy()
+        for axis, width in enumerate(widths):
+            if width is not None:
+                work = partial(_in_place, filter1d, out, axis, width)
+                self.map(work, _lines(out.shape, axis))
+        return out
 
     def rolling_ball(self, image: Real, heights: npt.NDArray[Any]) -> Real:
         return np.asarray(rolling_ball(image, kernel=heights.astype(np.float32)), np.float32)
@@ -81,10 +89,12 @@ def _lines(shape: Shape, axis: int) -> list[Slab]:
     return [(slice(None),) * across + (slice(start, start + step),) for start in starts]
 
 
-def _blur(volume: Real, axis: int, sigma: float, slab: Slab) -> None:
-    """Blur in place: SciPy copies each line before it writes it."""
+def _in_place(
+    filter1d: Callable[..., Any], volume: Real, axis: int, width: float, slab: Slab
+) -> None:
+    """Filter lines in place: SciPy copies each one before it writes it."""
     lines = volume[slab]
-    scipy.ndimage.gaussian_filter1d(lines, sigma, axis, output=lines, mode="reflect", truncate=4.0)
+    filter1d(lines, width, axis, output=lines, mode="reflect")
 
 
 def _between(values: Real, line: Line, axis: int) -> Real:
