@@ -93,6 +93,15 @@ def test_chunks_are_whole_chunks_of_the_file(tmp_path):
     for first, size in zip(starts, (7, 300, 500), strict=True):
         assert not np.any(first % size)
     assert 2**23 < 4 * np.prod(lazy.chunksize) <= 2**24
+    assert lazy.chunksize == (14, 300, 500)
+
+
+@pytest.mark.parametrize(
+    ("of_file", "chunks"), [((8, 256, 256), (128, 256, 256)), ((8, 250, 9999), (16, 250, 2000))]
+)
+def test_chunks_are_brought_together_along_the_shortest_axis(tmp_path, of_file, chunks):
+    zarr.create_array(tmp_path / "a.zarr", shape=(300, 2000, 2000), dtype="u2", chunks=of_file)
+    assert open_image(tmp_path / "a.zarr").data.chunksize == chunks
 
 
 def test_only_what_is_asked_for_is_read(tmp_path):

@@ -82,10 +82,14 @@ class Voxels:
         """
         import dask.array  # not before it is needed: it takes a while
 
-        chunks = list(self.chunks)
-        for axis in reversed(range(leading, self.ndim)):
-            together = max(1, _TOGETHER // (math.prod(chunks[leading:]) * self.dtype.itemsize))
-            chunks[axis] = min(chunks[axis] * together, self.shape[axis])
-        chunks[:leading] = [1] * leading
+        file_chunks = map(min, self.chunks[leading:], self.shape[leading:])
+        chunks = [1] * leading + list(file_chunks)
+        most = _TOGETHER // self.dtype.itemsize
+        # The shortest axis first: a tile then lies in few of them, and the file's library reads
+        # many of its own chunks at once.
+        while 2 * math.prod(chunks) <= most and chunks[leading:] != [*self.shape[leading:]]:
+            short = (axis for axis in range(leading, self.ndim) if chunks[axis] < self.shape[axis])
+            axis = min(short, key=chunks.__getitem__)
+            chunks[axis] = min(2 * chunks[axis], self.shape[axis])
         # named at random: a file that was changed is not the array that it was
         return dask.array.from_array(self, tuple(chunks), name=False, asarray=False)
