@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import threading
 import weakref
 
@@ -112,3 +114,16 @@ def test_one_block_is_in_memory_at_a_time():
     zeros = da.zeros(SHAPE, chunks=(4, 64), dtype=np.float32)
     store_blocks(zeros.map_blocks(make, meta=np.empty((0, 0), np.float32)), Forgetful())
     assert most == 12 * [1]
+
+
+def test_a_block_costs_the_same_however_many_there_are():
+    """Dask by itself goes through the graph of all blocks for each of them."""
+
+    def calls(count):
+        nothing = da.zeros((count, 4), chunks=(1, 4)).map_blocks(np.negative)
+        with cProfile.Profile() as profile:
+            store_blocks(nothing, Forgetful())
+        return pstats.Stats(profile).total_calls / count
+
+    calls(10)
+    assert calls(2000) < 1.2 * calls(200)

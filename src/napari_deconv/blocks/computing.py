@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.optimization import cull
+from dask.utils import ensure_dict
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -84,8 +87,11 @@ def wait_for_workers(client: Client) -> None:
 
 
 def _one_by_one(tasks: Sequence[Delayed]) -> Results:
+    # Tasks of blocks share one graph, all of which `task.compute` would go through for each.
+    graph = ensure_dict(HighLevelGraph.merge(*(task.dask for task in tasks)))
     for task in tasks:
-        yield task.compute(scheduler="synchronous")
+        own, _ = cull(graph, [task.key])
+        yield dask.get(own, task.key)
 
 
 def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
