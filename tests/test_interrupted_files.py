@@ -178,6 +178,61 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(tmp_path):
     assert start(path, resume=True).done == set()
 
 
+@pytest.mark.parametrize(("name", "ngff"), FORMATS)
+def test_a_block_is_on_the_disk_before_it_is_noted(tmp_path, monkeypatch, name, ngff):
+    file = start(tmp_path / name, ngff)
+    flush, flushed = os.fsync, []
+
+    def watched(descriptor):
+        flushed.append(os.fstat(descriptor).st_ino)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    file.write((0, 0, 0, 0), DATA[:1, :8, :128, :145])
+    folder = tmp_path / f".{name}.part"
+    chunks = [path for path in (folder / "image").rglob("*") if path.name[0].isdigit()]
+    voxels = [path for path in chunks if path.is_file()] or [folder / "image"]
+    (journal,) = folder.glob("*.journal")
+    assert sorted(flushed[:-1]) == sorted(path.stat().st_ino for path in voxels)
+    assert flushed[-1] == journal.stat().st_ino
+
+
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_what_zarr_was_at_when_it_was_killed_is_not_in_the_file(tmp_path, ngff):
+    path = tmp_path / "a.ome.zarr"
+    write_all(start(path, ngff))
+    chunk = max(path.with_name(".a.ome.zarr.part").rglob("0/*"))
+    (chunk.parent / "1.b0b.partial").write_bytes(b"half a chunk")
+    start(path, ngff, resume=True).finish({})
+    assert [name for name in contents(path) if "partial" in name] == []
+    np.testing.assert_array_equal(read_image(path).data, DATA)
+
+
+def test_giving_up_that_is_interrupted_leaves_nothing_to_go_on_with(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.ome.zarr"
+    file = start(path)
+    write_all(file)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            file.discard()
+    assert begun(path) is None
+    assert start(path, resume=True).done == set()
+
+
+def test_an_image_in_memory_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("napari_deconv.files.zarr_target.ZarrTarget.write", full)
+    with pytest.raises(DeconvError, match="No space left"):
+        write_image(tmp_path / "a.ome.zarr", DATA)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_block_and_what_is_missing(tmp_path):
     file = start(tmp_path / "a.ome.zarr")
     with pytest.raises(DeconvError, match="are no block of"):

@@ -1,0 +1,66 @@
+"""One tile: by itself in its process, cut where memory is short, with the camera's offset."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from tests.blocks.cases import BOUND, bars, seam
+
+from napari_deconv.blocks import deconvolve_blocks, tile
+from napari_deconv.blocks.grid import LEAST
+from napari_deconv.errors import DeviceMemoryError
+
+QUICK = {"block": (16, 48, 48), "iterations": 1, "background": 1.8, "engine": "cpu"}
+
+
+def test_a_process_does_one_tile_at_a_time(monkeypatch):
+    sample = bars()
+    tiled = deconvolve_blocks(sample.image, sample.psf, **QUICK)
+    do, at_work, most = tile._whole, [], []
+
+    def watched(*given):
+        at_work.append(given)
+        most.append(len(at_work))
+        time.sleep(0.05)
+        at_work.pop()
+        return do(*given)
+
+    monkeypatch.setattr(tile, "_whole", watched)
+    tiled.compute(scheduler="threads", num_workers=4)
+    assert most == 4 * [1]
+
+
+def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatch):
+    sample = bars()
+    tiled = deconvolve_blocks(sample.image, sample.psf, **QUICK)
+    tried = []
+
+    def too_large(_, part):
+        tried.append(part.shape)
+        raise DeviceMemoryError("no memory")
+
+    monkeypatch.setattr(tile, "_whole", too_large)
+    with pytest.raises(DeviceMemoryError, match="no memory"):
+        tiled.blocks[0, 0, 0].compute(scheduler="synchronous")
+    assert tried == [(16, 48, 48), (16, 24, 48), (16, 24, 24)]
+    assert np.min(tried) >= LEAST
+
+
+def test_the_offset_of_the_camera_is_taken_off():
+    sample = bars()
+    options = {"read_noise": 1.0, "gain": 1.0, "iterations": 10, "engine": "cpu"}
+    found = seam(
+        sample.image + 100, sample.psf, (16, 48, 96), (2, 8, 8), offset=100.0, background=101.8,
+        **options,
+    )  # fmt: skip
+    assert found < BOUND
+    shifted = deconvolve_blocks(
+        sample.image + 100, sample.psf, block=(16, 48, 96), offset=100.0, background=101.8,
+        **options,
+    )  # fmt: skip
+    plain = deconvolve_blocks(
+        sample.image, sample.psf, block=(16, 48, 96), background=1.8, **options
+    )
+    np.testing.assert_allclose(shifted.compute(), plain.compute(), rtol=1e-3, atol=1e-3)
