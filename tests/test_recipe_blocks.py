@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask.array as da
@@ -231,6 +232,25 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
     other = Job(Recipe.load("recipe.yaml").on(source), source, stopped.target)
     with pytest.raises(DeconvError, match="begun with another input or other settings"):
         Workshop(resume=True).run(other)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_another_run_writes_is_refused_before_anything_is_measured():
+    recipe, source = Recipe.load("recipe.yaml"), Path("cells.ome.tif")
+    job, begun = Job(recipe.on(source), source, Path("a.ome.zarr")), []
+
+    def second():
+        Workshop().run(job, lambda step: begun.append(step) or _Callback(None))
+
+    def meanwhile(step):
+        if step == "prepare_blocks":
+            with ThreadPoolExecutor(1) as pool, pytest.raises(DeconvError, match="another run"):
+                pool.submit(second).result()
+        return _Callback(None)
+
+    Workshop().run(job, meanwhile)
+    assert begun == []
+    assert read_image("a.ome.zarr").data.shape == cells().shape
 
 
 class _Callback:

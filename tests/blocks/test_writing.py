@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import dask.array as da
@@ -206,12 +207,18 @@ def test_a_second_process_is_refused_until_the_first_ends(image, holder):
 
 def test_two_runs_of_one_process_are_kept_apart(tmp_path):
     first, second = tmp_path / "a.zarr", tmp_path / "b.zarr"
-    with alone(first), alone(second):
+
+    def write(path):
+        with alone(path):
+            return "written"
+
+    with ThreadPoolExecutor(1) as other, alone(first), alone(second):
         for _ in range(2):
-            with pytest.raises(DeconvError, match=r"a\.zarr is being written"), alone(first):
-                pass
-    with alone(first):
-        pass
+            assert write(first) == "written"  # by what the run itself calls
+            with pytest.raises(DeconvError, match=r"a\.zarr is being written"):
+                other.submit(write, first).result()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(write, first).result() == write(first) == "written"
     assert not list(tmp_path.iterdir())
 
 

@@ -11,14 +11,15 @@ from filelock import FileLock, Timeout
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.atomic import check_target
-from napari_deconv.files.image import IMAGE_SUFFIXES
 
 __all__ = ["alone"]
 
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other processes from writing a file; the system ends that with the process.
+    """Keep others from writing a file; the system ends that with the process.
+
+    What is called meanwhile in the same thread may write it, and say so again.
 
     Parameters
     ----------
@@ -28,11 +29,11 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises
     ------
     DeconvError
-        If another process, or another run in this one, is writing it; or if it cannot be written.
+        If another process or thread is writing it, or it cannot be written.
     """
     path = Path(path).absolute()
-    check_target(path, IMAGE_SUFFIXES)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    check_target(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -45,7 +46,8 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: so nobody can hold what is removed. Windows removes it by itself.
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()
+        if lock.lock_counter == 1:
+            # While it is held: nobody else can hold what is removed. Windows removes it by itself.
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
         lock.release()

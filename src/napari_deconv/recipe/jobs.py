@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,6 +18,7 @@ from napari_deconv.blocks.computing import current_client
 from napari_deconv.engines.limits import memory_limit
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, open_image, positions, provenance_of
+from napari_deconv.files.lock import alone
 from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.inputs import check_targets, stem_of
@@ -190,12 +192,23 @@ class Workshop:
             As the functions; and if the result cannot be written.
         """
         recipe, _ = self._resolved(job)
-        more = {} if job.source is None else {"checksum": job.checksum}
         plans = self.plans(job)
         if not plans:
             outcome = recipe.plan(engine=self._engine).run(watch, self._memory)
-            write(job.target, outcome, recipe.output, more)
+            write(job.target, outcome, recipe.output, _more(job))
             return outcome
+        with alone(job.target):
+            return self._run_in_blocks(job, recipe, plans, watch, tell)
+
+    def _run_in_blocks(
+        self,
+        job: Job,
+        recipe: Recipe,
+        plans: Sequence[BlockPlan],
+        watch: Watch,
+        tell: Callable[[Sequence[BlockPlan]], object] | None,
+    ) -> Outcome:
+        """Do a job block by block, in blocks of one size for all channels."""
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
         if tell is not None:
             tell(self._plans(recipe))
@@ -205,7 +218,8 @@ class Workshop:
         with watch("blocks") as callback:
             record = write_blocks(
                 job.target, outcome.result, image, dtype=output.dtype,
-                ngff=output.ngff or "0.5", resume=self._resume, metadata=more, callback=callback,
+                ngff=output.ngff or "0.5", resume=self._resume, metadata=_more(job),
+                callback=callback,
             )  # fmt: skip
         return replace(outcome, record=record)
 
@@ -233,6 +247,11 @@ class Workshop:
         if self._resume and (begun := begun_blocks(job.target)) is not None:
             block = begun[-len(block) :]
         return asked.model_copy(update={"block": list(block)})
+
+
+def _more(job: Job) -> dict[str, Any]:
+    """Give what is recorded besides: by which a result is known to be done."""
+    return {} if job.source is None else {"checksum": job.checksum}
 
 
 def _is_one_tile_each(plans: Sequence[BlockPlan]) -> bool:

@@ -22,6 +22,7 @@ from napari_deconv.blocks import (
 )
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, check_target, open_image
+from napari_deconv.files.lock import alone
 from napari_deconv.recipe import file_origin
 from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.widgets.common.images import as_lazy_image
@@ -154,13 +155,16 @@ def run_to_disk(
     points = psf_of(psf, psf_spacing, own_psf)
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
-    plan = plan_blocks(image.data, points, block=begun_blocks(path), **options)
-    tell(plan.describe())
-    about = f"{plan.describe()} {plan.describe_time()}"
-    tell(f"{about}\nMeasuring the image …")
-    result = prepare_blocks(image.data, points, block=plan.block, callback=callback, **options)
-    tell(f"{about}\nWriting {path.name} …")
-    done = write_blocks(path, result, image, metadata={"inputs": inputs.origins}, callback=callback)
+    with alone(path):
+        plan = plan_blocks(image.data, points, block=begun_blocks(path), **options)
+        tell(plan.describe())
+        about = f"{plan.describe()} {plan.describe_time()}"
+        tell(f"{about}\nMeasuring the image …")
+        result = prepare_blocks(image.data, points, block=plan.block, callback=callback, **options)
+        tell(f"{about}\nWriting {path.name} …")
+        done = write_blocks(
+            path, result, image, metadata={"inputs": inputs.origins}, callback=callback
+        )
     return _opened(source, path, result, done)
 
 
