@@ -1,6 +1,7 @@
 // Separable filters along one axis (0 z, 1 y, 2 x), reflecting at the edges: b a | a b c | c b.
 
 int reflect(int i, const int n) {
+    if (i >= 0 && i < n) return i;  // nearly always, and a division takes long
     const int period = 2 * n;
     i = i % period;
     i = i < 0 ? i + period : i;
