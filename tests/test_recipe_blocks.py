@@ -175,10 +175,10 @@ def test_what_cannot_be_done_in_blocks_is_said(more, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("blocks: {block: [0, 8, 8]}", r"line 5: blocks.block.0 is 0: expected greater than or eq"),
+        ("blocks: {block: [0, 8, 8]}", r"line 5: blocks.block.0 is 0: expected a number of"),
         ("blocks: {block: 64}", "line 5: blocks.block is 64: expected a list"),
         ("blocks: {overlap: [-1, 0, 0]}", "blocks.overlap.0 is -1"),
-        ("blocks: {memory: 0}", "blocks.memory is 0: expected greater than 0"),
+        ("blocks: {memory: 0}", "blocks.memory is 0: expected a number above 0"),
         ("blocks: {size: [8, 8, 8]}", "blocks.size is not known: Expected block, overlap, memory"),
         ("output: {format: ome-tiff, ngff: '0.4'}", "line 5: .*ngff is a version of OME-Zarr"),
         ("output: {format: ome-zarr, ngff: 0.4}", "output.ngff is 0.4: expected '0.4' or '0.5'"),

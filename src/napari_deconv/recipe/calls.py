@@ -52,8 +52,8 @@ class Ref:
         value = _PARTS[self.part](names[self.name])
         if self.part == ".spacing" and value is None:
             raise DeconvError(
-                f"The {self.name} has no voxel size: write it into the recipe, spacing: [z, y, x] "
-                "in µm; it is in the microscope's metadata."
+                f"The {self.name} has no voxel size: write it into the recipe, for example "
+                "input: {spacing: [z, y, x]} in µm; it is in the microscope's metadata."
             )
         return value
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     SerializerFunctionWrapHandler,
     create_model,
     model_serializer,
@@ -28,14 +29,18 @@ from napari_deconv.psf.synthetic.models import make_psf, takes
 
 __all__ = [
     "WITHOUT_SPACING", "Acquisition", "Background", "BackgroundEstimate", "Beads", "Convolution",
-    "Deconvolution", "Distilling", "Keys", "Optics", "Spacing",
+    "Deconvolution", "Distilling", "Keys", "Length", "Lengths", "Optics", "Spacing",
 ]  # fmt: skip
 
-Spacing = Literal["pixels"] | float | Sequence[float]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Lengths = Annotated[Sequence[Length], Field(min_length=1, max_length=3)]
+Spacing = Literal["pixels"] | Length | Lengths
 """A voxel size in µm; ``"pixels"`` stands for none: lengths are in voxels then."""
 
 WITHOUT_SPACING = ("mean", "constant", "percentile")
 """Methods, of backgrounds, to which the voxel size makes no difference."""
+
+_Light = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # What comes from the other sections of a recipe, and several PSFs in one run, for which it has no
 # word.
@@ -95,13 +100,13 @@ class BackgroundEstimate(
 
 class Beads(
     _options(  # type: ignore[misc]
-        detect_beads, method=Literal[DETECTIONS], background=float | None, reject=Rules | None
+        detect_beads, method=Literal[DETECTIONS], background=_Light | None, reject=Rules | None
     )
 ):
     """Options of `napari_deconv.detect_beads`."""
 
 
-class Distilling(_options(distill_psf, background=float | None)):  # type: ignore[misc]
+class Distilling(_options(distill_psf, background=_Light | None)):  # type: ignore[misc]
     """Options of `napari_deconv.distill_psf`."""
 
 
@@ -115,7 +120,7 @@ class Acquisition(_options(simulate_acquisition)):  # type: ignore[misc]
 
 class Deconvolution(
     _options(  # type: ignore[misc]
-        deconvolve, method=Literal[tuple(METHODS)], background=Literal["auto"] | float
+        deconvolve, method=Literal[tuple(METHODS)], background=Literal["auto"] | _Light
     )
 ):
     """Options of `napari_deconv.deconvolve`, checked against each other."""

@@ -84,9 +84,14 @@ class Recipe(Steps):
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeconvError(f"{path} cannot be read: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise DeconvError(f"{path} is no recipe: expected a text in UTF-8.") from error
+        except OSError as error:
+            raise DeconvError(f"{path} cannot be read: {error.strerror or error}.") from error
         document = Document(text, path.name)
+        for key, value in document.data.items():
+            if value is None:
+                raise document.error((key,), "is empty: leave it out, or write {} for its defaults")
         data = deepcopy(document.data)
         for holder, key in paths_in(data):
             holder[key] = str(path.parent.resolve() / holder[key])

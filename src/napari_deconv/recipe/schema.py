@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -15,6 +16,8 @@ from napari_deconv.recipe.options import (
     Deconvolution,
     Distilling,
     Keys,
+    Length,
+    Lengths,
     Optics,
     Spacing,
 )
@@ -26,6 +29,7 @@ LAST = ("background_estimate", "beads", "convolution", "acquisition", "deconvolu
 
 Sample = Literal["beads_widefield", "cells_widefield", "bars_confocal"]
 _Path = Annotated[str, Field(min_length=1)]
+_SUFFIXES = {"ome-tiff": (".tif", ".tiff"), "ome-zarr": (".zarr",), "csv": (".csv",)}
 _Whole = Annotated[int, Field(ge=1)]
 _Margin = Annotated[int, Field(ge=0)]
 
@@ -93,15 +97,15 @@ class PsfSource(Keys):
     layer: str | None = None
     recipe: Steps | None = None
     channels: Annotated[list[PsfSource], Field(min_length=1)] | None = None
-    spacing: Literal["file", "image"] | float | list[float] = "file"
+    spacing: Literal["file", "image"] | Length | Lengths = "file"
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         given = [name for name, value in self if name != "spacing" and value is not None]
         if len(given) != 1:
             raise ValueError(
-                f"{' and '.join(given) or 'nothing'} is given: expected one of file, optics, "
-                "beads, sample, recipe, channels"
+                f"expected one of file, optics, beads, sample, recipe, channels; given "
+                f"{' and '.join(given) or 'nothing'}"
             )
         if any(psf.channels is not None for psf in self.channels or ()):
             raise ValueError("a channel has no channels: give it one PSF")
@@ -130,7 +134,7 @@ class Blocks(Keys):
         return {name: value for name, value in given.items() if value is not None}
 
 
-_Source = Annotated[Source, BeforeValidator(_as_path)]
+_Source = Annotated[Source, BeforeValidator(_as_path, json_schema_input_type=Source | str)]
 
 
 class Steps(Keys):
@@ -185,6 +189,13 @@ class Output(Keys):
     def _one_format(self) -> Self:
         if self.ngff is not None and self.format != "ome-zarr":
             raise ValueError("ngff is a version of OME-Zarr: write format: ome-zarr")
+        if self.path is not None and self.format is not None:
+            expected = _SUFFIXES[self.format]
+            if not self.path.lower().endswith(expected):
+                raise ValueError(
+                    f"{Path(self.path).name} is not the name of an {self.format}: expected one "
+                    f"that ends in {' or '.join(expected)}, or no format"
+                )
         return self
 
 

@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from napari_deconv.errors import DeconvError
@@ -17,6 +18,10 @@ from napari_deconv.errors import DeconvError
 __all__ = ["Document", "dump"]
 
 Place = tuple[str | int, ...]
+
+_TEXT = "tag:yaml.org,2002:str"
+# How people write that there is none of something.
+_NONE = ("none", "None", "off", "no", False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -111,7 +116,10 @@ class Document:
                 self._number(item, (*place, index))
         elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                at = (*place, str(key.value))
+                if key.tag != _TEXT:
+                    line = key.start_mark.line + 1
+                    raise self.error(place, "has a key that is no text", line)
+                at = (*place, key.value)
                 if at in self._lines:
                     raise self.error(at, "stands twice", key.start_mark.line + 1)
                 self._number(value, at)
@@ -170,7 +178,7 @@ def _message(details: Sequence[ErrorDetails], place: Place, model: type[BaseMode
     if "missing" in kinds:
         return "is missing"
     if "extra_forbidden" in kinds:
-        known = list(_keys(model, place[:-1]))
+        known = list(_fields(model, place[:-1]))
         close = difflib.get_close_matches(str(place[-1]), known, 1)
         meant = f"did you mean {close[0]}? " if close else ""
         return f"is not known: {meant}Expected {', '.join(known)}"
@@ -178,32 +186,45 @@ def _message(details: Sequence[ErrorDetails], place: Place, model: type[BaseMode
         return f"cannot be: {kinds['value_error']['msg'].removeprefix('Value error, ').rstrip('.')}"
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
     given = details[0]["input"]
+    if given in _NONE and _takes_none(model, place):
+        expected += "; or null, for none"
     return f"is {given!r}: expected {expected}"
 
 
 def _expected(detail: ErrorDetails) -> str:
     """Turn a message of pydantic's into what was expected."""
     message = detail["msg"].removeprefix("Input should be ").partition(",")[0]
+    limits = detail.get("ctx", {})
     simple = {
         "list_type": "a list", "model_type": "keys with values", "model_attributes_type":
         "keys with values", "dict_type": "keys with values", "bool_type": "true or false",
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
-        "string_type": "a text", "none_required": "null",
+        "string_type": "a text", "none_required": "null", "string_too_short": "a text",
+        "too_short": f"a list of at least {limits.get('min_length')}",
+        "too_long": f"a list of at most {limits.get('max_length')}",
+        "greater_than": f"a number above {limits.get('gt', 0):g}",
+        "greater_than_equal": f"a number of at least {limits.get('ge', 0):g}",
     }  # fmt: skip
     if detail["type"] == "literal_error":
         return detail["msg"].removeprefix("Input should be ")
     return simple.get(detail["type"], message)
 
 
-def _keys(model: type[BaseModel], place: Place) -> list[str]:
-    """Name the keys that are known at a place."""
+def _fields(model: type[BaseModel], place: Place) -> dict[str, FieldInfo]:
+    """Give what is known at a place, by key."""
     for part in filter(lambda one: isinstance(one, str), place):  # not those in lists
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
         inner = None if field is None else _model_in(field.annotation)
         if inner is None:
-            return []
+            return {}
         model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _takes_none(model: type[BaseModel], place: Place) -> bool:
+    """Tell whether a value may be null."""
+    field = _fields(model, place[:-1]).get(str(place[-1]))
+    return field is not None and type(None) in get_args(field.annotation)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
