@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import dask.array as da
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from tests.blocks.cases import bars
+from tests.blocks.cases import BOUND, bars
 
 from napari_deconv import (
     DeconvError,
@@ -17,18 +19,20 @@ from napari_deconv import (
 )
 from napari_deconv.blocks import background, deconvolve_blocks, prepare_blocks, survey
 from napari_deconv.blocks.background import Sampling
+from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import make_plan
 from napari_deconv.blocks.source import check_source
+from napari_deconv.errors import DeviceMemoryError
 
 BLOCK = (16, 48, 48)
 
 
-def take(image, psf, block=BLOCK, background="auto", mask=None, **options):
+def take(image, psf, block=BLOCK, background="auto", mask=None, overlap=None, **options):
     source = check_source(image, background, mask)
     order = check_order(psf, image.ndim, {"engine": "cpu"} | options)
-    plan = make_plan(source.shape, image.dtype, order, block, None, None)
+    plan = make_plan(source.shape, image.dtype, order, block, overlap, None)
     return survey.take_survey(source, plan)
 
 
@@ -75,15 +79,18 @@ def test_a_sample_of_the_voxels_tells_the_background(monkeypatch):
     assert found.background == pytest.approx(level, rel=0.01)
 
 
-@pytest.mark.parametrize("block", [(16, 96, 96), BLOCK])
-def test_masked_voxels_say_nothing_of_the_background(block):
-    """Dark ones neither set the percentile nor darken what is smoothed beside them."""
+def test_masked_voxels_say_nothing_of_the_background(engine):
+    """Neither do they set the percentile nor darken what is smoothed beside them."""
     sample = bars()
     image, mask = sample.image + 100.0, np.ones(sample.image.shape, bool)
     mask[:, :, :50] = False
-    level = estimate_background(image[:, :, 50:], engine="cpu")
-    (found,) = take(np.where(mask, image, np.nan), sample.psf, block, mask=mask).values()
+    image[~mask] = np.nan
+    level = estimate_background(image[:, :, 50:], engine=engine)
+    (found,) = take(image, sample.psf, mask=mask, engine=engine).values()
     assert found.background == pytest.approx(level, rel=1e-3)
+    # As the whole does.
+    result = deconvolve(image, sample.psf, mask=mask, iterations=1, engine=engine)
+    assert found.background == pytest.approx(float(result.background), rel=1e-5)
 
 
 def test_a_given_background_is_taken_off_the_light():
@@ -190,22 +197,84 @@ def test_why_it_ends(options, iterations, reason, rules):
 
 
 def test_progress_is_told_and_ends_it():
+    """After each tile that is read, each step of a pilot, and each pilot."""
     sample = bars()
     told = []
     options = {"block": BLOCK, "stop": "quality", "iterations": 10, "engine": "cpu"}
     deconvolve_blocks(sample.image, sample.psf, callback=told.append, **options)
     steps = [(progress.iteration, progress.iterations) for progress in told]
     assert steps[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert steps[4:] == [(number, len(steps) - 4) for number in range(1, len(steps) - 3)]
+    pilots = steps[-1][1]
+    counts = Counter(steps[4:])
+    assert list(counts) == [(done, pilots) for done in range(pilots + 1)]
+    assert counts[0, pilots] == 10
+    assert counts[pilots, pilots] == 1
 
     def cancel(progress):
         told.append(progress)
+        if len(told) == at:
+            raise KeyboardInterrupt
+
+    # While tiles are read, and within a pilot.
+    for at in (1, 7):
+        told.clear()
+        with pytest.raises(KeyboardInterrupt):
+            deconvolve_blocks(sample.image, sample.psf, callback=cancel, **options)
+        assert len(told) == at
+
+
+def test_a_tile_can_be_broken_off_after_each_step():
+    sample = bars()
+    lazy = deconvolve_blocks(
+        sample.image, sample.psf, block=BLOCK, iterations=6, background=1.8, engine="cpu"
+    )
+    tasks = list(lazy.to_delayed().ravel()[:2])
+    told = []
+    assert len(list(compute_each(tasks, told.append))) == 2
+    assert [progress.iteration for progress in told] == [*[0] * 6, *[1] * 7, 2]
+
+    def cancel(progress):
         raise KeyboardInterrupt
 
-    told.clear()
     with pytest.raises(KeyboardInterrupt):
-        deconvolve_blocks(sample.image, sample.psf, callback=cancel, **options)
-    assert len(told) == 1
+        list(compute_each(tasks, cancel))
+    # Nobody is asked any more.
+    assert lazy.blocks[0, 0, 0].compute().any()
+
+
+def test_a_pilot_that_does_not_fit_is_cut(engine, monkeypatch):
+    sample = bars()
+    dark = np.random.default_rng(0).poisson(1.8, sample.image.shape)
+    image = np.concatenate([dark, sample.image], 1)
+    options = {"stop": "discrepancy", "gain": 1.0, "offset": 0.0, "background": 1.8}
+    options |= {"overlap": 0, "engine": engine}
+    bright, other = (
+        take(part, sample.psf, part.shape, **options)[()].iterations
+        for part in (sample.image, dark)
+    )
+    assert bright != other
+    require = type(engine).require
+
+    def small(self, nbytes, largest, purpose):
+        # The whole takes 46 MB, its halves 26.
+        if nbytes > 40e6:
+            raise DeviceMemoryError("no memory")
+        require(self, nbytes, largest, purpose)
+
+    monkeypatch.setattr(type(engine), "require", small)
+    with pytest.warns(DeconvWarning, match="16 × 192 × 96 .* followed by 16 × 96 × 96 of them"):
+        (found,) = take(image, sample.psf, image.shape, **options).values()
+    assert found.iterations == bright
+
+
+def test_a_rule_that_keeps_photons_aside_leaves_tiles_all_of_them():
+    """They do as many iterations as it has found, as the whole image would by that number."""
+    sample = bars()
+    given = {"gain": 1.0, "offset": 0.0, "background": 1.8, "engine": "cpu"}
+    tiles = prepare_blocks(sample.image, sample.psf, block=BLOCK, stop="consensus", **given)
+    whole = deconvolve(sample.image, sample.psf, iterations=tiles.iterations, **given).image
+    difference = np.abs(tiles.image.compute() - whole)[2:-2, 8:-8, 8:-8]
+    assert difference.max() < BOUND * whole.max()
 
 
 @pytest.mark.parametrize(
@@ -274,6 +343,7 @@ def test_voxels_below_zero_are_said_once():
         ({"background": np.where(np.arange(96) == 50, np.nan, 1)}, "is not light: 1536 of its"),
         ({"background": np.where(np.arange(96) == 50, np.inf, 1)}, "is not light: 1536 of its"),
         ({"mask": np.zeros((16, 96, 96))}, "leaves out every voxel"),
+        ({"mask": np.full((16, 96, 96), 0.5)}, "The mask is not one"),
         ({"block": (4, 4)}, "3 numbers of voxels"),
         ({"overlap": -1}, "overlap"),
         ({"memory": 1e5}, "Even a tile of 16 × 16 × 16"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dask.optimization import cull
 from dask.utils import ensure_dict
 
 from napari_deconv._progress import Callback, Progress
+from napari_deconv.blocks.asking import asked
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def compute_each(
     tasks : sequence of Delayed
         A process does one at a time, for the engine takes all cores or its device.
     callback : callable, optional
-        Called with a `Progress` after each. What it raises ends the work; tasks that workers are at
-        go on, others are not begun.
+        Called with a `Progress` after each, and with the same one after each iteration of a tile
+        that this thread is at. What it raises ends the work; tasks that workers are at go on,
+        others are not begun.
     before : int
         How many have been done before, and count.
 
@@ -63,10 +65,17 @@ def compute_each(
         If no worker is left: it waits for new ones.
     """
     total, client = before + len(tasks), current_client()
-    with closing(_one_by_one(tasks) if client is None else _on_cluster(tasks, client)) as results:
-        for done, result in enumerate(results, before + 1):
-            if callback is not None:
-                callback(Progress(done, total))
+    done = before
+
+    def tell() -> None:
+        if callback is not None:
+            callback(Progress(done, total))
+
+    computing = _one_by_one(tasks, tell) if client is None else _on_cluster(tasks, client)
+    with closing(computing) as results:
+        for result in results:
+            done += 1
+            tell()
             yield result
 
 
@@ -86,12 +95,14 @@ def wait_for_workers(client: Client) -> None:
         client.wait_for_workers(1)
 
 
-def _one_by_one(tasks: Sequence[Delayed]) -> Results:
+def _one_by_one(tasks: Sequence[Delayed], between: Callable[[], object]) -> Results:
     # Tasks of blocks share one graph, all of which `task.compute` would go through for each.
     graph = ensure_dict(HighLevelGraph.merge(*(task.dask for task in tasks)))
     for task in tasks:
         own, _ = cull(graph, [task.key])
-        yield dask.get(own, task.key)
+        with asked(between):
+            result = dask.get(own, task.key)
+        yield result
 
 
 def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:

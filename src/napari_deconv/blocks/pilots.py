@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
@@ -9,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask import compute, delayed
+from dask import delayed
 
 from napari_deconv._progress import Callback
+from napari_deconv.blocks.asking import ask
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import count_photons
 from napari_deconv.deconvolution.run import Run
+from napari_deconv.errors import DeconvWarning
 from napari_deconv.gain import CameraGain
 
 __all__ = [
@@ -89,9 +93,7 @@ def count_photons_in(source: Source, pilots: Sequence[Tile], options: Options) -
     """Find the gain and the offset from pilots laid on each other, as `count_photons` does."""
 
     def read() -> npt.NDArray[Any]:
-        shape = np.min([tile.shape for tile in pilots], axis=0)
-        what = delayed((source, pilots), traverse=False)
-        (stack,) = compute(delayed(_crops)(what, tuple(shape.tolist())))
+        (stack,) = compute_each([delayed(_crops)(delayed((source, pilots), traverse=False))])
         return np.asarray(stack)
 
     return count_photons(read, options)
@@ -158,27 +160,58 @@ def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]
 def _run(
     what: tuple[Source, BlockPlan], tile: Tile, rules: Rules, level: float
 ) -> tuple[Tile, int, float, list[int]]:
-    """Run a pilot by its rules."""
+    """Run a pilot by its rules: where memory is short its brighter half, and so on."""
     source, plan = what
+    part = tile
+    while True:
+        try:
+            with ONE_TILE:
+                found = _follow(source, plan, part, rules, level)
+            break
+        except OUT_OF_MEMORY:
+            axis = longest_axis(plan, part)
+            if axis is None:
+                raise
+        part = max(part.halves(axis), key=lambda half: _brightness(source, half))
+    if part != tile:
+        whole, cut = (" × ".join(map(str, each.shape)) for each in (tile, part))
+        warnings.warn(
+            f"A tile of {whole} voxels did not fit into the memory: the rules were followed by "
+            f"{cut} of them. With smaller tiles from the start it is faster: give block or memory.",
+            DeconvWarning,
+            stacklevel=2,
+        )
+    return tile, *found
+
+
+def _brightness(source: Source, tile: Tile) -> float:
+    image, _, _ = source.read((*tile.frame, *map(slice, tile.start, tile.stop)))
+    return float(image.mean(dtype=np.float64))
+
+
+def _follow(
+    source: Source, plan: BlockPlan, tile: Tile, rules: Rules, level: float
+) -> tuple[int, float, list[int]]:
+    """Find the number of iterations, the weight and the coarse steps of a tile."""
     options = replace(plan.order.options, **rules)
     if not _follows(options, rules):
         options = replace(options, iterations=1)
-    with ONE_TILE:
-        region = tile.region(plan.overlap, plan.space, plan.bins)
-        image, background, mask = source.read((*tile.frame, *region))
-        if options.kind.positive:
-            image = np.maximum(image, 0)
-        known = np.asarray(level if background is None else background)
-        run = Run(image, options, known, mask, None, {}, plan.coarse)
-        for _ in run.states():
-            pass
+    region = tile.region(plan.overlap, plan.space, plan.bins)
+    image, background, mask = source.read((*tile.frame, *region))
+    if options.kind.positive:
+        image = np.maximum(image, 0)
+    known = np.asarray(level if background is None else background)
+    run = Run(image, options, known, mask, None, {}, plan.coarse)
+    for _ in run.states():
+        ask()
     weight = run.weights.get(automatic_weight(options) or "", options.weight)
-    return tile, run.iterations, weight, run.coarse_steps
+    return run.iterations, weight, run.coarse_steps
 
 
-def _crops(what: tuple[Source, Sequence[Tile]], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+def _crops(what: tuple[Source, Sequence[Tile]]) -> npt.NDArray[np.generic]:
     """Read the middle of each pilot: the gain is found in planes, whichever they are."""
     source, pilots = what
+    shape = np.min([tile.shape for tile in pilots], axis=0).tolist()
     size = [min(n, most) for n, most in zip(shape, _CROP[-len(shape) :], strict=True)]
     crops = []
     for tile in pilots:

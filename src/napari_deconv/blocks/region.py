@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.blocks.asking import ask
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning, Pyramid
@@ -126,4 +127,4 @@ def _iterate(
     solver = make_solver(options, volume, gain)
     monitor = _Unmeasured(volume.model, volume.observation)
     for _ in solver(volume.model, volume.observation, position, iterations, monitor):
-        pass
+        ask()

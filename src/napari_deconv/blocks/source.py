@@ -47,10 +47,21 @@ class Source:
         return tuple(self.image.shape)
 
     def read(self, index: Index) -> tuple[npt.NDArray[Any], Any, npt.NDArray[np.bool_] | None]:
-        """Read one region of image, 0 where masked, of background and of mask."""
+        """Read one region of image, 0 where masked, of background and of mask.
+
+        Raises
+        ------
+        DeconvError
+            If the mask has other values than 0 and 1.
+        """
         image, background, mask = _read(self.image, index), self.background, None
         if self.mask is not None:
-            mask = _read(self.mask, index).astype(bool)
+            mask = _read(self.mask, index)
+            if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+                raise DeconvError(
+                    "The mask is not one: expected True or 1 where voxels count, else 0."
+                )
+            mask = mask.astype(bool)
             image = np.where(mask, image, image.dtype.type(0))
         if background is not None and not isinstance(background, float):
             background = _read(background, index)

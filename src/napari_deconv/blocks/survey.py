@@ -90,7 +90,7 @@ def take_survey(
     ------
     DeconvError
         If the image has NaN or infinite voxels where they count, the background such or negative
-        ones, or the mask leaves out all.
+        ones, or the mask leaves out all or is none.
 
     Warns
     -----

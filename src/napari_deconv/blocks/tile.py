@@ -15,9 +15,12 @@ from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 
-__all__ = ["Work", "deconvolve_tile"]
+__all__ = ["OUT_OF_MEMORY", "Work", "deconvolve_tile", "longest_axis"]
 
 Float = npt.NDArray[np.float32]
+
+OUT_OF_MEMORY = DeviceMemoryError, MemoryError
+"""Of the device, or of the machine."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,18 @@ def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
     try:
         with ONE_TILE:
             return 1, _whole(work, tile)
-    except (DeviceMemoryError, MemoryError):
-        axis = max(work.plan.order.cut_axes, key=lambda axis: tile.shape[axis])
-        if tile.shape[axis] < 2 * LEAST:
+    except OUT_OF_MEMORY:
+        axis = longest_axis(work.plan, tile)
+        if axis is None:
             raise
     counts, halves = zip(*(_in_parts(work, half) for half in tile.halves(axis)), strict=True)
     return sum(counts), np.concatenate(halves, axis)
+
+
+def longest_axis(plan: BlockPlan, tile: Tile) -> int | None:
+    """Tell where a tile is cut in halves; None if they would be too small."""
+    axis = max(plan.order.cut_axes, key=lambda axis: tile.shape[axis])
+    return axis if tile.shape[axis] >= 2 * LEAST else None
 
 
 def _whole(work: Work, tile: Tile) -> Float:

@@ -39,6 +39,9 @@ Float = npt.NDArray[np.float32]
 _FROM_FLAT = 60
 _FROM_COARSER = 15
 
+# σ in voxels, as `estimate_background` has it.
+_SMOOTHING = 2.0
+
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01
 
@@ -83,7 +86,8 @@ class Run:
     options : Options
         What is to be done.
     background : ndarray or None
-        Broadcasts with the image; None takes the 1st percentile of the smoothed image.
+        Broadcasts with the image; None takes the 1st percentile of the smoothed image, of voxels
+        that count.
     mask : ndarray of bool or None
         Of the image's shape.
     initial : ndarray or None
@@ -246,7 +250,14 @@ class Run:
 def _background(
     image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None, engine: Engine
 ) -> npt.NDArray[Any]:
-    """Take the 1st percentile of the smoothed image, masked voxels filled with the median."""
-    if mask is not None:
-        image = np.where(mask, image, np.median(image[mask]))
-    return np.asarray(estimate_background(image, engine=engine))
+    """Take the 1st percentile of the smoothed image; masked voxels have no weight in it."""
+    if mask is None:
+        return np.asarray(estimate_background(image, engine=engine))
+    sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim
+
+    def smoothed(values: npt.NDArray[Any]) -> Float:
+        volume = engine.asarray(as_volume(values.astype(np.float32)))
+        return engine.to_numpy(engine.gaussian(volume, sigma)).reshape(mask.shape)[mask]
+
+    level = np.percentile(smoothed(np.where(mask, image, 0)) / smoothed(mask), 1)
+    return np.asarray(level)
