@@ -125,7 +125,8 @@ def test_what_the_shell_did_can_be_done_again(shell, image, command):
         ("run recipe.yaml nothing.tif", "There is no file nothing.tif"),
         ("run wrong.yaml", "wrong.yaml, line 4: deconvolution.iteration is not known"),
         ("run bare.yaml", "names no image: give the file to work on"),
-        ("run recipe.yaml -e cuda", "cuda"),
+        ("run recipe.yaml -e cuda", "engine='cuda' is not known"),
+        ("run nanometres.yaml", "wavelength=520 looks like nanometres: expected µm, wavelength="),
     ],
 )
 @pytest.mark.usefixtures("image")
@@ -133,6 +134,8 @@ def test_errors_are_one_line(shell, command, message):
     Path("recipe.yaml").write_text(RECIPE)
     Path("wrong.yaml").write_text(RECIPE.replace("iterations", "iteration"))
     Path("bare.yaml").write_text(RECIPE.replace("input: {path: image.tif}\n", ""))
+    optics = "optics: {model: vectorial, shape: [5, 9, 9], na: 1.4, wavelength: 520.0}"
+    Path("nanometres.yaml").write_text(RECIPE.replace("file: psf.tif", optics))
     before = {path.name for path in Path().iterdir()}
     assert message in shell(command, code=2).stderr
     assert {path.name for path in Path().iterdir()} == before

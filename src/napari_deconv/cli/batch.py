@@ -12,7 +12,6 @@ from tqdm import tqdm
 from napari_deconv.blocks import BlockPlan
 from napari_deconv.blocks.plan import say_time
 from napari_deconv.cli.shell import is_quiet, note, progress, report
-from napari_deconv.cli.words import in_options
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.blockwise import begun
 from napari_deconv.recipe.batch import SUMMARY, Batch, line_of
@@ -43,7 +42,7 @@ def run_batch(batch: Batch) -> None:
         with tqdm(total=count, desc="files", file=sys.stderr, disable=hidden, leave=False) as bar:
             for row in batch.run(progress):
                 rows.append(row)
-                note(f"[{len(rows)}/{count}] {in_options(line_of(row))}")
+                note(f"[{len(rows)}/{count}] {line_of(row)}")
                 bar.update()
     except KeyboardInterrupt:
         at_hand = batch.jobs[len(rows) : len(rows) + 1]
@@ -59,7 +58,7 @@ def run_batch(batch: Batch) -> None:
     if failed:
         click.echo(f"error: {len(failed)} of {count} files failed:", err=True)
         for row in failed:
-            click.echo(f"  {in_options(line_of(row))}", err=True)
+            click.echo(f"  {line_of(row)}", err=True)
         click.get_current_context().exit(_FAILED)
 
 
@@ -75,7 +74,7 @@ def preview_batch(batch: Batch) -> None:
             else:
                 lines = told(batch.workshop.plans(job), times)
         except DeconvError as error:
-            lines = [f"would fail: {in_options(str(error))}"]
+            lines = [f"would fail: {error}"]
         place = f" ({job.position})" if job.position else ""
         click.echo(f"# {job.source}{place} → {job.target}")
         for line in lines:

@@ -19,7 +19,7 @@ from napari_deconv.cli.beads import report_beads
 from napari_deconv.cli.limits import limited
 from napari_deconv.cli.psf import report_psf
 from napari_deconv.cli.shell import (
-    Command,
+    RecipeCommand,
     check_output,
     micrometres,
     note,
@@ -52,7 +52,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.command(
-    cls=Command,
+    cls=RecipeCommand,
     examples=[
         "napari-deconv run recipe.yaml -o result.ome.tif",
         "napari-deconv run recipe.yaml cells2.ome.tif -o cells2_rl.ome.tif",

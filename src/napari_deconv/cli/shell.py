@@ -24,7 +24,7 @@ from napari_deconv.files import Image, check_target, read_image, write_image
 
 __all__ = [
     "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
-    "check_output", "detail", "in_options", "is_quiet", "is_verbose", "micrometres", "note",
+    "RecipeCommand", "check_output", "detail", "is_quiet", "is_verbose", "micrometres", "note",
     "options", "origin", "progress", "read_beside", "read_input", "report", "spacing_of",
     "write_result",
 ]  # fmt: skip
@@ -54,7 +54,28 @@ class _WithExamples:
 
 
 class Command(_WithExamples, click.Command):
-    """A command with examples."""
+    """A command with examples, whose errors and warnings call parameters by its options."""
+
+    def words(self, text: str) -> str:
+        """Put a message into the words of the command."""
+        return in_options(text)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do it."""
+        try:
+            with _one_line_warnings(self.words):
+                return super().invoke(ctx)
+        except DeconvError as error:
+            error.args = (self.words(str(error)),)
+            raise
+
+
+class RecipeCommand(Command):
+    """A command whose parameters stand in a recipe, by the names that they have in Python."""
+
+    def words(self, text: str) -> str:
+        """Leave a message as it is."""
+        return text
 
 
 class Group(_WithExamples, click.Group):
@@ -67,7 +88,7 @@ class Group(_WithExamples, click.Group):
         """Run the command line and exit."""
         code = 0
         try:
-            with _one_line_warnings(), _quiet_logging():
+            with _quiet_logging():
                 code = self._run(*args, **extra)
         except (KeyboardInterrupt, click.Abort) as stop:
             said = str(stop.__cause__ or stop) or "nothing was written"
@@ -86,9 +107,9 @@ class Group(_WithExamples, click.Group):
 
 
 @contextmanager
-def _one_line_warnings() -> Iterator[None]:
+def _one_line_warnings(words: Callable[[str], str]) -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tqdm.write(f"warning: {in_options(' '.join(str(message).split()))}", file=sys.stderr)
+        tqdm.write(f"warning: {words(' '.join(str(message).split()))}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DeconvWarning)
@@ -114,10 +135,7 @@ def _quiet_logging() -> Iterator[None]:
 def _message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"Out of memory ({error}): crop the image, or use a machine with more."
-    if isinstance(error, click.ClickException):
-        text = error.format_message()
-    else:
-        text = in_options(str(error))
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" See {error.ctx.command_path} --help."
     return " ".join(text.split())
