@@ -21,7 +21,13 @@ import numpy.typing as npt
 import psutil
 
 from napari_deconv import DeconvWarning, make_psf, set_limits
-from napari_deconv.blocks import deconvolve_blocks, plan_blocks
+from napari_deconv.blocks import (
+    begun_blocks,
+    deconvolve_blocks,
+    plan_blocks,
+    prepare_blocks,
+    write_blocks,
+)
 from napari_deconv.blocks.storing import store_blocks
 from napari_deconv.files import Image, open_image
 from napari_deconv.files.blockwise import BlockFile
@@ -117,18 +123,21 @@ def deconvolve(
     """Deconvolve a volume into a file within a memory limit; tells of each block and the end."""
     set_limits(memory=memory)
     started = time.perf_counter()
-    result = deconvolve_blocks(
-        open_image(volume).data, light_sheet_psf(), iterations=iterations, spacing=SPACING,
-        engine="cpu",
+    image = open_image(volume)
+    result = prepare_blocks(
+        image.data, light_sheet_psf(), block=begun_blocks(output) if resume else None,
+        iterations=iterations, spacing=SPACING, engine="cpu",
     )  # fmt: skip
-    file = open_file(Path(output), result, resume=resume)
+    told = -1
 
     def tell(progress: Any) -> None:
-        _print({"done": progress.iteration, "blocks": progress.iterations, "peak": peak_memory()})
+        nonlocal told
+        if progress.iteration > told:  # it is called after each iteration of a block, too
+            told = progress.iteration
+            _print({"done": told, "blocks": progress.iterations, "peak": peak_memory()})
 
-    yield {"blocks": result.npartitions, "block": result.chunksize, "there": len(file.done)}
-    store_blocks(result, file, callback=tell)
-    file.finish({})
+    yield {"blocks": result.image.npartitions, "block": result.image.chunksize}
+    write_blocks(output, result, image, resume=resume, callback=tell)
     yield {"seconds": time.perf_counter() - started, "peak": peak_memory()}
 
 

@@ -166,11 +166,12 @@ def measure_volume(folder: Path, shape: Shape, iterations: int, memory: float) -
     assert not output.exists()
     killed = rest[-1]
     with begin(resume=True) as process:
-        again, *rest = _steps(process)
+        _, *rest = _steps(process)
+    kept = rest[0]["done"]
     seconds = time.perf_counter() - started
     _prove(source, output, tuple(first["block"]), iterations)
     return Volume(
-        shape, tuple(first["block"]), iterations, first["blocks"], killed["done"], again["there"],
+        shape, tuple(first["block"]), iterations, first["blocks"], killed["done"], kept,
         seconds, max(killed["peak"], rest[-1]["peak"]),
     )  # fmt: skip
 
