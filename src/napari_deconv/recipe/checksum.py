@@ -39,10 +39,11 @@ def checksum(recipe: Recipe, source: Path, position: str = "") -> str:
         If a file is missing or cannot be read.
     """
     data = recipe.on("").to_dict()
-    data.get("output", {}).pop("path", None)
+    written = data.pop("output", {})
+    written.pop("path", None)
     named = [Path(path) for path in (holder.pop(key) for holder, key in paths_in(data)) if path]
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([data, position], sort_keys=True).encode())
+    digest.update(json.dumps([data, written, position], sort_keys=True).encode())
     for path in (source, *named):
         digest.update(checksum_of_file(path))
     return digest.hexdigest()
