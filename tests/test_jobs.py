@@ -1,0 +1,68 @@
+"""Whether a file is done in tiles, and which, as the memory allows."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_deconv import Recipe, begun_blocks, make_psf, read_image, set_limits, write_image
+from napari_deconv.recipe.jobs import Job, Workshop
+
+SPACING = (0.2, 0.1, 0.1)
+IMAGE = np.random.default_rng(0).poisson(50, (16, 80, 80)).astype(np.uint16)
+
+pytestmark = pytest.mark.usefixtures("no_limits")
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_image("a.tif", IMAGE, SPACING)
+    psf = make_psf("gaussian", shape=(5, 7, 7), spacing=SPACING, fwhm=(0.4, 0.2, 0.2))
+    psf.save("psf.tif")
+    Path("r.yaml").write_text(
+        "napari-deconv: 1\npsf: {file: psf.tif}\nengine: cpu\n"
+        "deconvolution: {iterations: 2, background: 10}\n"
+    )
+    source = Path("a.tif")
+    return Job(Recipe.load("r.yaml").on(source), source, Path("b.ome.zarr"))
+
+
+def test_what_fits_is_done_in_one_piece(job):
+    assert Workshop().plans(job) == []
+
+
+def test_what_can_be_held_but_not_computed_at_once_is_done_in_tiles(job):
+    set_limits(memory=50 * IMAGE.size)
+    (plan,) = Workshop().plans(job)
+    assert prod(plan.counts) > 1
+    assert plan.memory.device <= 50 * IMAGE.size
+
+
+def test_what_was_begun_is_gone_on_with_in_its_tiles_whatever_is_free_now(job):
+    class Stop(Exception):
+        pass
+
+    def two_tiles(progress):
+        if progress.iteration == 2:
+            raise Stop
+
+    set_limits(memory=36 * IMAGE.size)
+    with pytest.raises(Stop):
+        Workshop().run(job, lambda step: nullcontext(two_tiles if step == "blocks" else None))
+    begun = begun_blocks(job.target)
+    set_limits(memory=50 * IMAGE.size)
+    (plan,) = Workshop().plans(job)
+    assert plan.block != begun
+    done = []
+    Workshop(resume=True).run(
+        job, lambda step: nullcontext(done.append if step == "blocks" else None)
+    )
+    assert done[0].iteration >= 2
+    set_limits()
+    expected = job.recipe.run("a.tif").image
+    assert np.abs(read_image(job.target).data - expected).max() < 1e-3 * expected.max()
