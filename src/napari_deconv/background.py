@@ -18,14 +18,22 @@ from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Array, Engine
 from napari_deconv.errors import DeconvError
 
-__all__ = ["METHODS", "estimate_background", "subtract_background"]
+__all__ = [
+    "METHODS",
+    "SMOOTHING",
+    "estimate_background",
+    "masked_percentile",
+    "subtract_background",
+]
 
 METHODS = ("mean", "constant", "percentile", "rolling_ball", "top_hat", "gaussian")
 """What can be chosen as `method`."""
 
 Floats = npt.NDArray[np.float32]
 
-_SMOOTHING = 2.0  # σ in pixels, so that noise does not set the percentile
+SMOOTHING = 2.0
+"""σ in voxels of what a percentile is taken of: noise is not to set it."""
+
 _DEFAULT_RADIUS = 10.0  # voxels along x
 _LARGEST = 1e15  # grey value, as in images
 
@@ -215,8 +223,31 @@ def _check_value(value: float | None) -> float:
 
 
 def _percentile(volume: Floats, rank: float, engine: Engine) -> float:
-    blurred = _blur(volume, (_SMOOTHING,) * volume.ndim, engine)
+    blurred = _blur(volume, (SMOOTHING,) * volume.ndim, engine)
     return float(np.percentile(blurred, rank))
+
+
+def masked_percentile(
+    image: npt.NDArray[np.generic], mask: npt.NDArray[np.bool_], rank: float, engine: Engine
+) -> float:
+    """Take a percentile of a smoothed volume or plane, in which masked voxels have no weight.
+
+    Parameters
+    ----------
+    image : ndarray
+        (z, y, x) or (y, x).
+    mask : ndarray of bool
+        Of the image's shape, True where voxels count.
+    rank : float
+        Per cent.
+    engine : Engine
+        Where to compute.
+    """
+    light, weight = (
+        _blur(values.astype(np.float32), (SMOOTHING,) * image.ndim, engine)[mask]
+        for values in (np.where(mask, image, 0), mask)
+    )
+    return float(np.percentile(light / weight, rank))
 
 
 def _blur(volume: Floats, sigma: tuple[float, ...], engine: Engine) -> Floats:

@@ -15,7 +15,7 @@ from dask import delayed
 from dask.array.core import slices_from_chunks
 
 from napari_deconv._checks import check_number
-from napari_deconv.background import estimate_background
+from napari_deconv.background import SMOOTHING, estimate_background
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.engines import Engine
@@ -25,9 +25,8 @@ __all__ = ["Sampling", "subtract_background_blocks"]
 
 Slices = tuple[slice, ...]
 
-# As `estimate_background` smooths before it takes a percentile, and as far as it reaches.
-_SMOOTHING = 2.0
-_HALO = 8
+# As far as the smoothing reaches before a percentile is taken, in voxels.
+_HALO = round(4 * SMOOTHING)
 
 # Smoothed voxels that a percentile is taken of: all of an image up to this size.
 _SAMPLE = 4_000_000
@@ -172,7 +171,7 @@ def _smoothed(image: npt.NDArray[Any], places: Iterable[range]) -> npt.NDArray[n
 def _smoothing(size: int, places: range) -> scipy.sparse.csr_array:
     """Make the matrix that smooths an axis: a row for each place; at its ends it is reflected."""
     offsets = np.arange(-_HALO, _HALO + 1)
-    weights = np.exp(-0.5 * (offsets / _SMOOTHING) ** 2)
+    weights = np.exp(-0.5 * (offsets / SMOOTHING) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)
     columns = (np.asarray(places)[:, np.newaxis] + offsets) % (2 * size)
     columns = np.minimum(columns, 2 * size - 1 - columns)

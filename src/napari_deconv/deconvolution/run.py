@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_deconv._checks import as_volume
 from napari_deconv._progress import Progress
-from napari_deconv.background import estimate_background
+from napari_deconv.background import estimate_background, masked_percentile
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.ending import Ending
@@ -22,7 +22,6 @@ from napari_deconv.deconvolution.levels import Binning, Pyramid, binnings
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import Camera
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
-from napari_deconv.engines import Engine
 from napari_deconv.solvers.position import (
     Checkpoint,
     Monitor,
@@ -38,9 +37,6 @@ Float = npt.NDArray[np.float32]
 # Of a coarse level: the coarsest starts flat, the others from the one before.
 _FROM_FLAT = 60
 _FROM_COARSER = 15
-
-# σ in voxels, as `estimate_background` has it.
-_SMOOTHING = 2.0
 
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01
@@ -111,7 +107,11 @@ class Run:
         coarse: Sequence[Binning] | None = None,
     ) -> None:
         if background is None:
-            background = _background(image, mask, options.engine)
+            background = np.asarray(
+                estimate_background(image, engine=options.engine)
+                if mask is None
+                else masked_percentile(image, mask, 1.0, options.engine)
+            )
         self.background = background
         self.image: Float = np.zeros(image.shape, np.float32)
         self.intermediate: dict[int, Float] = {}
@@ -245,19 +245,3 @@ class Run:
         arrays = (problem.image, *problem.psfs, problem.background, problem.mask)
         sums = (None if a is None else zlib.crc32(a.tobytes()) for a in arrays)
         return (*sums, problem.depths, options.method, options.boundary, options.acceleration)
-
-
-def _background(
-    image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None, engine: Engine
-) -> npt.NDArray[Any]:
-    """Take the 1st percentile of the smoothed image; masked voxels have no weight in it."""
-    if mask is None:
-        return np.asarray(estimate_background(image, engine=engine))
-    sigma = (0.0,) * (3 - image.ndim) + (_SMOOTHING,) * image.ndim
-
-    def smoothed(values: npt.NDArray[Any]) -> Float:
-        volume = engine.asarray(as_volume(values.astype(np.float32)))
-        return engine.to_numpy(engine.gaussian(volume, sigma)).reshape(mask.shape)[mask]
-
-    level = np.percentile(smoothed(np.where(mask, image, 0)) / smoothed(mask), 1)
-    return np.asarray(level)
