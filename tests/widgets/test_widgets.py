@@ -135,6 +135,7 @@ def test_no_accepted_bead_is_said(viewer, beads, said):
     beads.run()
     assert any("No bead left" in message for message in said())
     assert beads.widget.result_line.text().startswith("0 of 1 beads accepted; rejected: 1 cut")
+    assert viewer.layers["edge · beads"].text.values.tolist() == ["cut"]
 
 
 # -- background ----------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import warnings
 import weakref
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from napari.qt.threading import create_worker
 
+from napari_deconv import deconvolve
 from napari_deconv._progress import Progress
 from napari_deconv.errors import DeconvWarning
 from napari_deconv.widgets.common.workers import Task, Worker
@@ -106,6 +108,30 @@ def test_quit_drops_the_result_of_work_without_steps(qtbot):
         worker.quit()
         asked.set()
     assert (returned, aborted) == ([], [()])
+
+
+def test_it_waits_while_its_picture_is_drawn(qtbot):
+    image, steps, seen = np.ones((8, 8)), [], []
+
+    def improve(callback):
+        def done(state):
+            steps.append(state.iteration)
+            callback(state)
+
+        deconvolve(image, np.ones((3, 3)), iterations=40, engine="cpu", callback=done)
+
+    def draw(picture, iteration):
+        time.sleep(0.1)
+        seen.append((steps[-1], iteration))
+        worker.shown()
+
+    worker = create_worker(
+        Task("test", improve, pictured=True), _worker_class=Worker, _ignore_errors=True
+    )
+    worker.pictured.connect(draw)
+    finish(qtbot, worker)
+    assert seen == [(1, 1)]
+    assert steps[-1] == 40
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, StopIteration, MemoryError])

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Points
 
 from napari_deconv.beads import Beads, Rejection
 from napari_deconv.beads.detection import detect_with_labels
@@ -152,8 +153,11 @@ class BeadsWidget(OperationWidget):
                 metadata=self._metadata(call, "labels"),
                 **part.placement(),
             )
-        points = bead_options(beads, features, part, self._metadata(call, "beads"))
-        self._turns.add(lambda: self._viewer.add_points(beads.positions, **points))
+        options = bead_options(beads, features, part, self._metadata(call, "beads"))
+        reasons = options.pop("text")  # napari takes its time to draw each letter first
+        points = Points(beads.positions, **options)
+        self._turns.add(partial(self._viewer.add_layer, points))
+        self._turns.add(partial(setattr, points, "text", reasons))
         self._go_to_a_bead(beads)
         return _summary(beads), call
 

@@ -27,6 +27,7 @@ _one_at_a_time = threading.Lock()
 # Seconds from one picture to the next, at least, and how many times as long as one takes to make.
 _BETWEEN_PICTURES = 0.25
 _RARELY = 10
+_DRAWN = 0.5  # s; to draw one takes less, unless nobody draws any more
 
 
 # A thread that outlives the application takes the process down with it.
@@ -131,8 +132,9 @@ class Worker(WorkerBase):
     Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations, coarse)`` after each
     step, which is on a coarse level or not; ``measured(row)`` when a deconvolution has measured
     how it fits (see `State`); ``pictured(image, iteration)`` now and then with the estimate, where
-    the task is pictured and after `shown` was called for the picture before; ``aborted()`` when the
-    task ended because of `quit`, which takes one step at most.
+    the task is pictured, which then waits until `shown` is called: the window has the processor to
+    itself while it draws; ``aborted()`` when the task ended because of `quit`, which takes one step
+    at most.
 
     Parameters
     ----------
@@ -196,6 +198,7 @@ class Worker(WorkerBase):
         if self._task.pictured and start >= self._next_picture and self._shown.is_set():
             self._shown.clear()
             self.pictured.emit(state.image, state.iteration)
+            self._shown.wait(_DRAWN)
             now = time.perf_counter()
             self._next_picture = now + max(_BETWEEN_PICTURES, _RARELY * (now - start))
 

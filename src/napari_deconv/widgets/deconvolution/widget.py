@@ -330,7 +330,7 @@ class DeconvolutionWidget(OperationWidget):
     def _pictured(self, image: Any, iteration: int) -> None:
         if not self._worker.abort_requested:
             self._estimate.picture(image, f"{short_name(self._method)} {iteration}")
-        self._worker.shown()
+        self._turns.add(self._worker.shown)  # it is drawn when the turn of the picture is over
 
     def _show(self, result: Deconvolution | Written) -> tuple[str, Mapping[str, Any]]:
         if isinstance(result, Written):
