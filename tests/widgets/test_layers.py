@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from napari.layers import Image
@@ -17,6 +19,7 @@ from napari_deconv.widgets.common.layers import (
     space_axes,
     spacing,
     spacing_is_certain,
+    take_away,
 )
 from napari_deconv.widgets.common.parts import whole
 from napari_deconv.widgets.common.results import centred, on_source, psf_options
@@ -188,3 +191,22 @@ def test_a_psf_in_pixels_knows_its_voxel_size():
     field.follow(Image(psf.data, **psf_options(psf, "PSF", {}, source)))
     assert field.field.value == "0.2 × 0.1 × 0.1"
     assert field.note.value == ""
+
+
+def test_layers_are_taken_away_with_one_collection_of_garbage(viewer):
+    kept, *others = (viewer.add_image(VOLUME, name=name) for name in "abcd")
+    viewer.layers.remove(others[0])
+    whole = []
+
+    def note(phase, about):
+        if phase == "start" and about["generation"] == 2:
+            whole.append(about)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        take_away(viewer, others)
+    finally:
+        gc.callbacks.remove(note)
+    assert len(whole) == 1
+    assert list(viewer.layers) == [kept]

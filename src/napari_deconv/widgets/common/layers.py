@@ -16,6 +16,7 @@ from napari_deconv.files import provenance_of
 from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Layer
 
 
@@ -34,6 +35,7 @@ __all__ = [
     "space_axes",
     "spacing",
     "spacing_is_certain",
+    "take_away",
 ]
 
 KEY = "napari-deconv"
@@ -187,3 +189,16 @@ def role(layer: Layer) -> str:
     """
     written: str | None = known(layer).get("role")
     return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")
+
+
+def take_away(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
+    """Remove those layers that are still there, all at once.
+
+    napari collects garbage when layers are removed, which takes some tenths of a second: for one
+    after the other, as often.
+    """
+    there = [layer for layer in layers if layer in viewer.layers]
+    if there:
+        with viewer.layers.batched_update():
+            for layer in there:
+                viewer.layers.remove(layer)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.fields import check, note
+from napari_deconv.widgets.common.layers import take_away
 from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
@@ -120,9 +121,7 @@ class Preview(QObject):
     def clear(self) -> None:
         """Take its layers away."""
         self._stop()
-        for layer in self._layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        take_away(self._viewer, self._layers)
         self._layers = []
         self._say("")
 
@@ -189,9 +188,7 @@ class Preview(QObject):
                 layer.visible = True
 
     def _replace(self, made: Sequence[LayerData]) -> None:
-        for layer in self._layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        take_away(self._viewer, self._layers)
         selected = set(self._viewer.layers.selection)
         self._layers = [Layer.create(data, options, kind) for data, options, kind in made]
         for layer in self._layers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 
-from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.layers import KEY, take_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,9 +123,7 @@ class Stage:
         layers.events.removed.disconnect(self._removed)
         for emitter in self._emitters():
             emitter.disconnect(self._moved)
-        for layer in self._own:
-            if layer in layers:
-                layers.remove(layer)
+        take_away(self._viewer, self._own)
         self._own.clear()
         self._give_back()
         layers.selection.clear()
