@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
-
 import numpy as np
 import pytest
 import tifffile
@@ -13,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import check_target, read_image, replacing, write_image
+from napari_deconv.files import read_image, write_image
 
 STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 SPACING = (0.3, 0.1, 0.11)
@@ -295,84 +292,13 @@ def test_truncated_anywhere(tmp_path, kind):
         np.testing.assert_array_equal(image.data, array)
 
 
-# -- writing -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["a.png", "a", "a.tif.gz", "a.zarr.zip"])
-def test_wrong_suffix(tmp_path, name):
-    with pytest.raises(DeconvError, match=r"does not end in \.tif"):
-        write_image(tmp_path / name, STACK)
-
-
-def test_no_folder_and_a_folder_in_the_way(tmp_path):
-    with pytest.raises(DeconvError, match="There is no folder"):
-        write_image(tmp_path / "none" / "a.tif", STACK)
-    (tmp_path / "a.tif").mkdir()
-    with pytest.raises(DeconvError, match="is a folder"):
-        write_image(tmp_path / "a.tif", STACK)
-
-
-@pytest.mark.parametrize("dtype", ["int64", "float16"])
-def test_dtypes_that_ome_has_not(tmp_path, dtype):
-    with pytest.raises(DeconvError, match="convert them to float32"):
-        write_image(tmp_path / "a.tif", STACK.astype(dtype))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("array", [np.zeros(5), np.zeros((0, 4)), np.zeros((1,) * 5 + (2, 2))])
-def test_shapes_that_are_no_image(tmp_path, array):
-    with pytest.raises(DeconvError, match="cannot be written with axes"):
-        write_image(tmp_path / "a.tif", array)
-
-
-def test_refused_by_the_system(tmp_path, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(tifffile, "imwrite", refuse)
-    with pytest.raises(DeconvError, match=r"cannot be written: Permission denied"):
-        write_image(tmp_path / "a.tif", STACK)
-
-
-def test_a_folder_that_may_not_be_written_in(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(os, "access", lambda *given: asked.append(given))
-    with pytest.raises(DeconvError, match=r"a\.tif cannot be written: you may not write in"):
-        check_target(tmp_path / "a.tif", (".tif",))
-    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is locked for root")
-def test_a_locked_folder(tmp_path):
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o555)
-    with pytest.raises(DeconvError, match="you may not write in the folder"):
-        check_target(folder / "a.tif")
-
-
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError, RuntimeError])
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
-    path = tmp_path / "a.tif"
-    write_image(path, STACK, SPACING)
-    before = path.read_bytes()
-
-    def fail():
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"half")
-            raise failure
-
-    with pytest.raises(DeconvError if failure is OSError else failure):
-        fail()
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX's")
-def test_written_files_have_ordinary_permissions(tmp_path):
-    write_image(tmp_path / "a.tif", STACK)
-    (tmp_path / "plain").touch()
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert len(modes) == 1
+def test_the_channel_of_an_image_that_has_but_one(tmp_path):
+    write_image(tmp_path / "a.tif", STACK, channels=["DAPI"])
+    image = read_image(tmp_path / "a.tif", channel=0)
+    np.testing.assert_array_equal(image.data, STACK)
+    assert image.channels == ("DAPI",)
+    with pytest.raises(DeconvError, match="has no channel 1: it has 1, counted from 0"):
+        read_image(tmp_path / "a.tif", channel=1)
 
 
 def test_real_files(data_dir):

@@ -168,3 +168,31 @@ def test_an_image_is_replaced_and_nothing_but_an_image(tmp_path):
     (tmp_path / "file.zarr").touch()
     with pytest.raises(DeconvError, match="is a file"):
         write_image(tmp_path / "file.zarr", STACK)
+
+
+@pytest.mark.parametrize(
+    ("omero", "channels", "colours"),
+    [
+        ([("a", "FF0000"), ("b", "00ff00")], ("a", "b"), ("FF0000", "00FF00")),
+        ([("a", "#FF0000"), ("b", "00FF00FF")], ("a", "b"), ("FF0000", "00FF00")),
+        ([("a", "red"), ("b", "00FF00")], ("a", "b"), ()),
+        ([(1, 255), (2, None)], ("1", "2"), ()),
+        ([("a", "FF0000")], (), ()),
+        ([("a", "FF0000")] * 3, (), ()),
+        (None, (), ()),
+    ],
+)
+def test_what_others_say_of_channels(tmp_path, omero, channels, colours):
+    """What does not fit the image is left out, and both formats take what is left."""
+    path = tmp_path / "a.zarr"
+    write_image(path, np.zeros((2, 3, 4, 5), np.uint8), SPACING, axes="CZYX")
+    group = zarr.open_group(path, mode="r+")
+    listed = omero and [{"label": label, "color": colour} for label, colour in omero]
+    group.attrs["ome"] = {**group.attrs["ome"], "omero": {"channels": listed}}
+    image = read_image(path)
+    assert (image.channels, image.colours) == (channels, colours)
+    for name in ("b.tif", "b.zarr"):
+        write_image(
+            tmp_path / name, image.data, SPACING, axes="CZYX", channels=channels, colours=colours
+        )
+        assert read_image(tmp_path / name).channels == channels

@@ -50,13 +50,16 @@ def test_a_saved_layer_is_what_it_was(tmp_path, ending, unit):
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
 def test_layers_become_channels(tmp_path, ending):
     viewer = ViewerModel()
-    for number, name in enumerate(("DAPI", "GFP")):
-        viewer.add_image(STACK + number, scale=(0.3, 0.1, 0.1), units=("µm",) * 3, name=name)
+    for number, (name, colour) in enumerate({"DAPI": "blue", "GFP": "green"}.items()):
+        viewer.add_image(
+            STACK + number, scale=(0.3, 0.1, 0.1), units=("µm",) * 3, name=name, colormap=colour
+        )
     path = tmp_path / f"both{ending}"
     viewer.layers.save(str(path))
     image = read_image(path, channel=1)
     np.testing.assert_array_equal(image.data, STACK + 1)
     assert image.channels == ("GFP",)
+    assert image.colours == ("00FF00",)
     assert image.spacing == pytest.approx((0.3, 0.1, 0.1))
 
 

@@ -93,6 +93,10 @@ def open_image(
 
         image = open_ngff(path, position)
     image = replace(image, data=image.data.lazy(len(image.axes) - len(image.space)))
+    if len(image.channels) != image.channel_count:  # what a file says of other channels than it has
+        image = replace(image, channels=())
+    if len(image.colours) != image.channel_count:
+        image = replace(image, colours=())
     given = check_spacing(spacing, len(image.space))
     image = image if given is None else replace(image, spacing=given)
     return image if channel is None else image.of_channel(channel, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_deconv.errors import DeconvError
 
-__all__ = ["check_target", "put_in_place", "replacing"]
+__all__ = ["check_target", "put_in_place", "replacing", "unwritten"]
 
 
 def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> None:
@@ -70,9 +70,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritten(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unwritten(path: Path, error: OSError) -> DeconvError:
+    """Make the error about a file that the system does not let be written."""
+    # NumPy counts what it wrote, and gives no reason
+    reason = error.strerror or f"the disk seems to be full ({error})"
+    return DeconvError(f"{path} cannot be written: {reason}.")
 
 
 def put_in_place(new: Path, path: Path, aside: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files.atomic import check_target, put_in_place
+from napari_deconv.files.atomic import check_target, put_in_place, unwritten
 from napari_deconv.files.image import IMAGE_SUFFIXES, Image
 from napari_deconv.files.journal import Journal, read_json, write_json
 from napari_deconv.files.layout import Layout, Origin, block_sizes
@@ -334,4 +334,4 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritten(path, error) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ import tifffile
 __all__ = [
     "METADATA_KEY",
     "Header",
+    "hexadecimal",
     "length_in_micrometres",
     "ome_colour",
     "read_header",
@@ -116,7 +118,7 @@ def _ome_header(xml: str, position: int) -> Header:
     interval = time_in_seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
     channels = pixels.findall("{*}Channel")
     names = [channel.get("Name") for channel in channels]
-    colours = [_hexadecimal(channel.get("Color")) for channel in channels]
+    colours = [_of_ome(channel.get("Color")) for channel in channels]
     return Header(
         sizes,
         _stored_metadata(image.findtext("{*}Description")),
@@ -124,7 +126,7 @@ def _ome_header(xml: str, position: int) -> Header:
         interval,
         image.findtext("{*}AcquisitionDate") or None,
         image.get("Name", ""),
-        tuple(colour for colour in colours if colour) if all(colours) else (),
+        tuple(colours) if all(colours) else (),
     )
 
 
@@ -133,9 +135,15 @@ def ome_colour(colour: str) -> int:
     return int.from_bytes(bytes.fromhex(colour + "FF"), signed=True)
 
 
-def _hexadecimal(colour: str | None) -> str | None:
+def hexadecimal(colour: Any) -> str:
+    """Give a colour as RRGGBB, without what other programs write around it; empty if it is none."""
+    found = re.fullmatch(r"#?([0-9A-Fa-f]{6})([0-9A-Fa-f]{2})?", str(colour))
+    return found[1].upper() if found else ""
+
+
+def _of_ome(colour: str | None) -> str:
     number = _number(colour)
-    return None if number is None else f"{int(number) >> 8 & 0xFFFFFF:06X}"
+    return "" if number is None else f"{int(number) >> 8 & 0xFFFFFF:06X}"
 
 
 def _imagej_header(info: dict[str, Any], page: tifffile.TiffPage) -> Header:

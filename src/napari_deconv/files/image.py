@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_deconv._checks import check_spacing
 from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.files.header import hexadecimal
 
 __all__ = [
     "DEFAULT_AXES",
@@ -72,6 +73,11 @@ class Image:
         """The axes that are space: ``"ZYX"`` or ``"YX"``."""
         return self.axes[-3:] if "Z" in self.axes else self.axes[-2:]
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels there are."""
+        return int(self.data.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
     def of_channel(self, channel: int, path: str | os.PathLike[str]) -> Image:
         """Take one channel, counted from 0, of an image that was read from `path`.
 
@@ -80,13 +86,15 @@ class Image:
         DeconvError
             If there is none.
         """
-        axis = self.axes.find("C")
-        if axis < 0 or not 0 <= channel < self.data.shape[axis]:
-            count = 1 if axis < 0 else self.data.shape[axis]
-            raise DeconvError(f"{path} has no channel {channel}: it has {count}, counted from 0.")
+        if not 0 <= channel < self.channel_count:
+            raise DeconvError(
+                f"{path} has no channel {channel}: it has {self.channel_count}, counted from 0."
+            )
+        if "C" not in self.axes:
+            return self
         return replace(
             self,
-            data=np.take(self.data, channel, axis),
+            data=np.take(self.data, channel, self.axes.index("C")),
             axes=self.axes.replace("C", ""),
             channels=self.channels[channel : channel + 1],
             colours=self.colours[channel : channel + 1],
@@ -133,7 +141,7 @@ def image_to_write(
     Raises
     ------
     DeconvError
-        If data and axes do not fit, or `spacing` is no voxel size.
+        If data, axes, names and colours do not fit, or `spacing` is no voxel size.
     """
     array, axes = np.asarray(data), about.pop("axes", None)
     axes = axes or DEFAULT_AXES.get(array.ndim)
@@ -143,6 +151,15 @@ def image_to_write(
             "expected (y, x), (z, y, x), or channels and time in front."
         )
     image = Image(array, None, axes, metadata or {}, **about)
+    for what, given in (("names", image.channels), ("colours", image.colours)):
+        if given and len(given) != image.channel_count:
+            raise DeconvError(
+                f"There are {len(given)} {what}, {', '.join(given)}, for {image.channel_count} "
+                f"channels (shape {array.shape}, axes {axes}): give one for each, or none."
+            )
+    wrong = [colour for colour in image.colours if len(colour) != 6 or not hexadecimal(colour)]
+    if wrong:
+        raise DeconvError(f"{wrong[0]!r} is no colour: expected RRGGBB in hexadecimal.")
     return replace(image, spacing=check_spacing(spacing, len(image.space)))
 
 

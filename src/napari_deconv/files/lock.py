@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files.atomic import check_target
+from napari_deconv.files.atomic import check_target, unwritten
 
 __all__ = ["alone"]
 
@@ -42,7 +42,7 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
             "name."
         ) from None
     except OSError as error:
-        raise DeconvError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritten(path, error) from error
     try:
         yield
     finally:

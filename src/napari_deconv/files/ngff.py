@@ -16,7 +16,12 @@ import numpy as np
 import zarr
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files.header import METADATA_KEY, length_in_micrometres, time_in_seconds
+from napari_deconv.files.header import (
+    METADATA_KEY,
+    hexadecimal,
+    length_in_micrometres,
+    time_in_seconds,
+)
 from napari_deconv.files.image import DEFAULT_AXES, Image, chosen_position
 from napari_deconv.files.voxels import Voxels
 
@@ -137,9 +142,9 @@ def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, I
     sizes = dict(zip(axes, scale.tolist(), strict=True))
     lengths = [length_in_micrometres(sizes[a], units[a]) for a in "ZYX" if a in axes]
     spacing = tuple(length for length in lengths if length)
-    channels = ome.get("omero", {}).get("channels", ())
-    labels = tuple(channel.get("label", "") for channel in channels)
-    colours = tuple(channel.get("color", "") for channel in channels)
+    channels = (ome.get("omero") or {}).get("channels") or ()
+    labels = tuple(str(channel.get("label", "")) for channel in channels)
+    colours = tuple(hexadecimal(channel.get("color")) for channel in channels)
     metadata = group.attrs.get(METADATA_KEY)
     return f"{place[0]}/{first['datasets'][0]['path']}".lstrip("/"), Image(
         np.empty(0),

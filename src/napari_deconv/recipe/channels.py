@@ -39,9 +39,8 @@ def take_channel(image: Image, channel: int, channels: int) -> Image:
     DeconvError
         If it has more channels, or fewer.
     """
-    count = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if count != channels or "C" not in image.axes:
-        have = f"{count} channels" if "C" in image.axes else "no channels"
+    if image.channel_count != channels or "C" not in image.axes:
+        have = f"{image.channel_count} channels" if "C" in image.axes else "no channels"
         raise DeconvError(
             f"The recipe has PSFs for {channels} channels, the image has {have} (axes "
             f"{image.axes}): write one PSF for each into psf: {{channels: […]}}, in their order."

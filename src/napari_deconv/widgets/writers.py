@@ -37,7 +37,7 @@ def write_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
 
 def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
-    """Write several image layers as the channels of one image.
+    """Write several image layers as the channels of one image, with the colours of the layers.
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
         tuple(image.name for image in images),
         first.time_interval,
         name=Path(path).name.split(".")[0],
+        colours=tuple(_colour(meta) for _, meta, _ in layers),
     )
     _write(path, together)
     return [path]
@@ -82,5 +83,11 @@ def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
 def _write(path: str, image: Image) -> None:
     write_image(
         path, image.data, image.spacing, image.metadata, axes=image.axes, channels=image.channels,
-        time_interval=image.time_interval, name=image.name,
+        time_interval=image.time_interval, name=image.name, colours=image.colours,
     )  # fmt: skip
+
+
+def _colour(meta: Mapping[str, Any]) -> str:
+    """Give the colour of a layer's brightest voxels, RRGGBB."""
+    rgb = np.asarray(meta["colormap"]["colors"])[-1, :3]
+    return np.rint(255 * rgb).astype(np.uint8).tobytes().hex().upper()
