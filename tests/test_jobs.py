@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_deconv import Recipe, begun_blocks, make_psf, read_image, set_limits, write_image
+from napari_deconv import (
+    Psf,
+    Recipe,
+    begun_blocks,
+    make_psf,
+    read_image,
+    set_limits,
+    write_image,
+)
 from napari_deconv.recipe.jobs import Job, Workshop
 
 SPACING = (0.2, 0.1, 0.1)
@@ -66,3 +74,16 @@ def test_what_was_begun_is_gone_on_with_in_its_tiles_whatever_is_free_now(job):
     set_limits()
     expected = job.recipe.run("a.tif").image
     assert np.abs(read_image(job.target).data - expected).max() < 1e-3 * expected.max()
+
+
+def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
+    write_image("c.tif", IMAGE[:, ::-1], SPACING)
+    other = Job(job.recipe.on("c.tif"), Path("c.tif"), Path("d.tif"))
+    workshop, called = Workshop(), []
+    for each in (job, other):
+        workshop.run(each, lambda step: nullcontext(called.append(step)))
+    assert called == 2 * ["read_image", "deconvolve"]  # the PSF was read for the plan
+    kept = [type(value) for value, _ in workshop._memory._values.values()]
+    assert kept == [Psf]
+    expected = other.recipe.run("c.tif").image
+    np.testing.assert_array_equal(read_image("d.tif").data, expected)
