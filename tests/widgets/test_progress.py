@@ -20,3 +20,20 @@ def test_the_time_left_counts_from_where_it_goes_on(qtbot, monkeypatch):
     assert bar.format() == "1/4 · 3 s left"
     bar.step(2, 4, coarse=False)
     assert bar.format() == "2/4 · 21 s left"
+
+
+def test_a_step_that_is_said_again_changes_nothing(qtbot, monkeypatch):
+    now = iter([0.0, 10.0, 20.0, 30.0, 37.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    bar = ProgressBar()
+    qtbot.addWidget(bar)
+    bar.wait()
+    bar.begin()
+    bar.step(0, 4, coarse=False)
+    assert bar.format() == "0/4"
+    for step in (1, 1, 2, 2):
+        bar.step(step, 4, coarse=False)
+    assert bar.format() == "2/4 · 20 s left"
+    bar.step(0, 3, coarse=False)  # something else begins
+    bar.step(1, 3, coarse=False)
+    assert bar.format() == "1/3 · 14 s left"

@@ -30,15 +30,28 @@ class ProgressBar(QProgressBar):
         self._counting = time.perf_counter()
 
     def step(self, iteration: int, iterations: int, coarse: bool) -> None:
-        """Fill the bar; steps on a coarse level take little time, and do not count."""
-        if self.maximum() == 0:
+        """Fill the bar; steps on a coarse level take little time, and do not count.
+
+        Parameters
+        ----------
+        iteration, iterations : int
+            Steps done, which may be said again and be none, and planned.
+        coarse : bool
+            Whether it was on a coarse level.
+        """
+        if self.maximum() == 0 or iteration == 0:
+            if self.value() > 0:
+                self.begin()
             self.setRange(0, iterations)
             self.setValue(0)
+            self.setFormat(f"0/{iterations}")
         if coarse:
             self.setFormat("coarse start")
             if self.value() == 0:
                 self.begin()
             return
+        if (iteration, iterations) == (self.value(), self.maximum()):
+            return  # a tile says so after each of its iterations
         now = time.perf_counter()
         if not 0 < self.value() < iteration:  # the first, or something else is counted from here
             self._before = iteration - 1
