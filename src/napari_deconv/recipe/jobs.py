@@ -22,7 +22,7 @@ from napari_deconv.files.lock import alone
 from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.inputs import check_targets, stem_of
-from napari_deconv.recipe.memory import Memory
+from napari_deconv.recipe.kept import Kept
 from napari_deconv.recipe.plan import Outcome, Watch, unwatched
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.recipe.results import suffix_of, write
@@ -128,7 +128,7 @@ class Workshop:
 
     def __init__(self, engine: str | None = None, resume: bool = False) -> None:
         self._engine, self._resume = engine, resume
-        self._memory = Memory()
+        self._kept = Kept()
 
     def plans(self, job: Job) -> list[BlockPlan]:
         """Tell how a file is cut into tiles, for each channel that has its own PSF.
@@ -194,7 +194,7 @@ class Workshop:
         recipe, _ = self._resolved(job)
         plans = self.plans(job)
         if not plans:
-            outcome = recipe.plan(engine=self._engine).run(watch, self._memory)
+            outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
             write(job.target, outcome, recipe.output, _more(job))
             return outcome
         with alone(job.target):
@@ -212,7 +212,7 @@ class Workshop:
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
         if tell is not None:
             tell(self._plans(recipe))
-        outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._memory)
+        outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._kept)
         output, image = recipe.output or Output(), outcome.source
         assert image is not None
         with watch("blocks") as callback:
@@ -237,7 +237,7 @@ class Workshop:
 
     def _plans(self, recipe: Recipe) -> list[BlockPlan]:
         planned = recipe.plan(engine=self._engine, way=PLANNED)
-        result = planned.run(memory=self._memory).result
+        result = planned.run(kept=self._kept).result
         return result if isinstance(result, list) else [result]
 
     def _blocks(self, job: Job, recipe: Recipe, plans: Sequence[BlockPlan]) -> Blocks:

@@ -14,7 +14,7 @@ from napari_deconv._progress import Callback
 from napari_deconv.beads import Beads
 from napari_deconv.files import Image
 from napari_deconv.recipe.calls import Call, Layer, Ref, script
-from napari_deconv.recipe.memory import Memory
+from napari_deconv.recipe.kept import Kept
 
 __all__ = ["Outcome", "Plan", "Variables", "Watch", "unwatched"]
 
@@ -66,7 +66,7 @@ class Plan:
         origins = (step.origin for step in self.steps if isinstance(step, Call))
         return [o["path"] for o in origins if isinstance(o, Mapping) and "path" in o]
 
-    def run(self, watch: Watch = unwatched, memory: Memory | None = None) -> Outcome:
+    def run(self, watch: Watch = unwatched, kept: Kept | None = None) -> Outcome:
         """Do it.
 
         Parameters
@@ -74,25 +74,25 @@ class Plan:
         watch : callable
             Called with the name of each function; gives a context manager that yields the callback
             for it.
-        memory : Memory, optional
+        kept : Kept, optional
             Of plans before: what does not depend on the image is not computed again.
         """
         names, origins = dict(self.names), dict(self.origins)
-        memory = Memory() if memory is None else memory
+        kept = Kept() if kept is None else kept
         for step in self.steps:
             if isinstance(step, Layer):
                 step.run()
                 continue
             whole = self.image is not None and step.name == self.image.name
-            key = None if whole else memory.key(step, names)
-            known = None if key is None else memory.recall(key)
+            key = None if whole else kept.key(step, names)
+            known = None if key is None else kept.recall(key)
             if known is not None:
                 names[step.name], origins[step.name] = known
                 continue
             with watch(step.function.__name__) as callback:
                 step.run(names, origins, callback)
             if key is not None:
-                memory.keep(key, names[step.name], origins[step.name])
+                kept.keep(key, names[step.name], origins[step.name])
         source = None if self.image is None else names[self.image.name]
         if isinstance(source, sample_data.Sample):
             source = Image(source.image, source.spacing, "ZYX")

@@ -7,12 +7,12 @@ from typing import Any
 
 from napari_deconv.recipe.calls import Call, value_of
 
-__all__ = ["Memory"]
+__all__ = ["Kept"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
-class Memory:
+class Kept:
     """Values of calls whose arguments are plain, or values of such calls in turn."""
 
     def __init__(self) -> None:
