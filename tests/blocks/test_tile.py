@@ -10,7 +10,7 @@ from tests.blocks.cases import BOUND, bars, seam
 
 from napari_deconv.blocks import deconvolve_blocks, tile
 from napari_deconv.blocks.grid import LEAST
-from napari_deconv.errors import DeviceMemoryError
+from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 from napari_deconv.solvers.position import Monitor
 
 QUICK = {"block": (16, 48, 48), "iterations": 1, "background": 1.8, "engine": "cpu"}
@@ -74,3 +74,13 @@ def test_no_tile_judges_itself(monkeypatch):
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)
     monkeypatch.setattr(Monitor, "measure", None)
     assert tiled.compute(scheduler="synchronous").max() > 0
+
+
+def test_negative_voxels_count_as_0():
+    sample = bars()
+    image = sample.image.astype(np.float32)
+    image[::3, ::5, ::2] = -7
+    clipped = deconvolve_blocks(np.maximum(image, 0), sample.psf, **QUICK)
+    with pytest.warns(DeconvWarning, match="voxels are below 0"):
+        tiled = deconvolve_blocks(image, sample.psf, **QUICK)
+    np.testing.assert_array_equal(tiled.compute(), clipped.compute())
