@@ -8,6 +8,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_deconv import deconvolve
 from napari_deconv.errors import DeconvError
 from napari_deconv.gain import estimate_gain
 
@@ -112,3 +113,15 @@ def test_no_silly_value(image, message):
 def test_offset_is_a_number():
     with pytest.raises(DeconvError, match="offset"):
         estimate_gain(np.ones((64, 64)), offset=np.nan)
+
+
+@pytest.mark.parametrize("options", [{"read_noise": 3.0}, {"damping": 2.0}], ids=str)
+def test_a_known_offset_is_as_if_it_were_not_there(options):
+    image = camera(100 * (specimen((6, 40, 40)) + 0.1), 2.0, 0)
+    psf = np.hanning(7)[1:-1, None] * np.hanning(9)[1:-1] * np.hanning(5)[1:-1, None, None]
+    options = options | {"gain": 2.0, "iterations": 8, "engine": "cpu"}
+    expected = deconvolve(image, psf, background=20.0, **options).image
+    shifted = deconvolve(image + 100, psf, background=120.0, offset=100.0, **options).image
+    np.testing.assert_allclose(shifted, expected, atol=1e-4 * expected.max())
+    forgotten = deconvolve(image + 100, psf, background=120.0, **options).image
+    assert np.abs(forgotten - expected).max() > 0.01 * expected.max()

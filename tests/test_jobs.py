@@ -83,7 +83,7 @@ def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
     for each in (job, other):
         workshop.run(each, lambda step: nullcontext(called.append(step)))
     assert called == 2 * ["read_image", "deconvolve"]  # the PSF was read for the plan
-    kept = [type(value) for value, _ in workshop._memory._values.values()]
+    kept = [type(value) for value, _ in workshop._kept._values.values()]
     assert kept == [Psf]
     expected = other.recipe.run("c.tif").image
     np.testing.assert_array_equal(read_image("d.tif").data, expected)
