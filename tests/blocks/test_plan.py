@@ -117,6 +117,33 @@ def test_time_is_measured_on_a_part_of_a_large_tile():
     assert timing._part((1, 64, 64), (1, 9, 9)) == [1, 64, 64]
 
 
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"iterations": 30}, 31),
+        ({"iterations": 30, "levels": "auto"}, 31 + 41 / 8 + 41 / 64),
+        ({"method": "wiener"}, 2),
+    ],
+)
+def test_time_adds_up_from_a_few_steps(monkeypatch, options, steps):
+    """A clock that goes on by the voxels of each step, and by one step before the first."""
+    from napari_deconv.blocks import timing
+
+    now = [0.0]
+
+    def solve(problem, options, survey, coarse):
+        grid = prod(grid_of(problem.image.shape, wide().shape, "padded"))
+        levels = zip(survey.coarse_steps, (1 / 8, 1 / 64), strict=False)
+        done = 1 + options.iterations + sum(part * (1 + n) for n, part in levels)
+        now[0] += 1e-9 * grid * done
+
+    monkeypatch.setattr(timing, "solve", solve)
+    monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
+    for block in (64, 300):  # of which the second is measured on a part
+        plan = plan_blocks(volume(300, 300, 300), wide(), block=block, engine="cpu", **options)
+        assert plan.seconds() == pytest.approx(1e-9 * plan.computed * steps)
+
+
 def test_planes_of_a_psf_that_changes_with_depth_are_not_cut():
     psfs = [bars().psf] * 2
     image = volume(400, 256, 256)

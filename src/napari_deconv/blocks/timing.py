@@ -22,6 +22,9 @@ __all__ = ["seconds_a_voxel"]
 # A tile of so many voxels is beyond what processors keep at hand, as larger ones are.
 _ENOUGH = 2**23
 
+# Of the method, that are measured.
+_STEPS = 4
+
 # As many as a coarse level usually takes.
 _COARSE_STEPS = 40
 
@@ -47,21 +50,22 @@ def seconds_a_voxel(order: Order, grid: Sequence[int], coarse: Sequence[Binning]
     survey = Survey(10.0, 32.0, 10.0, 1.0, 0.0, 1, weight)
     problem = make_problem(noise, survey.background, None, options)
 
-    def seconds(steps: int) -> float:
+    def run(steps: int) -> float:
         taken = replace(survey, iterations=steps, coarse_steps=(steps,) * len(coarse))
         start = perf_counter()
         solve(problem, taken.settle(options), taken, coarse)
         return perf_counter() - start
 
+    steps, iterations = (1, 1) if options.kind.direct else (_STEPS, options.iterations)
     with ONE_TILE:
-        seconds(1)  # makes kernels and plans
-        first = seconds(1)
-        step = 0.0 if options.kind.direct else max(seconds(3) - first, 0) / 2
-    # Of each step on all levels so much is done on the coarse ones.
-    share = sum(1 / binned for binned in accumulate(map(prod, coarse), mul))
-    more = options.iterations - 1 + share * (_COARSE_STEPS - 1)
-    voxels = prod(grid_of(shape, psf, options.boundary))
-    return float((first + step * more / (1 + share)) / voxels)
+        run(1)  # makes kernels and plans
+        seconds = run(steps)
+    # A step on all levels takes so much longer than one on the finest. What is done before the
+    # first one takes about as long as it.
+    coarser = sum(1 / binned for binned in accumulate(map(prod, coarse), mul))
+    one = seconds / ((1 + steps) * (1 + coarser))
+    seconds = one * (1 + iterations + (1 + _COARSE_STEPS) * coarser)
+    return float(seconds / prod(grid_of(shape, psf, options.boundary)))
 
 
 def _part(grid: Sequence[int], psf: Sequence[int]) -> list[int]:
