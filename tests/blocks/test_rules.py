@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.blocks.cases import bars
 
-from napari_deconv import DeconvWarning, prepare_blocks
-from napari_deconv.blocks import pilots
+from napari_deconv import DeconvWarning, deconvolve, prepare_blocks
+from napari_deconv.blocks import pilots, tiles
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import check_order
+from napari_deconv.blocks.plan import make_plan
+from napari_deconv.blocks.region import Survey
+from napari_deconv.blocks.source import check_source
+from napari_deconv.blocks.tile import Work
 
 BLOCK = (16, 48, 48)
 TILES = [Tile((), (0, 0, x), (16, 48, x + 48)) for x in (0, 48, 96)]
@@ -56,3 +62,32 @@ def test_light_below_zero_is_no_light():
         result = prepare_blocks(image, sample.psf, block=BLOCK, background=0.5, engine="cpu")
     (survey,) = result.surveys.values()
     assert survey.light == pytest.approx(np.maximum(image, 0).mean() - 0.5, rel=1e-6)
+
+
+def test_masked_voxels_do_not_count_in_the_gain():
+    sample = bars()
+    image, mask = sample.image.copy(), np.ones(sample.image.shape, bool)
+    mask[:, 30:66, 30:66] = False
+    image[~mask] = 4000
+    options = {"stop": "discrepancy", "iterations": 2, "background": 1.8, "engine": "cpu"}
+    whole = deconvolve(image, sample.psf, mask=mask, **options).gain
+    cut = prepare_blocks(image, sample.psf, mask=mask, block=BLOCK, **options).gain
+    assert cut == pytest.approx(whole, rel=0.1)
+
+
+def test_what_was_found_is_part_of_the_fingerprint():
+    """A run that is resumed where another number of iterations is found would have seams."""
+    sample = bars()
+    source, order = check_source(sample.image, 1.8, None), check_order(sample.psf, 3, {})
+    plan = make_plan(source.shape, sample.image.dtype, order, BLOCK, None, None)
+    found = Survey(1.8, 32.0, 5.0, 1.0, 0.0, 9, 0.1, "", (40, 15), "voxels")
+
+    def fingerprint(**changed):
+        return tiles._fingerprint(Work(source, plan, {(): replace(found, **changed)}))
+
+    assert fingerprint(weight=0.1000001, gain=0.9999999, stop_reason="so") == fingerprint()
+    others = [
+        fingerprint(iterations=10), fingerprint(coarse_steps=(41, 15)), fingerprint(weight=0.11),
+        fingerprint(gain=1.1), fingerprint(content="other voxels"),
+    ]  # fmt: skip
+    assert len({fingerprint(), *others}) == 6

@@ -25,6 +25,7 @@ from napari_deconv import (
     write_blocks,
     write_image,
 )
+from napari_deconv._progress import Progress
 from napari_deconv.files import provenance_of
 from napari_deconv.files.lock import alone
 
@@ -78,7 +79,7 @@ def test_the_same_call_goes_on(image, tmp_path, name):
     assert not path.exists()
     result = prepared(image)
     write_blocks(path, result, image, callback=lambda progress: done.append(progress.iteration))
-    assert done == [4, 5, 6, 7, 8]
+    assert list(dict.fromkeys(done)) == [3, 4, 5, 6, 7, 8]
     expected = result.image.compute(scheduler="synchronous")
     np.testing.assert_array_equal(read_image(path).data, expected)
 
@@ -90,7 +91,7 @@ def test_begun_anew_where_it_is_asked_for(image, tmp_path):
     result = prepared(image, iterations=2)
     with pytest.warns(DeconvWarning, match="3 of its blocks were written"):
         write_blocks(path, result, image, resume=False, callback=done.append)
-    assert len(done) == 8
+    assert list(dict.fromkeys(done)) == [Progress(n, 8) for n in range(9)]
     expected = result.image.compute(scheduler="synchronous")
     np.testing.assert_array_equal(read_image(path).data, expected)
 

@@ -213,12 +213,14 @@ def _crops(what: tuple[Source, Sequence[Tile]]) -> npt.NDArray[np.generic]:
     source, pilots = what
     shape = np.min([tile.shape for tile in pilots], axis=0).tolist()
     size = [min(n, most) for n, most in zip(shape, _CROP[-len(shape) :], strict=True)]
-    crops = []
+    crops, masks = [], []
     for tile in pilots:
         first = [a + (n - m) // 2 for a, n, m in zip(tile.start, tile.shape, size, strict=True)]
         region = tuple(slice(a, a + m) for a, m in zip(first, size, strict=True))
         image, _, mask = source.read((*tile.frame, *region))
-        if mask is not None and mask.any():
-            image = np.where(mask, image, image[mask].max())
         crops.append(image)
-    return np.concatenate(crops) if len(shape) == 3 else np.stack(crops)
+        masks.append(np.ones(image.shape, bool) if mask is None else mask)
+    lay = np.concatenate if len(shape) == 3 else np.stack
+    images, counted = lay(crops), lay(masks)
+    # What is as bright as anything counts as saturated.
+    return np.where(counted, images, images[counted].max(initial=0))

@@ -33,8 +33,8 @@ class BlockDeconvolution:
     recipe : dict
         Parameters, version and device, in plain values, and how the preparation went.
     fingerprint : str
-        A number of all that the voxels depend on: image, PSF, parameters. Not of the device, nor of
-        the size of the tiles.
+        A number of all that the voxels depend on: image, PSF, parameters, what was found, and how
+        it is cut into tiles. Not of the device.
     """
 
     image: da.Array

@@ -63,8 +63,8 @@ def write_blocks(
     metadata : dict, optional
         Plain values to store with the image, besides how it was made.
     callback : callable, optional
-        Called with a `Progress` after each tile, counting those that were there before. What it
-        raises ends the work.
+        Called with a `Progress` after each tile, counting those that were there before, and here
+        with the same one again after each iteration of a tile. What it raises ends the work.
 
     Returns
     -------
@@ -141,8 +141,8 @@ def store_blocks(result: da.Array, file: BlockFile, callback: Callback | None = 
         written again. It is not finished here. The workers of a cluster write into it under the
         same path; only the news that a block is written comes back.
     callback : callable, optional
-        Called with a `Progress` after each block, counting those that were there before. What it
-        raises ends the work; blocks that workers are at are still written, others are not begun.
+        As of `compute_each`, counting the blocks that were there before. What it raises ends the
+        work; blocks that workers are at are still written, others are not begun.
 
     Raises
     ------

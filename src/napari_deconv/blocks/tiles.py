@@ -70,7 +70,8 @@ def deconvolve_blocks(
         take some 0.4 GB more.
     callback : callable, optional
         Called with a `Progress` while the image is read for the first time: after each block, then
-        after each tile that is deconvolved ahead. What it raises ends the work.
+        after each tile that is deconvolved ahead, and with the same one again after each of its
+        iterations. What it raises ends the work.
     **options
         The other parameters of `deconvolve`, with the same defaults, but for those that a tile
         cannot follow. `mask` and `background` may be Dask or Zarr arrays of the image's shape.
@@ -191,14 +192,21 @@ def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32
 
 
 def _fingerprint(work: Work) -> str:
-    """Make a number of all that the voxels depend on, but for the device and the tiles' size."""
+    """Make a number of all that the voxels depend on, but for the device.
+
+    What was found is part of it: were a run resumed with another number of iterations, its tiles
+    would not fit together. Devices differ in the last digits.
+    """
     level = work.source.background
     return str(
         tokenize(
             sorted(work.plan.order.settings.items()),
             work.plan.overlap,
             level if isinstance(level, float) else None,
-            [survey.content for _, survey in sorted(work.surveys.items())],
+            [
+                (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")
+                for _, s in sorted(work.surveys.items())
+            ],
         )
     )
 
