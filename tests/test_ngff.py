@@ -126,7 +126,7 @@ def test_what_others_write(tmp_path, version):
 def test_what_is_no_image(tmp_path):
     group = zarr.open_group(tmp_path / "plate.zarr", mode="w")
     group.attrs["ome"] = {"version": "0.5", "plate": {}}
-    with pytest.raises(DeconvError, match="no multiscales in it"):
+    with pytest.raises(DeconvError, match="no multiscales, nor wells"):
         read_image(tmp_path / "plate.zarr")
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(DeconvError, match="cannot be read as an OME-Zarr"):

@@ -13,7 +13,8 @@ import yaozarrs
 import zarr
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import open_image, positions, read_image, write_image
+from napari_deconv.files import Image, open_image, positions, read_image, write_image
+from napari_deconv.files.blockwise import write_in_blocks
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 60000, (5, 40, 48), dtype=np.uint16)
@@ -136,6 +137,21 @@ def test_a_damaged_plane_of_a_tiff(tmp_path):
         lazy[3].compute()
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_store_that_is_taken_away_does_not_read_as_zeros(tmp_path, version, monkeypatch):
+    """Also where it was opened by a relative name, in another process of another folder."""
+    monkeypatch.chdir(tmp_path)
+    plain_zarr("a.zarr", zarr_format=version)
+    (tmp_path / "elsewhere").mkdir()
+    there = cloudpickle.loads(cloudpickle.dumps(image := open_image("a.zarr").data))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(there[:2], STACK[:2])
+    (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
+    for data in (image, there):
+        with pytest.raises(DeconvError, match=r"a\.zarr is gone: it was there when it was opened"):
+            data[3].compute()
+
+
 def test_axes_of_a_plain_array(tmp_path):
     plain_zarr(tmp_path / "named.zarr", HYPER, dimension_names=list("tzcyx"))
     image = open_image(tmp_path / "named.zarr")
@@ -222,3 +238,27 @@ def test_positions_are_listed_and_taken_one_by_one(tmp_path, name, write):
         assert read_image(path).name == "position 1"
     with pytest.raises(DeconvError, match="no position 3: it has 3, counted from 0"):
         open_image(path, position=3)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_fields_of_a_plate_are_positions(tmp_path, version):
+    path = tmp_path / "plate.ome.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    place = {"rowIndex": 0, "columnIndex": 0}
+    plate = {
+        "name": "screen", "rows": [{"name": "B"}], "columns": [{"name": "7"}],
+        "wells": [{"path": "B/7", **place}], "version": version,
+    }  # fmt: skip
+    well = {"images": [{"path": "0"}, {"path": "1"}], "version": version}
+    for name, held in (("", {"plate": plate}), ("B", {}), ("B/7", {"well": well})):
+        inner = group.require_group(name) if name else group
+        inner.attrs.update(held if version == "0.4" else {"ome": {"version": version, **held}})
+    for number in range(2):
+        field = Image(STACK + number, (0.3, 0.1, 0.1), "ZYX", name="field")
+        write_in_blocks(path / f"B/7/{number}.zarr", field, version)
+        (path / f"B/7/{number}.zarr").rename(path / f"B/7/{number}")
+    yaozarrs.validate_zarr_store(path)
+    assert positions(path) == ("B/7/0", "B/7/1")
+    image = read_image(path, position=1)
+    np.testing.assert_array_equal(image.data, STACK + 1)
+    assert image.spacing == (0.3, 0.1, 0.1)

@@ -108,8 +108,8 @@ def positions(path: str | os.PathLike[str]) -> tuple[str, ...]:
     Parameters
     ----------
     path : path-like
-        A TIFF of several series, or an OME-Zarr of several multiscales or in the layout of
-        bioformats2raw.
+        A TIFF of several series; or an OME-Zarr of several multiscales, in the layout of
+        bioformats2raw, or of a plate, whose fields they are.
 
     Returns
     -------

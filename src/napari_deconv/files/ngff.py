@@ -68,6 +68,8 @@ def ngff_positions(path: Path) -> tuple[str, ...]:
     """Give the names of the images in a store; see `napari_deconv.files.positions`."""
     with _reading(path) as root:
         places = _places(root)
+        if isinstance(root, zarr.Group) and "plate" in _ome(root):
+            return tuple(inside for inside, _ in places)
         names = [_described(root, place)[1].name or place[0] for place in places]
         return tuple(name or str(n) for n, name in enumerate(names))
 
@@ -111,7 +113,7 @@ def _ome(group: zarr.Group) -> Mapping[str, Any]:
 
 
 def _places(root: zarr.Group | zarr.Array[Any]) -> list[Place]:
-    """List the images of a store: those of its multiscales, or of bioformats2raw's layout."""
+    """List the images of a store: its multiscales, bioformats2raw's, or the fields of a plate."""
     if isinstance(root, zarr.Array):
         return [("", 0)]
     ome = _ome(root)
@@ -121,7 +123,13 @@ def _places(root: zarr.Group | zarr.Array[Any]) -> list[Place]:
         listed = _ome(_group(root, "OME")).get("series") if "OME" in root else None
         numbered = sorted((name for name in root.group_keys() if name.isdigit()), key=int)
         return [(name, 0) for name in listed or numbered]
-    raise DeconvError("there is no multiscales in it, as of a plate")
+    if wells := ome.get("plate", {}).get("wells"):
+        return [
+            (f"{well['path']}/{field['path']}", 0)
+            for well in wells
+            for field in _ome(_group(root, well["path"]))["well"]["images"]
+        ]
+    raise DeconvError("there is no image in it: no multiscales, nor wells of a plate")
 
 
 def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, Image]:

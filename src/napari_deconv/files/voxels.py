@@ -30,7 +30,7 @@ class Voxels:
     Parameters
     ----------
     path : Path
-        The file, for messages.
+        The file.
     open_array : callable
         Gives the array, of any library, with ``shape``, ``dtype`` and ``chunks``; it is kept as
         long as this object lives.
@@ -40,6 +40,7 @@ class Voxels:
 
     def __init__(self, path: Path, open_array: Callable[[], Any], order: Sequence[int]) -> None:
         self._path, self._open_array, self._order = path, open_array, tuple(order)
+        self._place = path.absolute()  # for workers in other folders
         self._array = open_array()
         self._axes = len(self._array.shape)
         self.shape = tuple(int(self._array.shape[axis]) for axis in order)
@@ -69,6 +70,8 @@ class Voxels:
         except Exception as error:  # a damaged file can fail in any way inside the reader
             reason = str(error) or type(error).__name__
             raise DeconvError(f"{self._path} cannot be read as an image: {reason}.") from error
+        if not self._place.exists():  # a Zarr store that is gone reads as zeros
+            raise DeconvError(f"{self._path} is gone: it was there when it was opened.")
         kept = [n for n, part in zip(self._order, index, strict=True) if isinstance(part, slice)]
         return box.transpose([sorted(kept).index(axis) for axis in kept])
 
