@@ -105,4 +105,4 @@ def test_the_psf_is_sent_to_each_worker_once(result, source, client, tmp_path):
     store_blocks(result, file)
     unpacked = client.run(lambda: Order.unpacked)
     assert len(unpacked) == 2
-    assert set(unpacked.values()) == {1}
+    assert max(unpacked.values()) == 1  # none where the other was faster with all blocks
