@@ -12,7 +12,7 @@ from dask import delayed
 from napari_deconv._checks import check_number, check_whole
 from napari_deconv._progress import duration
 from napari_deconv.blocks.computing import compute_each
-from napari_deconv.blocks.grid import Tile, cut, regions
+from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
@@ -26,9 +26,6 @@ from napari_deconv.errors import DeconvError
 __all__ = ["BlockPlan", "make_plan", "say_time"]
 
 Sizes = tuple[int, ...]
-
-# Smaller tiles are nearly all overlap.
-_LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -205,7 +202,7 @@ def make_plan(
     best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:
         least = plan(
-            tuple(n if a not in order.cut_axes else min(n, _LEAST) for a, n in enumerate(space))
+            tuple(n if a not in order.cut_axes else min(n, LEAST) for a, n in enumerate(space))
         )
         raise DeconvError(
             f"Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
@@ -248,7 +245,7 @@ def _candidates(
 ) -> list[tuple[float, float, float]]:
     """Block, largest grid and sum of all grids along an axis, for those that are worth it."""
     found: list[tuple[float, float, float]] = []
-    most = -(-size // _LEAST) if may_be_cut else 1
+    most = -(-size // LEAST) if may_be_cut else 1
     for block in sorted({-(-size // count) for count in range(1, most + 1)}, reverse=True):
         seen = regions(size, block, overlap, bin_)
         lengths = [grid_of((n,), (psf,), boundary)[0] for n in seen]

@@ -47,7 +47,7 @@ def alone(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         if lock.lock_counter == 1:
-            # While it is held: nobody else can hold what is removed. Windows removes it by itself.
+            # While it is held: who waits for it sees that. Windows removes it by itself.
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         lock.release()
