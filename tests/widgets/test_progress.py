@@ -6,7 +6,7 @@ from napari_deconv.widgets.common.progress import ProgressBar
 
 
 def test_the_time_left_counts_from_where_it_goes_on(qtbot, monkeypatch):
-    now = iter([0.0, 100.0, 130.0, 131.0, 151.0])
+    now = iter([0.0, 100.0, 130.0, 131.0, 151.0, 160.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     bar = ProgressBar()
     qtbot.addWidget(bar)
@@ -20,6 +20,8 @@ def test_the_time_left_counts_from_where_it_goes_on(qtbot, monkeypatch):
     assert bar.format() == "1/4 · 3 s left"
     bar.step(2, 4, coarse=False)
     assert bar.format() == "2/4 · 21 s left"
+    bar.step(4, 4, coarse=False)
+    assert bar.format() == "4/4"  # what comes then has its own steps
 
 
 def test_a_step_that_is_said_again_changes_nothing(qtbot, monkeypatch):

@@ -60,4 +60,5 @@ class ProgressBar(QProgressBar):
         left = (now - self._counting) / (iteration - self._before) * (iterations - iteration)
         self.setRange(0, iterations)
         self.setValue(iteration)
-        self.setFormat(f"{iteration}/{iterations} · {duration(left)} left")
+        about = f" · {duration(left)} left" if iteration < iterations else ""
+        self.setFormat(f"{iteration}/{iterations}{about}")
