@@ -196,3 +196,39 @@ def test_what_others_say_of_channels(tmp_path, omero, channels, colours):
             tmp_path / name, image.data, SPACING, axes="CZYX", channels=channels, colours=colours
         )
         assert read_image(tmp_path / name).channels == channels
+
+
+@pytest.mark.parametrize("unit", ["micrometer", "nanometer"])
+def test_the_place_is_kept_in_every_level(tmp_path, unit):
+    """The specification: all of a dataset's transformations in order, then those of all."""
+    path, per_micrometre = tmp_path / "a.zarr", {"micrometer": 1, "nanometer": 1000}[unit]
+    write_image(path, np.zeros((1, 8, 600, 20), np.uint8), (0.3, 0.1, 0.1), axes="CZYX")
+    group = zarr.open_group(path, mode="r+")
+    ome = group.attrs["ome"]
+    multiscale = ome["multiscales"][0]
+    for axis in multiscale["axes"][1:]:
+        axis["unit"] = unit
+    halved = per_micrometre / 2
+    multiscale["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1, 0.3 * halved, 0.1 * halved, 0.1 * halved]},
+        {"type": "translation", "translation": [0, 2 * halved, -5 * halved, 3 * halved]},
+    ]
+    multiscale["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1, 2, 2, 2]},
+        {"type": "translation", "translation": [0, per_micrometre, 2 * per_micrometre, 0]},
+    ]
+    group.attrs["ome"] = ome
+    image = read_image(path)
+    assert image.spacing == pytest.approx((0.3, 0.1, 0.1))
+    assert image.origin == pytest.approx((3, -3, 3))
+    assert read_image(path, channel=0).origin == image.origin
+    write_image(tmp_path / "b.zarr", image.data, image.spacing, origin=image.origin)
+    yaozarrs.validate_zarr_store(tmp_path / "b.zarr")
+    levels = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["multiscales"][0]["datasets"]
+    for level in levels:
+        scale, shift = (list(move.values())[1] for move in level["coordinateTransformations"])
+        corner = np.array(shift) - np.array(scale) / 2  # of the first voxel: the same in all
+        np.testing.assert_allclose(corner, np.array([3, -3, 3]) - np.array([0.15, 0.05, 0.05]))
+    assert len(levels) > 2
+    with pytest.raises(DeconvError, match="does not fit axes ZYX: expected 3 numbers"):
+        write_image(tmp_path / "b.zarr", image.data, image.spacing, origin=(1, 2))

@@ -91,7 +91,7 @@ def write_blocks(
         voxels = voxels.map_blocks(as_dtype, dtype, dtype=dtype)
     about = Image(
         voxels, image.spacing, image.axes, {}, image.channels, image.time_interval,
-        colours=image.colours,
+        colours=image.colours, origin=image.origin,
     )  # fmt: skip
     with alone(path):
         file = BlockFile.open(

@@ -184,6 +184,7 @@ def write_image(
     time_interval: float | None = None,
     name: str = "",
     colours: Sequence[str] = (),
+    origin: Sequence[float] = (),
 ) -> None:
     """Write an OME-TIFF or OME-Zarr; it appears under its name only when it is complete.
 
@@ -207,6 +208,8 @@ def write_image(
         What to call the image. Default: the file's name.
     colours : sequence of str
         Colours of the channels, RRGGBB in hexadecimal.
+    origin : sequence of float
+        Where the first voxel lies, (z, y, x) or (y, x) in µm; an OME-TIFF does not keep it.
 
     Raises
     ------
@@ -217,7 +220,7 @@ def write_image(
     check_target(path, IMAGE_SUFFIXES)
     image = image_to_write(
         data, spacing, metadata, axes=axes, channels=tuple(channels),
-        time_interval=time_interval, name=name, colours=tuple(colours),
+        time_interval=time_interval, name=name, colours=tuple(colours), origin=tuple(origin),
     )  # fmt: skip
     if path.suffix.lower() == ".zarr":
         from napari_deconv.files.blockwise import write_in_blocks

@@ -56,6 +56,8 @@ class Image:
         What the file calls the image.
     colours : tuple of str
         Colours of the channels, RRGGBB in hexadecimal, where the file has them.
+    origin : tuple of float
+        Where the first voxel lies, (z, y, x) or (y, x) in µm, where an OME-Zarr says so.
     """
 
     data: Any
@@ -67,6 +69,7 @@ class Image:
     acquired: str | None = None
     name: str = ""
     colours: tuple[str, ...] = ()
+    origin: tuple[float, ...] = ()
 
     @property
     def space(self) -> str:
@@ -141,7 +144,7 @@ def image_to_write(
     Raises
     ------
     DeconvError
-        If data, axes, names and colours do not fit, or `spacing` is no voxel size.
+        If data, axes, names, colours and origin do not fit, or `spacing` is no voxel size.
     """
     array, axes = np.asarray(data), about.pop("axes", None)
     axes = axes or DEFAULT_AXES.get(array.ndim)
@@ -157,6 +160,11 @@ def image_to_write(
                 f"There are {len(given)} {what}, {', '.join(given)}, for {image.channel_count} "
                 f"channels (shape {array.shape}, axes {axes}): give one for each, or none."
             )
+    if image.origin and len(image.origin) != len(image.space):
+        raise DeconvError(
+            f"origin={image.origin} does not fit axes {axes}: expected {len(image.space)} numbers, "
+            "in µm."
+        )
     wrong = [colour for colour in image.colours if len(colour) != 6 or not hexadecimal(colour)]
     if wrong:
         raise DeconvError(f"{wrong[0]!r} is no colour: expected RRGGBB in hexadecimal.")

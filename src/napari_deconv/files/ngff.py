@@ -58,10 +58,10 @@ def open_ngff(path: Path, position: int | None) -> Image:
         shape = dict(zip(image.axes, open_array().shape, strict=True))
     axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
     voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])
-    spacing = image.spacing
+    spacing, origin = image.spacing, image.origin
     if spacing is not None and "Z" in image.axes and "Z" not in axes:
-        spacing = spacing[1:]
-    return replace(image, data=voxels, spacing=spacing, axes=axes)
+        spacing, origin = spacing[1:], origin[1:]
+    return replace(image, data=voxels, spacing=spacing, axes=axes, origin=origin)
 
 
 def ngff_positions(path: Path) -> tuple[str, ...]:
@@ -142,27 +142,33 @@ def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, I
     axes = "".join(axis["name"].upper() for axis in first["axes"])
     if not {"Y", "X"} <= set(axes) <= set("TCZYX"):
         raise DeconvError(f"its axes are {axes}: expected y and x, and t, c or z")
-    scale = np.ones(len(axes))
+    scale, shift = np.ones(len(axes)), np.zeros(len(axes))
     for held in (first["datasets"][0], first):
         for transformation in held.get("coordinateTransformations", ()):
-            scale = scale * np.array(transformation.get("scale", 1.0))
+            factor = np.array(transformation.get("scale", 1.0))
+            scale = scale * factor
+            shift = shift * factor + np.array(transformation.get("translation", 0.0))
     units = {axis["name"].upper(): axis.get("unit") for axis in first["axes"]}
     sizes = dict(zip(axes, scale.tolist(), strict=True))
-    lengths = [length_in_micrometres(sizes[a], units[a]) for a in "ZYX" if a in axes]
+    space = [axes.index(axis) for axis in "ZYX" if axis in axes]
+    lengths = [length_in_micrometres(scale[n], units[axes[n]]) for n in space]
     spacing = tuple(length for length in lengths if length)
+    known = len(spacing) == len(space)
+    origin = [shift[n] * (size / scale[n]) for n, size in zip(space, spacing, strict=False)]
     channels = (ome.get("omero") or {}).get("channels") or ()
     labels = tuple(str(channel.get("label", "")) for channel in channels)
     colours = tuple(hexadecimal(channel.get("color")) for channel in channels)
     metadata = group.attrs.get(METADATA_KEY)
     return f"{place[0]}/{first['datasets'][0]['path']}".lstrip("/"), Image(
         np.empty(0),
-        spacing if len(spacing) == len(lengths) else None,
+        spacing if known else None,
         axes,
         metadata if isinstance(metadata, dict) else {},
         labels if all(labels) else (),
         time_in_seconds(sizes.get("T"), units.get("T")),
         name=first.get("name", ""),
         colours=colours if all(colours) else (),
+        origin=tuple(map(float, origin)) if known and any(origin) else (),
     )
 
 

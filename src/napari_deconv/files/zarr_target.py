@@ -86,8 +86,9 @@ class ZarrTarget:
         size = image.spacing or (1.0,) * len(image.space)
         leading = [time if axis == "T" else 1.0 for axis in image.axes[: -len(size)]]
         scale = np.array([*leading, *size])
+        origin = np.array([*np.zeros(len(leading)), *(image.origin or np.zeros(len(size)))])
         datasets = [
-            _dataset(name, step, np.where(_is_space(image.axes), (step - scale) / 2, 0.0))
+            _dataset(name, step, origin + np.where(_is_space(image.axes), (step - scale) / 2, 0.0))
             for name, step in self._levels(group, scale)
         ]
         own = {METADATA_KEY: metadata} if metadata else {}
