@@ -8,11 +8,16 @@ import time
 import dask
 import numpy as np
 import pytest
-from hand import Hand, blob
+from hand import SPACING, Hand, blob
+from large_cases import POINTS, PSF, RUN, UM
 from napari.qt.threading import WorkerBase
+from napari.settings import get_plugin_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_deconv import plan_blocks, set_limits
+from napari_deconv.files import write_image
 
 
 def pytest_collection_modifyitems(items):
@@ -96,3 +101,58 @@ def slowly(monkeypatch):
         report(self, progress)
 
     monkeypatch.setattr(Worker, "_report", slow)
+
+
+# -- layers that are not in memory -----------------------------------------------------------------
+@pytest.fixture
+def memory(monkeypatch, bead_image):
+    """Limit the memory so that the image has to be cut; gives the plan of its tiles."""
+    monkeypatch.setattr(get_plugin_settings("napari-deconv").compute, "memory", 0.004)
+    set_limits(memory=4e6)
+    plan = plan_blocks(bead_image, PSF, **RUN)
+    assert np.prod(plan.counts) >= 4
+    yield plan
+    set_limits()
+
+
+@pytest.fixture
+def ready(viewer, open_widget):
+    """Open the widget on the PSF and the last layer, its settings those of `RUN`."""
+
+    def get_ready():
+        viewer.add_image(POINTS, name="PSF", visible=False, **UM)
+        viewer.layers.move(len(viewer.layers) - 1, 0)
+        hand = open_widget("Deconvolution")
+        hand.widget.device.choices = [("cpu", "cpu")]
+        hand.widget.settings.iterations.value = RUN["iterations"]
+        hand.widget.settings.stop.value = None
+        hand.widget.settings.coarse_start.value = False
+        return hand
+
+    return get_ready
+
+
+@pytest.fixture
+def to_disk(monkeypatch):
+    """Click the button, give the name of a file, and wait for the end; returns what was told."""
+
+    def run(hand, path, *, wait=True):
+        proposed, told = [], []
+        given = lambda *given: proposed.append(given[2]) or (str(path), "")  # noqa: E731
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", given)
+        hand.widget.told.connect(told.append)
+        hand.widget.disk_button.click()
+        if wait:
+            hand.wait()
+            hand.qtbot.wait(50)  # the layer comes in a turn of its own
+        return proposed[0], told
+
+    return run
+
+
+@pytest.fixture
+def cells(viewer, bead_image, tmp_path):
+    """A file of others, opened by napari's own reader."""
+    path = tmp_path / "cells.ome.zarr"
+    write_image(path, bead_image, SPACING)
+    return viewer.open(str(path), plugin="napari")[0]

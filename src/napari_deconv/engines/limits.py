@@ -29,10 +29,12 @@ def set_limits(threads: int | None = None, memory: float | None = None) -> None:
     threads : int, optional
         Threads of the CPU engine; None takes all cores that this process may use, and more than
         those are never taken. Results do not depend on it, bit for bit. An OpenCL driver and the
-        matrix products of NumPy have limits of their own, set before Python starts.
+        matrix products of NumPy have limits of their own, set before Python starts; so have the
+        workers of a cluster, where tiles are refused under this one.
     memory : float, optional
         Bytes that the arrays of one operation may take on its device, CPU or GPU; None leaves it
-        to the device. What needs more is refused before it starts.
+        to the device. What needs more is refused before it starts. Tiles of a larger image take
+        no more, also on a cluster.
 
     Raises
     ------
