@@ -19,13 +19,17 @@ _SHARE = 0.999
 # the axis light comes from, as that of a widefield microscope along z.
 _FLAT = 0.25
 
-# Measured: so many times as far with such a PSF, along that axis and along the others. Steps on
-# coarse levels are many more.
-_FARTHER_ALONG, _FARTHER_ACROSS = 2.5, 1.5
-_COARSE_ALONG, _COARSE_ACROSS = 4.0, 2.0
+# Measured: how much farther light gets, times the cube root of the iterations: along an axis where
+# the PSF is flat, and along others.
+_FARTHER_ALONG, _FARTHER_ACROSS = 0.85, 0.2
+_MOST_STEPS = 100
 
-# Measured on points beside a border: in so many widths of the PSF light gets in three iterations,
-# with more as by diffusion, and so many in however many.
+# So many iterations steps on coarse levels are like, and a filter.
+_COARSE_STEPS = _MOST_STEPS
+_FILTER_STEPS = 10
+
+# Measured on points beside a border, with a compact PSF: in so many widths of it light gets in
+# three iterations, with more as by diffusion, and so many in however many.
 _WIDTHS = 1.9
 _STEPS = 3
 _MOST_WIDTHS = 5.5
@@ -36,41 +40,44 @@ _FWHM_PER_AREA = 2 * sqrt(log(2) / pi)  # of a Gaussian with a maximum of 1
 def reach(order: Order) -> tuple[int, ...]:
     """Tell how many voxels a tile has to see beyond its borders, along each space axis.
 
-    An iteration takes light through H and back through Hᵀ: what is farther away along an axis sends
-    less than 0.1 % of its light here by h ⋆ h. With the iterations light gets farther: up to 5.5
-    widths of the PSF. A widefield PSF does not fall off along z, so that much is compatible with
-    the data that only what is far away decides: at least 5 half widths along z, 2.5 across; with
-    coarse levels 8 and 3.5.
+    An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
+    a radius r sends less than 0.1 % of its light here by h ⋆ h. In n iterations light gets to
+    (1 + 0.2 ∛n) r, n at most 100. That of a compact PSF gets farther at first, to 1.9 √(n/3) of its
+    widths, at most 5.5. A widefield PSF does not fall off along z, so that much is compatible with
+    the data that only what is far away decides: there it is (1 + 0.85 ∛n) r. Steps on coarse levels
+    are like 100 iterations, a filter like 10.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
-    whole: points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations 5e-4, 2e-4,
-    1e-4 and 6e-4; simulated cells in widefield after 40 7e-4. Once the distance alone leaves 5e-2
-    and 2e-2. With coarse levels and 20 iterations, given the same steps, it is 1e-4 for bars, and
-    for cells 7e-4 across and 8e-4 along z; without more overlap 1e-3 and 8e-3.
+    whole. Points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations: 5e-4,
+    2e-4, 1e-4 and 6e-4. In widefield, NA 0.8 and 1.4, PSFs of 33 planes, the worst of cells, bars
+    and points, after 10, 40 and 100 iterations: along z with 2.5 r, 3.5 r and 4.5 r 5e-4, 7e-5 and
+    2e-4, where 2 r, 3 r and 4 r leave 8e-4, 5e-4 and 2e-3; across with 1.5 r, 1.5 r and 1.75 r
+    8e-5, 4e-4 and 8e-4, where r, 1.25 r and 1.5 r leave 5e-4, 7e-4 and 2e-3. Specimens that are the
+    same all along y need most, for their light falls off least: with what is given here it is 7e-4
+    along z after 10 and 40 iterations, 9e-4 across after 40, 1.2e-3 after 100. Without the growth
+    it would be 2e-2 and 9e-3.
     """
     psfs = order.settings["psfs"]
     axes = range(3 - order.ndim, 3)
     radii = np.max([[_there_and_back(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
     flat = np.any([[_is_flat(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
-    along, across = _FARTHER_ALONG, _FARTHER_ACROSS
-    if _begins_coarse(order):
-        along, across = _COARSE_ALONG, _COARSE_ACROSS
-    farther = np.where(flat, along, across if flat.any() else 1.0)
     widths = np.max([[_width(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
-    distances = np.maximum(radii * farther, _in_iterations(order) * widths)
+    steps = _steps(order)
+    farther = np.where(flat, _FARTHER_ALONG, _FARTHER_ACROSS)
+    distances = radii * (1 + farther * np.cbrt(min(steps, _MOST_STEPS)))
+    in_widths = min(_WIDTHS * sqrt(steps / _STEPS), _MOST_WIDTHS)
+    distances = np.maximum(distances, np.where(flat, 0, in_widths * widths))
     return tuple(np.rint(distances).astype(int).tolist())
 
 
-def _begins_coarse(order: Order) -> bool:
-    return order.settings["levels"] > 1 and METHODS[order.settings["method"]].coarse_to_fine
-
-
-def _in_iterations(order: Order) -> float:
-    """How many widths of the PSF light gets in all iterations; a filter is one step."""
-    if _begins_coarse(order):
-        return _MOST_WIDTHS
-    steps = 1 if METHODS[order.settings["method"]].direct else order.settings["iterations"]
-    return min(_WIDTHS * sqrt(steps / _STEPS), _MOST_WIDTHS)
+def _steps(order: Order) -> int:
+    """How many iterations what is done is like."""
+    kind = METHODS[order.settings["method"]]
+    if kind.direct:
+        return _FILTER_STEPS
+    if order.settings["levels"] > 1 and kind.coarse_to_fine:
+        return _COARSE_STEPS
+    return int(order.settings["iterations"])
 
 
 def _width(profile: npt.NDArray[np.float64]) -> float:
