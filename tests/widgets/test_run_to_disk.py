@@ -90,6 +90,14 @@ def test_tiles_have_a_coarse_start_too(viewer, ready, to_disk, cells, bead_image
     np.testing.assert_array_equal(read_image(tmp_path / "coarse.ome.zarr").data, expected)
 
 
+def test_a_rule_is_told_in_the_words_of_the_fields(ready, to_disk, cells, tmp_path, memory):
+    hand = ready()
+    hand.widget.settings.stop.value = "quality"
+    to_disk(hand, tmp_path / "out.ome.zarr")
+    text = hand.widget.settings.stop.native.currentText()
+    assert f"found by “Stop” {text}. Background" in hand.widget.result_line.text()
+
+
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
 def test_what_is_written_stays_and_goes_on(
     viewer, ready, to_disk, cells, bead_image, tmp_path, memory, slowly, monkeypatch, how

@@ -32,6 +32,7 @@ from napari_deconv.widgets.common.layers import made_here, provenance, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
 from napari_deconv.widgets.common.results import add_levels, aside, on_source
+from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written, check_new, run_to_disk, target_of
 from napari_deconv.widgets.deconvolution.estimate import Estimate
@@ -356,7 +357,7 @@ class DeconvolutionWidget(OperationWidget):
         metadata = provenance(self._record, "result", written.source.layer, **found)
         options = on_source(written.source, name_of(written.result), metadata)
         self._turns.add(partial(add_levels, self._viewer, written.levels, options, written.limits))
-        return written.describe(), written.record
+        return in_fields_words(written.describe(), self._parameters()), written.record
 
     def _step_to(self, iteration: int) -> None:
         """Show an estimate that was kept on the way; its recipe does so many iterations."""
