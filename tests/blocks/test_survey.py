@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 
 import dask.array as da
@@ -77,6 +78,23 @@ def test_a_sample_of_the_voxels_tells_the_background(monkeypatch):
     # Each tile is smoothed by itself: at its borders noise is more.
     (found,) = take(image, sample.psf, (16, 100, 77)).values()
     assert found.background == pytest.approx(level, rel=0.01)
+
+
+def test_samples_of_a_volume_are_let_go_of(monkeypatch):
+    """Else a thousand time points would hold thousand times four million numbers."""
+    sample = bars()
+    together, samples, alive = survey._together, [], []
+
+    def watched(tiles, tallies):
+        alive.append(sum(each() is not None for each in samples))
+        samples.extend(weakref.ref(tally.sample) for tally in tallies)
+        return together(tiles, tallies)
+
+    monkeypatch.setattr(survey, "_together", watched)
+    assert len(take(np.stack([sample.image] * 4), sample.psf)) == 4
+    assert len(samples) == 4 * 4
+    assert alive == [0] * 4
+    assert all(each() is None for each in samples)
 
 
 def test_masked_voxels_say_nothing_of_the_background(engine):
