@@ -61,8 +61,8 @@ def deconvolve_blocks(
         one tile.
     overlap : int or sequence of int, optional
         Voxels that a tile sees beyond its borders inside the image. By default as far as light
-        gets in the iterations, up to 5.5 widths of the PSF; along z that is much more with a
-        widefield PSF, which does not fall off there.
+        gets in the iterations: some widths of the PSF, and along z, where a widefield PSF does not
+        fall off, up to five times as far as it reaches there and back.
     memory : float, optional
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
         on the host. By default the limit of `set_limits`, or 80 % of what is free; on a cluster
