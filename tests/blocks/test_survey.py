@@ -80,6 +80,23 @@ def test_a_sample_of_the_voxels_tells_the_background(monkeypatch):
     assert found.background == pytest.approx(level, rel=0.01)
 
 
+def test_a_large_volume_is_read_once(monkeypatch):
+    sample = bars()
+    read = []
+
+    class Watched:
+        shape, dtype, ndim = sample.image.shape, sample.image.dtype, 3
+
+        def __getitem__(self, index):
+            read.append(sample.image[index].size)
+            return sample.image[index]
+
+    monkeypatch.setattr(background, "_SAMPLE", sample.image.size // 8)
+    take(Watched(), sample.psf)
+    assert len(read) == 4
+    assert sum(read) == sample.image.size
+
+
 def test_samples_of_a_volume_are_let_go_of(monkeypatch):
     """Else a thousand time points would hold thousand times four million numbers."""
     sample = bars()

@@ -114,6 +114,13 @@ def follow_rules(
         Of each volume.
     callback : callable or None
         Called with a `Progress` after each pilot.
+
+    Notes
+    -----
+    For ``stop="consensus"`` a pilot keeps a tenth of its photons aside, as the whole image does.
+    The tiles then take all photons, with as many iterations: less noise, and the same as
+    `deconvolve` with that number. Thinning a tile as the whole is thinned would take a draw for
+    each voxel by its place, for a noisier result.
     """
     what = delayed((source, plan), traverse=False)
     tasks = [
