@@ -63,7 +63,7 @@ def test_what_was_begun_is_gone_on_with_in_its_tiles_whatever_is_free_now(job):
     with pytest.raises(Stop):
         Workshop().run(job, lambda step: nullcontext(two_tiles if step == "blocks" else None))
     begun = begun_blocks(job.target)
-    set_limits(memory=50 * IMAGE.size)
+    set_limits(memory=65 * IMAGE.size)
     (plan,) = Workshop().plans(job)
     assert plan.block != begun
     done = []
