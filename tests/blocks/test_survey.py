@@ -145,6 +145,27 @@ def test_masked_voxels_do_not_count():
     assert found.scale <= image[mask].max() < 2 * found.scale
 
 
+def test_any_voxel_and_what_lies_on_it_changes_what_the_content_is_told_by():
+    sample = bars()
+
+    def content(image, **on_it):
+        return take(image, sample.psf, iterations=1, **{"background": 1.0} | on_it)[()].content
+
+    first = content(sample.image)
+    assert content(da.from_array(sample.image, 30)) == first
+    other, mask = sample.image.copy(), np.ones(sample.image.shape, bool)
+    other[-1, 50, 20] += 1
+    mask[0, 0, 0] = False
+    level = np.ones(sample.image.shape)
+    level[3, 4, 5] = 1.5
+    said = [
+        content(other),
+        content(sample.image, mask=mask),
+        content(sample.image, background=level),
+    ]
+    assert len({first, *said}) == 4
+
+
 def test_each_volume_of_a_series_has_its_own():
     sample = bars()
     series = np.stack([sample.image, 3 * sample.image])
