@@ -13,13 +13,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import napari
+import numpy as np
+from napari.settings import get_plugin_settings
 from PIL import Image
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+
+from napari_deconv.files import write_image
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1280, 800)
+FILES = tempfile.TemporaryDirectory()
 
 
 def wait(seconds: float) -> None:
@@ -114,6 +120,30 @@ def running(viewer: napari.Viewer) -> None:
         wait(0.05)
 
 
+def large(viewer: napari.Viewer) -> None:
+    """Look at all of a file being deconvolved in tiles."""
+    cells, psf = viewer.layers["cells"], viewer.layers["PSF (cells, true)"]
+    path = Path(FILES.name) / "tissue.ome.zarr"
+    write_image(path, np.pad(cells.data, ((0, 0), (0, 512), (0, 512)), "reflect"), cells.scale)
+    viewer.layers.clear()
+    layer = viewer.open(path, plugin="napari")[0]
+    layer.scale, layer.units = cells.scale, cells.units  # which this reader passes over
+    layer.contrast_limits = cells.contrast_limits
+    viewer.layers.insert(0, psf)
+    viewer.layers.selection.active = layer
+    viewer.dims.set_point(0, viewer.dims.range[0].stop / 2)
+    get_plugin_settings("napari-deconv").compute.memory = 3.0
+    widget = show(viewer, "Deconvolution")
+    widget.settings.iterations.value = 10
+    target = str(path.with_name("tissue_rl.ome.zarr"))
+    with patch.object(QFileDialog, "getSaveFileName", return_value=(target, "")):
+        widget.disk_button.click()
+    while not widget.progress_bar.format().startswith("1/") or (
+        "Writing" not in widget.result_line.text()
+    ):
+        wait(0.05)
+
+
 def compare_split(viewer: napari.Viewer) -> None:
     """See before and after left and right of a divider, and their profiles."""
     run(viewer, "Deconvolution")
@@ -147,6 +177,7 @@ SHOTS: dict[Callable[[napari.Viewer], None], str] = {
     synthetic_psf: "cells_widefield",
     preview: "cells_widefield",
     running: "cells_widefield",
+    large: "cells_widefield",
     deconvolution: "cells_widefield",
     compare_split: "cells_widefield",
     compare_projections: "cells_widefield",
@@ -159,7 +190,7 @@ def save(viewer: napari.Viewer, name: str) -> None:
     """Save the whole window."""
     wait(2)
     window = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
-    window.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
+    window.quantize(192, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def take(act: Callable[[napari.Viewer], None], sample: str) -> None:
