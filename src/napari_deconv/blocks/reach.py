@@ -17,10 +17,10 @@ _SHARE = 0.999
 
 # A profile that has not fallen to this part of its maximum at the PSF's end says not where along
 # the axis light comes from, as that of a widefield microscope along z.
-_FLAT = 0.25
+_FLAT = 0.15
 
-# Measured: how much farther light gets, times the cube root of the iterations: along an axis where
-# the PSF is flat, and along others.
+# Measured: how much farther light gets with such a PSF, times the cube root of the iterations,
+# along that axis and along the others.
 _FARTHER_ALONG, _FARTHER_ACROSS = 0.85, 0.2
 _MOST_STEPS = 100
 
@@ -41,11 +41,11 @@ def reach(order: Order) -> tuple[int, ...]:
     """Tell how many voxels a tile has to see beyond its borders, along each space axis.
 
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
-    a radius r sends less than 0.1 % of its light here by h ⋆ h. In n iterations light gets to
-    (1 + 0.2 ∛n) r, n at most 100. That of a compact PSF gets farther at first, to 1.9 √(n/3) of its
-    widths, at most 5.5. A widefield PSF does not fall off along z, so that much is compatible with
-    the data that only what is far away decides: there it is (1 + 0.85 ∛n) r. Steps on coarse levels
-    are like 100 iterations, a filter like 10.
+    a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets
+    farther: with a compact PSF to 1.9 √(n/3) of its widths, at most 5.5. A widefield PSF does not
+    fall off along z, so that much is compatible with the data that only what is far away decides:
+    there it is (1 + 0.85 ∛n) r along z and (1 + 0.2 ∛n) r across, n at most 100. Steps on coarse
+    levels are like 100 iterations, a filter like 10.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
     whole. Points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations: 5e-4,
@@ -63,7 +63,7 @@ def reach(order: Order) -> tuple[int, ...]:
     flat = np.any([[_is_flat(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
     widths = np.max([[_width(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
     steps = _steps(order)
-    farther = np.where(flat, _FARTHER_ALONG, _FARTHER_ACROSS)
+    farther = np.where(flat, _FARTHER_ALONG, _FARTHER_ACROSS if flat.any() else 0.0)
     distances = radii * (1 + farther * np.cbrt(min(steps, _MOST_STEPS)))
     in_widths = min(_WIDTHS * sqrt(steps / _STEPS), _MOST_WIDTHS)
     distances = np.maximum(distances, np.where(flat, 0, in_widths * widths))
