@@ -226,3 +226,16 @@ def test_planning_waits_for_a_worker_too(lonely):
         warnings.simplefilter("always")
         warnings.showwarning = lambda *_, **__: cluster.scale(1)
         assert find_place("cpu", None).workers == 1
+
+
+def test_a_worker_that_goes_while_it_is_asked_does_not_count(lonely):
+    def die_when_asked():
+        from napari_deconv.blocks import place
+
+        place.free_memory = lambda _: os._exit(1)
+
+    cluster, client = lonely
+    cluster.scale(2)
+    client.wait_for_workers(2)
+    client.run(die_when_asked, workers=[next(iter(client.nthreads()))])
+    assert find_place("cpu", None).workers == 1

@@ -110,7 +110,9 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
 
     # Nothing else holds the futures: what nobody asks for any more is not computed again when the
     # worker that has done it dies.
-    completed = as_completed(client.compute(tasks, retries=_RETRIES), loop=client.loop)
+    completed = as_completed(
+        client.compute(tasks, retries=_RETRIES), loop=client.loop, with_results=True
+    )
     try:
         yield from _as_done(completed, client)
     except CancelledError as error:
@@ -129,10 +131,16 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
 
 def _as_done(completed: as_completed, client: Client) -> Results:
     """Give results as they are done; meanwhile look whether there is anybody to do them."""
+    from distributed import CancelledError
+
     looked, alone = time.monotonic(), False
     while not completed.is_empty():
         if completed.has_ready():
-            yield next(completed).result()
+            # It is here by now: to fetch it from a worker that dies would be to wait, unsaid.
+            _, result = next(completed)
+            if isinstance(result, CancelledError):
+                raise result
+            yield result
         elif time.monotonic() - looked < _LOOK:
             time.sleep(_MOMENT)
         else:

@@ -14,7 +14,7 @@ from napari_deconv.engines.limits import cores, threads
 from napari_deconv.errors import DeconvError
 
 if TYPE_CHECKING:
-    from distributed import Worker
+    from distributed import Client, Worker
 
 __all__ = ["Place", "find_place"]
 
@@ -95,13 +95,25 @@ def find_place(engine: str, limit: float | None) -> Place:
             "the cores that they were started with. Start them with fewer, by taskset or SLURM's "
             "cpus-per-task, and set no limit here."
         )
-    wait_for_workers(client)
-    rooms: dict[str, _Room] = client.run(_room, engine)
-    sharing = Counter(room.machine for room in rooms.values())
-    free = [room.shared_by(sharing[room.machine]) for room in rooms.values()]
+    rooms = _rooms(client, engine)
+    sharing = Counter(room.machine for room in rooms)
+    free = [room.shared_by(sharing[room.machine]) for room in rooms]
     least = Memory(min(each.device for each in free), min(each.host for each in free))
-    smallest = min(zip(free, rooms.values(), strict=True), key=lambda each: each[0].device)[1]
-    return Place(smallest.device, within_limit(least, smallest.device, limit), len(rooms))
+    device = min(zip(free, rooms, strict=True), key=lambda each: each[0].device)[1].device
+    return Place(device, within_limit(least, device, limit), len(rooms))
+
+
+def _rooms(client: Client, engine: str) -> list[_Room]:
+    """Ask all workers; one that goes meanwhile does not count."""
+    rooms: list[_Room] = []
+    while not rooms:
+        wait_for_workers(client)
+        for answer in client.run(_room, engine, on_error="return").values():
+            if isinstance(answer, _Room):
+                rooms.append(answer)
+            elif not isinstance(answer, OSError):  # not a lost connection
+                raise answer
+    return rooms
 
 
 def _room(engine: str, dask_worker: Worker) -> _Room:
