@@ -60,7 +60,7 @@ def test_shared_margins_make_no_seams_inside():
         {"method": "landweber"},
         {"acceleration": None},
         {"damping": 2.0, "gain": 1.0},
-        {"read_noise": 1.0, "gain": 1.0},
+        {"read_noise": 1.0, "gain": 1.0, "offset": 1.0},
     ],
     ids=str,
 )

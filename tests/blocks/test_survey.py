@@ -298,6 +298,32 @@ def test_a_tile_can_be_broken_off_after_each_step():
     assert lazy.blocks[0, 0, 0].compute().any()
 
 
+def test_a_pilot_sees_what_a_tile_sees():
+    sample = bars()
+    read = []
+
+    class Watched:
+        shape, dtype, ndim = sample.image.shape, sample.image.dtype, 3
+
+        def __getitem__(self, index):
+            read.append(index)
+            return sample.image[index]
+
+    take(Watched(), sample.psf, overlap=(0, 8, 10), stop="quality", background=1.8, iterations=5)
+    first = slice(0, 56), slice(40, 96)
+    seen = [(slice(0, 16), y, x) for y in first for x in (slice(0, 58), slice(38, 96))]
+    pilots = read[4:]
+    assert pilots
+    assert all(each in seen for each in pilots)
+
+
+def test_the_scale_is_that_of_the_light_above_the_offset():
+    sample = bars()
+    given = {"background": 101.8, "damping": 2.0, "gain": 1.0, "offset": 100.0}
+    (found,) = take(sample.image + 100, sample.psf, iterations=1, **given).values()
+    assert found.scale <= sample.image.max() < 2 * found.scale
+
+
 def test_a_pilot_that_does_not_fit_is_cut(engine, monkeypatch):
     sample = bars()
     dark = np.random.default_rng(0).poisson(1.8, sample.image.shape)
