@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_deconv import (
+    DeconvError,
     Psf,
     Recipe,
     begun_blocks,
@@ -42,6 +43,33 @@ def job(tmp_path, monkeypatch):
 
 def test_what_fits_is_done_in_one_piece(job):
     assert Workshop().plans(job) == []
+
+
+def test_what_the_run_would_refuse_the_plan_refuses(job):
+    write_image("a.tif", IMAGE)
+    with pytest.raises(DeconvError, match="voxel size"):
+        Workshop().plans(job)
+
+
+def test_what_no_tile_can_do_is_done_in_one_piece_or_not_at_all(job):
+    recipe = job.recipe.model_copy(
+        update={"deconvolution": job.recipe.deconvolution.model_copy(update={"method": "blind"})}
+    )
+    blind = Job(recipe, job.source, job.target)
+    assert Workshop().plans(blind) == []
+    set_limits(memory=20 * IMAGE.size)
+    with pytest.raises(DeconvError, match="'blind' is not for tiles"):
+        Workshop().plans(blind)
+
+
+def test_a_series_needs_room_for_all_of_it_and_for_the_volume_at_hand(job):
+    (plan,) = Workshop()._plans(job.recipe)
+    set_limits(memory=plan.memory.device / 0.6 * 1.05)  # the rest is for Python
+    assert Workshop().plans(job) == []
+    series = Path("series.ome.tif")
+    write_image(series, np.stack(4 * [IMAGE]), SPACING, axes="TZYX")
+    (tiles,) = Workshop().plans(Job(job.recipe.on(series), series, job.target))
+    assert tiles.counts == (4, 1, 1, 1)
 
 
 def test_what_can_be_held_but_not_computed_at_once_is_done_in_tiles(job):

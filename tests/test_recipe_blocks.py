@@ -22,6 +22,7 @@ from napari_deconv import (
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import provenance_of
+from napari_deconv.files.blockwise import written
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.summary import figures
 from napari_deconv.recipe.ways import IN_BLOCKS
@@ -232,6 +233,27 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
     other = Job(Recipe.load("recipe.yaml").on(source), source, stopped.target)
     with pytest.raises(DeconvError, match="begun with another input or other settings"):
         Workshop(resume=True).run(other)
+
+
+@pytest.mark.usefixtures("folder")
+def test_tiles_of_an_interrupted_run_are_not_thrown_away_unasked():
+    recipe, source = Recipe.load("recipe.yaml"), Path("cells.ome.tif")
+    job = Job(recipe.on(source), source, Path("a.ome.zarr"))
+
+    def stop(progress):
+        if progress.iteration == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        Workshop().run(job, lambda step: _Callback(stop if step == "blocks" else None))
+    there = written(job.target)
+    assert there >= 2
+    with pytest.raises(DeconvError, match=rf"^{there} blocks of a.ome.zarr are there, .*--resume"):
+        Workshop().run(job)
+    assert written(job.target) == there
+    with pytest.warns(DeconvWarning, match=f"{there} of its blocks were written. They were thrown"):
+        Workshop(resume=False).run(job)
+    assert job.target.exists()
 
 
 @pytest.mark.usefixtures("folder")

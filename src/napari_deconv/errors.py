@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["DeconvError", "DeconvWarning", "DeviceError", "DeviceMemoryError"]
+__all__ = [
+    "DeconvError", "DeconvWarning", "DeviceError", "DeviceMemoryError", "WholeImageError",
+]  # fmt: skip
 
 
 class DeconvError(ValueError):
     """Something the user can change: it says what was given, what was expected, what to do."""
+
+
+class WholeImageError(DeconvError):
+    """What was asked for needs the whole image at once: it cannot be done in tiles."""
 
 
 class DeviceError(DeconvError):

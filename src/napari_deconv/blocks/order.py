@@ -13,7 +13,7 @@ from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.points import prepare_psfs
 from napari_deconv.deconvolution.settings import check_settings
 from napari_deconv.engines import get_engine
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import WholeImageError
 from napari_deconv.psf.psf import Psf
 
 __all__ = ["Order", "check_order"]
@@ -96,7 +96,9 @@ def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given
     Raises
     ------
     DeconvError
-        If an option is none of its kind, or a tile cannot know what it needs.
+        If an option is none of its kind.
+    WholeImageError
+        If a tile cannot know what it needs.
     """
     options = with_defaults(given)
     _refuse(given)
@@ -115,8 +117,8 @@ def _refuse(given: dict[str, Any]) -> None:
     for name, reason in _NOT_FOR_TILES.items():
         value = given.get(name)
         if value is not None and value is not False:
-            raise DeconvError(f"{name} is not for tiles: {reason}")
+            raise WholeImageError(f"{name} is not for tiles: {reason}")
     for name, reasons in _WHOLE_IMAGE_ONLY.items():
         value = given.get(name)
         if isinstance(value, str) and value in reasons:
-            raise DeconvError(f"{name}={value!r} is not for tiles: {reasons[value]}.")
+            raise WholeImageError(f"{name}={value!r} is not for tiles: {reasons[value]}.")

@@ -69,7 +69,8 @@ def _print_schema(ctx: click.Context, _: click.Parameter, value: bool) -> None:
                  help="File to write; or the folder of the results, made if missing. [default: the "
                  "recipe's, or named after it]"),
     click.option("--redo", is_flag=True,
-                 help="Do again what is there already, of the same recipe and input."),
+                 help="Do again what is there already, of the same recipe and input; and begin "
+                 "anew what an interrupted run has begun."),
     click.option("--resume", is_flag=True,
                  help="Finish results that an interrupted run has begun block by block."),
     click.option("--scheduler", metavar="tcp://…|FILE.json",
@@ -104,7 +105,7 @@ def run(
     read = Recipe.load(recipe)
     sources = find_inputs(inputs or [path for path in [read.path] if path])
     with use_cluster(scheduler) if scheduler else nullcontext():
-        workshop = Workshop(engine, resume)
+        workshop = Workshop(engine, resume or (False if redo else None))
         if _is_folder(output, inputs, sources):
             _do_all(Batch(jobs_of(read, sources, output), workshop, output, redo), dry_run)
             return

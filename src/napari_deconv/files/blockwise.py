@@ -28,7 +28,7 @@ from napari_deconv.files.lock import alone
 from napari_deconv.files.tiff_target import TiffTarget
 from napari_deconv.files.zarr_target import ZarrTarget
 
-__all__ = ["BlockFile", "begun", "write_in_blocks"]
+__all__ = ["BlockFile", "begun", "write_in_blocks", "written"]
 
 
 class Target(Protocol):
@@ -166,7 +166,7 @@ class BlockFile:
             )
         channel = self.image.axes.find("C")
         others = tuple(n for n in range(voxels.ndim) if n != channel)
-        with _refusals(self.path):
+        with _refusals(self.path, " Blocks written before are kept, for a run that resumes."):
             self._target.write(region, voxels)
             low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
             Journal(self._folder).note({"origin": first, "low": low, "high": high})
@@ -300,6 +300,12 @@ def begun(path: str | os.PathLike[str]) -> Layout | None:
     return Layout(tuple(record["shape"]), record["dtype"], tuple(record["blocks"]))
 
 
+def written(path: str | os.PathLike[str]) -> int:
+    """Count the blocks that are on the disk of a file that was begun, by its final name."""
+    path = Path(path)
+    return len(Journal(path.with_name(f".{path.name}.part")).records())
+
+
 def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5") -> None:
     """Write an image that is in memory; see `napari_deconv.files.write_image`."""
     data = image.data
@@ -329,9 +335,9 @@ _BEGUN_WITH = {
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    """Say of a failure of the disk that a file cannot be written."""
+def _refusals(path: Path, more: str = "") -> Iterator[None]:
+    """Say of a failure of the disk that a file cannot be written, and what is to be known then."""
     try:
         yield
     except OSError as error:
-        raise unwritten(path, error) from error
+        raise DeconvError(f"{unwritten(path, error)}{more}") from error

@@ -16,8 +16,9 @@ import psutil
 from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
 from napari_deconv.blocks.computing import current_client
 from napari_deconv.engines.limits import memory_limit
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import DeconvError, WholeImageError
 from napari_deconv.files import Image, open_image, positions, provenance_of
+from napari_deconv.files.blockwise import written
 from napari_deconv.files.lock import alone
 from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
@@ -124,11 +125,12 @@ class Workshop:
     ----------
     engine : str, optional
         Where to compute, whatever the recipe says.
-    resume : bool
-        Whether to go on with what an interrupted run has written of a result.
+    resume : bool or None
+        Whether to go on with what an interrupted run has written of a result, or to throw it away;
+        None refuses both.
     """
 
-    def __init__(self, engine: str | None = None, resume: bool = False) -> None:
+    def __init__(self, engine: str | None = None, resume: bool | None = None) -> None:
         self._engine, self._resume = engine, resume
         self._kept = Kept()
 
@@ -147,17 +149,16 @@ class Workshop:
         """
         recipe, image = self._resolved(job)
         asked = current_client() is not None or recipe.blocks is not None
-        if asked:
+        try:
             check_blocks(recipe)
+            plans = [] if image is None else self._plans(recipe)
+        except WholeImageError:
+            if asked or not (image is None or _has_room(image)):
+                raise
+            return []
         if image is None:
             return []
-        try:
-            plans = self._plans(recipe)
-        except DeconvError:
-            if asked or not _has_room(image):
-                raise
-            return []  # not for tiles
-        in_memory = _is_one_tile_each(plans) and _has_room(image)
+        in_memory = _is_one_tile_each(plans) and _has_room(image, plans)
         return plans if asked or not in_memory else []
 
     def script(self, job: Job) -> str:
@@ -199,6 +200,11 @@ class Workshop:
             outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
             write(job.target, outcome, recipe.output, _more(job))
             return outcome
+        if self._resume is None and (there := written(job.target)):
+            raise DeconvError(
+                f"{there} blocks of {job.target} are there, of a run that was interrupted: go on "
+                "with them (--resume), or begin anew (--redo)."
+            )
         with alone(job.target):
             return self._run_in_blocks(job, recipe, plans, watch, tell)
 
@@ -220,7 +226,7 @@ class Workshop:
         with watch("blocks") as callback:
             record = write_blocks(
                 job.target, outcome.result, image, dtype=output.dtype,
-                ngff=output.ngff or "0.5", resume=self._resume, metadata=_more(job),
+                ngff=output.ngff or "0.5", resume=bool(self._resume), metadata=_more(job),
                 callback=callback,
             )  # fmt: skip
         return replace(outcome, record=record)
@@ -261,7 +267,8 @@ def _is_one_tile_each(plans: Sequence[BlockPlan]) -> bool:
     return all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
 
 
-def _has_room(image: Image) -> bool:
-    """Tell whether all volumes fit into memory together."""
+def _has_room(image: Image, plans: Sequence[BlockPlan] = ()) -> bool:
+    """Tell whether all volumes fit into memory together, and one of them can be worked on."""
     free = psutil.virtual_memory().available
-    return bool(_HELD * image.data.size < min(free, memory_limit() or free))
+    working = max((plan.memory.host or plan.memory.device for plan in plans), default=0)
+    return bool(_HELD * image.data.size + working < min(free, memory_limit() or free))

@@ -10,7 +10,7 @@ from napari_deconv.background import subtract_background
 from napari_deconv.blocks import plan_blocks, prepare_blocks
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.deconvolution import deconvolve
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import WholeImageError
 from napari_deconv.files import open_image, read_image
 from napari_deconv.recipe.channels import stack_blocks, stack_channels
 from napari_deconv.recipe.schema import Steps
@@ -57,21 +57,21 @@ def check_blocks(steps: Steps) -> None:
 
     Raises
     ------
-    DeconvError
+    WholeImageError
         If it does what needs the whole image at once.
     """
     if steps.deconvolution is None:
-        raise DeconvError(
+        raise WholeImageError(
             f"Only a deconvolution can be done block by block; the recipe ends with {steps.last}: "
             "crop the image, or use a machine with more memory."
         )
     if steps.input is not None and (steps.input.recipe or steps.input.sample):
-        raise DeconvError(
+        raise WholeImageError(
             "Only an image in a file can be deconvolved block by block: write down what the "
             "recipe of the input makes first, and take that file."
         )
     if steps.initial is not None:
-        raise DeconvError(
+        raise WholeImageError(
             "A deconvolution block by block begins with the same light everywhere: leave out "
             "initial, and do all iterations in one go."
         )

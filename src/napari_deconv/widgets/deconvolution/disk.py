@@ -189,7 +189,6 @@ def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...])
     stated = open_image(origin["path"], channel=origin.get("channel"))
     step = image.time_interval or stated.time_interval
     image = replace(image, time_interval=step if "T" in image.axes else None)
-    channels = image.data.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if len(stated.channels) != channels:
+    if len(stated.channels) != image.channel_count:
         return image
     return replace(image, channels=stated.channels, colours=stated.colours)
