@@ -144,6 +144,13 @@ def test_deconvolution_is_nearly_that_of_the_run(viewer, preview, cells, psf_arr
     assert error < 0.05  # of another number of voxels outside
 
 
+@pytest.mark.filterwarnings("ignore:.*below 0 and count as 0")
+def test_an_image_without_its_background_is_previewed(viewer, preview, cells, settle):
+    viewer.layers["cells"].data = cells.astype(np.float32) - np.float32(2 * np.median(cells))
+    preview("Deconvolution")
+    assert "Preview · RL" in aside(viewer)
+
+
 def test_it_follows_the_view_and_newer_settings_win(viewer, preview, cells, settle, qtbot):
     widget = preview("Deconvolution")
     layer = aside(viewer)["Preview · RL"]

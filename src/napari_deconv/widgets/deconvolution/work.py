@@ -57,8 +57,8 @@ def preview_part(around: Part, psf: Part, **parameters: Any) -> Deconvolution:
     if isinstance(parameters["background"], Part):
         image = np.asarray(parameters["background"])
         level = float(np.ravel(estimate_background(image, engine=parameters["engine"]))[0])
-        if level >= 0:  # else light has been taken away already, which the run says
-            parameters["background"] = level
+        # Below 0 light has been taken away already, which the run says.
+        parameters["background"] = level if level >= 0 else "auto"
     if "leave_out" in parameters:
         mask = parameters["leave_out"]
         parameters["leave_out"] = replace(mask, box=around.box[-mask.ndim :])
