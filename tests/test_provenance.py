@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_deconv import Recipe, get_engine, write_image
-from napari_deconv.recipe import describe, file_origin, provenance
+from napari_deconv import Recipe, get_engine, provenance, write_image
+from napari_deconv.provenance import describe, file_origin
 from napari_deconv.recipe.history import recipe_data
 
 IMAGE = np.random.default_rng(0).poisson(50, (12, 40, 44)).astype(np.uint16)

@@ -29,8 +29,8 @@ from napari_deconv import (
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
+from napari_deconv.provenance import describe, file_origin, made, record
 from napari_deconv.psf.clean import repair_psf
-from napari_deconv.recipe import describe, file_origin, made, record
 from napari_deconv.sample_data import beads_widefield
 
 SPACING = (0.2, 0.08, 0.08)

@@ -23,8 +23,8 @@ from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.engines import Device, get_engine
+from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
-from napari_deconv.recipe import describe, made
 
 __all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
 

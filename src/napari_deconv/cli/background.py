@@ -28,7 +28,7 @@ from napari_deconv.cli.shell import (
 )  # fmt: skip
 from napari_deconv.engines import get_engine
 from napari_deconv.files import IMAGE_SUFFIXES
-from napari_deconv.recipe import describe, made, record
+from napari_deconv.provenance import describe, made, record
 
 __all__ = ["background"]
 

@@ -33,9 +33,9 @@ from napari_deconv.cli.shell import (
 )  # fmt: skip
 from napari_deconv.engines import get_engine
 from napari_deconv.files import IMAGE_SUFFIXES, Image
+from napari_deconv.provenance import describe, made, record
 from napari_deconv.psf.distill import DISTILLING, distill_psf
 from napari_deconv.psf.psf import Psf
-from napari_deconv.recipe import describe, made, record
 
 __all__ = ["beads", "distill", "report_beads"]
 

@@ -37,9 +37,9 @@ from napari_deconv.deconvolution import deconvolve as run_deconvolution
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES, read_image, replacing
+from napari_deconv.provenance import made, record
 from napari_deconv.psf.clean import psf_of
 from napari_deconv.psf.psf import Psf
-from napari_deconv.recipe import made, record
 from napari_deconv.solvers.acceleration import ACCELERATIONS
 from napari_deconv.solvers.regularization import REGULARIZATIONS
 from napari_deconv.solvers.stopping import STOPS

@@ -334,7 +334,7 @@ def read_beside(path: Path, channel: int | None) -> tuple[npt.NDArray[Any], dict
 
 
 def origin(path: Path, channel: int | None = None, **more: Any) -> dict[str, Any]:
-    """Say where an array comes from (see `napari_deconv.recipe.provenance`)."""
+    """Say where an array comes from (see `napari_deconv.provenance`)."""
     number = {} if channel is None else {"channel": channel}
     return {"path": str(path.resolve()), **number, **more}
 

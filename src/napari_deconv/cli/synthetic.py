@@ -26,11 +26,11 @@ from napari_deconv.cli.shell import (
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
+from napari_deconv.provenance import describe, made, record
 from napari_deconv.psf.synthetic.modalities import MODALITIES
 from napari_deconv.psf.synthetic.models import make_psf, takes
 from napari_deconv.psf.synthetic.ome_optics import optics_from_file
 from napari_deconv.psf.synthetic.presets import find_preset, fluorophores, objectives
-from napari_deconv.recipe import describe, made, record
 
 __all__ = ["psf"]
 

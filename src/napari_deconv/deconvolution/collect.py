@@ -12,8 +12,8 @@ from napari_deconv.deconvolution.history import as_columns
 from napari_deconv.deconvolution.job import Job
 from napari_deconv.deconvolution.result import Deconvolution
 from napari_deconv.deconvolution.run import Run
+from napari_deconv.provenance import describe
 from napari_deconv.psf.psf import Psf
-from napari_deconv.recipe import describe
 
 __all__ = ["collect"]
 

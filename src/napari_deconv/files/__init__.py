@@ -241,7 +241,7 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `write_image` stored as metadata (see `napari_deconv.recipe.provenance`), with the
+        What `write_image` stored as metadata (see `napari_deconv.provenance`), with the
         ``"role"``; ``"axes"``, letters in the order of the file; and the voxel size (z, y, x) or
         (y, x) in µm as ``"spacing"`` where the file states one. ``{}`` for what cannot be read.
     """

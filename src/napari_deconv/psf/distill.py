@@ -24,12 +24,12 @@ from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
 from napari_deconv.beads.noise import noise_level
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
+from napari_deconv.provenance import describe
 from napari_deconv.psf.joint import Scene, fit_psf
 from napari_deconv.psf.plausible import check_alike, check_explained, check_widths
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.reverse import Steps, solve_psf
 from napari_deconv.psf.symmetry import symmetrise
-from napari_deconv.recipe import describe
 
 __all__ = ["DISTILLING", "distill_psf"]
 

@@ -16,8 +16,8 @@ from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
+from napari_deconv.provenance import describe, made, record
 from napari_deconv.psf import Psf
-from napari_deconv.recipe.provenance import describe, made, record
 
 __all__ = ["Call", "Layer", "Ref", "script", "value_of"]
 

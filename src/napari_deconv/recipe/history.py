@@ -37,7 +37,7 @@ def recipe_data(record: Mapping[str, Any]) -> Data:
     Parameters
     ----------
     record : mapping
-        See `napari_deconv.recipe.provenance`.
+        See `napari_deconv.provenance`.
 
     Returns
     -------

@@ -107,7 +107,7 @@ class Recipe(Steps):
         Parameters
         ----------
         record : mapping
-            A result's provenance (see `napari_deconv.recipe.provenance`).
+            A result's provenance (see `napari_deconv.provenance`).
 
         Raises
         ------

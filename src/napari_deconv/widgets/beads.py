@@ -13,7 +13,7 @@ from napari.layers import Points
 from napari_deconv.beads import Beads, Rejection
 from napari_deconv.beads.detection import detect_with_labels
 from napari_deconv.engines import get_engine
-from napari_deconv.recipe import describe
+from napari_deconv.provenance import describe
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
     check,

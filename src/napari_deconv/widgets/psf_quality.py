@@ -17,11 +17,11 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QPushButton, QScrollArea
 from napari_deconv.beads.statistics import bead_statistics
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
+from napari_deconv.provenance import describe
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.report import Report, make_report
 from napari_deconv.psf.report.words import narrow_table, optics
-from napari_deconv.recipe import describe
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import entry, layer_choice, number
 from napari_deconv.widgets.common.layers import known, made_here

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_deconv.engines import get_engine, list_devices, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.recipe import made, record
+from napari_deconv.provenance import made, record
 from napari_deconv.widgets.common.choosing import LayerWidget
 from napari_deconv.widgets.common.fields import choice
 from napari_deconv.widgets.common.form import Form

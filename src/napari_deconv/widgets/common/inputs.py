@@ -35,7 +35,7 @@ class Inputs:
     layers : dict of Layer
         By the same names.
     origins : dict of dict
-        Where their data can be had again; see `napari_deconv.recipe.provenance`.
+        Where their data can be had again; see `napari_deconv.provenance`.
     """
 
     def __init__(self, layers: Mapping[str, Layer | None], part: Part | None = None) -> None:

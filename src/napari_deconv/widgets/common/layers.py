@@ -145,7 +145,7 @@ def checksum(data: npt.ArrayLike) -> int:
 
 
 def origin(layer: Layer) -> dict[str, Any]:
-    """Tell how the data of a layer can be had again: see `napari_deconv.recipe.provenance`.
+    """Tell how the data of a layer can be had again: see `napari_deconv.provenance`.
 
     Points that have been edited by hand nothing can make again.
     """

@@ -81,7 +81,7 @@ class Outcome(QWidget):
         self.text.hide()
 
     def take(self, record: Mapping[str, Any]) -> None:
-        """Offer the recipe of another result; see `napari_deconv.recipe.provenance`."""
+        """Offer the recipe of another result; see `napari_deconv.provenance`."""
         self._record = record
         self._buttons.show()
         if not self.text.isHidden():

@@ -16,7 +16,7 @@ from qtpy.QtCore import QThreadPool, Signal
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
 from napari_deconv.engines import get_engine
-from napari_deconv.recipe import describe, file_origin
+from napari_deconv.provenance import describe, file_origin
 
 __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 

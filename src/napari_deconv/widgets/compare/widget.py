@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.recipe import describe
+from napari_deconv.provenance import describe
 from napari_deconv.widgets.common.fields import read_number
 from napari_deconv.widgets.common.layers import provenance, space_axes, spacing
 from napari_deconv.widgets.compare import measures

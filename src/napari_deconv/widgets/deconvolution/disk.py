@@ -23,7 +23,7 @@ from napari_deconv.blocks import (
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, check_target, open_image
 from napari_deconv.files.lock import alone
-from napari_deconv.recipe import file_origin
+from napari_deconv.provenance import file_origin
 from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
@@ -55,7 +55,7 @@ class Written:
     result : BlockDeconvolution
         What was found, and the tiles it was made in.
     record : dict
-        How: see `napari_deconv.recipe.provenance`.
+        How: see `napari_deconv.provenance`.
     levels : list of dask.array.Array
         Its resolutions, the full one first.
     limits : tuple of float
