@@ -123,11 +123,15 @@ def deconvolve(
     """Deconvolve a volume into a file within a memory limit; tells of each block and the end."""
     set_limits(memory=memory)
     started = time.perf_counter()
-    image = open_image(volume)
-    result = prepare_blocks(
-        image.data, light_sheet_psf(), block=begun_blocks(output) if resume else None,
-        iterations=iterations, spacing=SPACING, engine="cpu",
-    )  # fmt: skip
+    image, psf = open_image(volume), light_sheet_psf()
+    options: dict[str, Any] = {
+        "block": begun_blocks(output) if resume else None, "iterations": iterations,
+        "spacing": SPACING, "engine": "cpu",
+    }  # fmt: skip
+    planned = plan_blocks(image.data, psf, **options).seconds()
+    planning = time.perf_counter()
+    result = prepare_blocks(image.data, psf, **options)
+    prepared = time.perf_counter() - planning
     told = -1
 
     def tell(progress: Any) -> None:
@@ -136,7 +140,10 @@ def deconvolve(
             told = progress.iteration
             _print({"done": told, "blocks": progress.iterations, "peak": peak_memory()})
 
-    yield {"blocks": result.image.npartitions, "block": result.image.chunksize}
+    yield {
+        "blocks": result.image.npartitions, "block": result.image.chunksize, "planned": planned,
+        "prepared": prepared,
+    }  # fmt: skip
     write_blocks(output, result, image, resume=resume, callback=tell)
     yield {"seconds": time.perf_counter() - started, "peak": peak_memory()}
 
