@@ -253,7 +253,9 @@ def cost_table(rates: dict[str, float], iterations: int) -> str:
 def _duration(hours: float) -> str:
     if hours > 72:
         return f"{hours / 24:.0f} days"
-    return f"{hours:.1f} h" if hours > 1 else f"{60 * hours:.0f} min"
+    if hours > 1:
+        return f"{hours:.1f} h"
+    return f"{60 * hours:.0f} min" if 60 * hours > 1 else f"{3600 * hours:.0f} s"
 
 
 def page(speeds: Sequence[Speed], scaling: Sequence[float], volume: Volume, limit: float) -> str:
