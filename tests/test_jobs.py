@@ -95,7 +95,7 @@ def test_what_was_begun_is_gone_on_with_in_its_tiles_whatever_is_free_now(job):
     (plan,) = Workshop().plans(job)
     assert plan.block != begun
     done = []
-    Workshop(resume=True).run(
+    Workshop(begun="resume").run(
         job, lambda step: nullcontext(done.append if step == "blocks" else None)
     )
     assert done[0].iteration >= 2

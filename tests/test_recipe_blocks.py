@@ -222,7 +222,7 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
         Workshop().run(stopped, watch_until(4))
     assert not stopped.target.exists()
     before = list(done)
-    Workshop(resume=True).run(stopped, watch_until(1000))
+    Workshop(begun="resume").run(stopped, watch_until(1000))
     assert list(dict.fromkeys(done[len(before) :])) == list(range(before[-1], 10))
     np.testing.assert_array_equal(read_image("a.ome.zarr").data, read_image("b.ome.zarr").data)
     assert provenance_of("b.ome.zarr")["checksum"] == straight.checksum
@@ -232,7 +232,7 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
     Path("recipe.yaml").write_text(BLOCKS.replace("12", "13"))
     other = Job(Recipe.load("recipe.yaml").on(source), source, stopped.target)
     with pytest.raises(DeconvError, match="begun with another input or other settings"):
-        Workshop(resume=True).run(other)
+        Workshop(begun="resume").run(other)
 
 
 @pytest.mark.usefixtures("folder")
@@ -252,7 +252,7 @@ def test_tiles_of_an_interrupted_run_are_not_thrown_away_unasked():
         Workshop().run(job)
     assert written(job.target) == there
     with pytest.warns(DeconvWarning, match=f"{there} of its blocks were written. They were thrown"):
-        Workshop(resume=False).run(job)
+        Workshop(begun="anew").run(job)
     assert job.target.exists()
 
 
@@ -264,13 +264,19 @@ def test_what_another_run_writes_is_refused_before_anything_is_measured():
     def second():
         Workshop().run(job, lambda step: begun.append(step) or _Callback(None))
 
+    def refused(progress=None):
+        tried.append(written(job.target))
+        with ThreadPoolExecutor(1) as pool, pytest.raises(DeconvError, match="another run"):
+            pool.submit(second).result()
+
     def meanwhile(step):
         if step == "prepare_blocks":
-            with ThreadPoolExecutor(1) as pool, pytest.raises(DeconvError, match="another run"):
-                pool.submit(second).result()
-        return _Callback(None)
+            refused()
+        return _Callback(refused if step == "blocks" else None)
 
+    tried = []
     Workshop().run(job, meanwhile)
+    assert tried[0] == 0 < tried[-1]
     assert begun == []
     assert read_image("a.ome.zarr").data.shape == cells().shape
 

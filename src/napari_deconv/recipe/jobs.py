@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -30,7 +30,9 @@ from napari_deconv.recipe.results import suffix_of, write
 from napari_deconv.recipe.schema import Blocks, Output, Source
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
 
-__all__ = ["Job", "Workshop", "jobs_of"]
+__all__ = ["Begun", "Job", "Workshop", "jobs_of"]
+
+Begun = Literal["refuse", "resume", "anew"]
 
 # Bytes in memory for each voxel of a series, measured: 25 of the image, the result and what can be
 # gone on from, 28 where photons are kept aside, 9 with a filter. The volume that is worked on takes
@@ -125,13 +127,12 @@ class Workshop:
     ----------
     engine : str, optional
         Where to compute, whatever the recipe says.
-    resume : bool or None
-        Whether to go on with what an interrupted run has written of a result, or to throw it away;
-        None refuses both.
+    begun : {"refuse", "resume", "anew"}
+        What to do where an interrupted run has written a part of a result.
     """
 
-    def __init__(self, engine: str | None = None, resume: bool | None = None) -> None:
-        self._engine, self._resume = engine, resume
+    def __init__(self, engine: str | None = None, begun: Begun = "refuse") -> None:
+        self._engine, self._begun = engine, begun
         self._kept = Kept()
 
     def plans(self, job: Job) -> list[BlockPlan]:
@@ -200,12 +201,12 @@ class Workshop:
             outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
             write(job.target, outcome, recipe.output, _more(job))
             return outcome
-        if self._resume is None and (there := written(job.target)):
-            raise DeconvError(
-                f"{there} blocks of {job.target} are there, of a run that was interrupted: go on "
-                "with them (--resume), or begin anew (--redo)."
-            )
         with alone(job.target):
+            if self._begun == "refuse" and (there := written(job.target)):
+                raise DeconvError(
+                    f"{there} blocks of {job.target} are there, of a run that was interrupted: go "
+                    "on with them (--resume), or begin anew (--redo)."
+                )
             return self._run_in_blocks(job, recipe, plans, watch, tell)
 
     def _run_in_blocks(
@@ -226,7 +227,7 @@ class Workshop:
         with watch("blocks") as callback:
             record = write_blocks(
                 job.target, outcome.result, image, dtype=output.dtype,
-                ngff=output.ngff or "0.5", resume=bool(self._resume), metadata=_more(job),
+                ngff=output.ngff or "0.5", resume=self._begun == "resume", metadata=_more(job),
                 callback=callback,
             )  # fmt: skip
         return replace(outcome, record=record)
@@ -252,8 +253,8 @@ class Workshop:
         """Settle the size of the blocks: the same for all channels, and for what is resumed."""
         asked = recipe.blocks or Blocks()
         block = min((plan.block for plan in plans), key=prod)
-        if self._resume and (begun := begun_blocks(job.target)) is not None:
-            block = begun[-len(block) :]
+        if self._begun == "resume" and (given := begun_blocks(job.target)) is not None:
+            block = given[-len(block) :]
         return asked.model_copy(update={"block": list(block)})
 
 
