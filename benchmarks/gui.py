@@ -38,7 +38,9 @@ _MEASURES = ("spectrum", "halves", "pair", "residual", "split")
 
 
 def _deconvolution(label: str, moves: tuple[str, Sequence[Any]], **settings: Any) -> Case:
-    fields = {f"settings.{name}": value for name, value in settings.items()}
+    # A widget remembers its last choices: without a method it had that of the case before.
+    known = {"method": "richardson_lucy"} | settings
+    fields = {f"settings.{name}": value for name, value in known.items()}
     return Case(f"Deconvolution, {label}", "Deconvolution", _IMAGE_AND_PSF, fields, moves)
 
 
@@ -59,10 +61,10 @@ _BOTH = [
     _deconvolution("Wiener", ("background", (0.0, "auto", 0.0, "auto")), method="wiener"),
 ]  # fmt: skip
 
-_STORED = Case(
-    "Deconvolution, the region in view of a Zarr", "Deconvolution", ("PSF", "stored"),
-    {"settings.iterations": 10, "settings.stop": None}, _MORE,
-)  # fmt: skip
+_STORED = replace(
+    _deconvolution("the region in view of a Zarr", _MORE, iterations=10, stop=None),
+    layers=("PSF", "stored"),
+)
 _TO_DISK = replace(_STORED, label="Deconvolution, all of a Zarr to the disk", button="disk_button")
 
 RUNS = [
@@ -84,9 +86,11 @@ RUNS = [
 PREVIEWS = [
     *_BOTH,
     _STORED,
-    Case("Deconvolution, the sample's cells and PSF", "Deconvolution", ("whole PSF", "sample"),
-         fields={"settings.stop": None}, moves=_MORE),
-]  # fmt: skip
+    replace(
+        _deconvolution("the sample's cells and PSF", _MORE, stop=None),
+        layers=("whole PSF", "sample"),
+    ),
+]
 """What is previewed."""
 
 

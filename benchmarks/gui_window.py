@@ -194,7 +194,9 @@ class Window:
         self.until(lambda: widget.run_button.text() == "Run")
         seconds = time.perf_counter() - started
         self.wait(_DRAWN)
-        stall = self.heartbeat.stop()
+        stall, said = self.heartbeat.stop(), widget.result_line.text()
+        if f" s on {engine}" not in said:
+            raise RuntimeError(f"{case.label} has no result: {said}")
         self.close(widget)
         return Times(seconds, stall)
 

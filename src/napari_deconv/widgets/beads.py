@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Labels, Points
 
 from napari_deconv.beads import Beads, Rejection
 from napari_deconv.beads.detection import detect_with_labels
@@ -147,16 +147,14 @@ class BeadsWidget(OperationWidget):
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         part, labels, beads, features, call = result
         if labels is not None:
-            self._viewer.add_labels(
-                labels,
-                name=f"{part.name} · {_METHODS[call['parameters']['method']]}",
-                metadata=self._metadata(call, "labels"),
-                **part.placement(),
-            )
+            name = f"{part.name} · {_METHODS[call['parameters']['method']]}"
+            metadata = self._metadata(call, "labels")
+            self._add_layer(Labels(labels, name=name, metadata=metadata, **part.placement()))
         options = bead_options(beads, features, part, self._metadata(call, "beads"))
         reasons = options.pop("text")  # napari takes its time to draw each letter first
-        points = Points(beads.positions, **options)
+        points = Points(beads.positions, visible=False, **options)
         self._turns.add(partial(self._viewer.add_layer, points))
+        self._turns.add(partial(setattr, points, "visible", True))
         self._turns.add(partial(setattr, points, "text", reasons))
         self._go_to_a_bead(beads)
         return _summary(beads), call
@@ -188,6 +186,9 @@ def _detect(
 def _run(part: Part, **given: Any) -> Any:
     """Detect in all of it."""
     beads, labels, call = _detect(part, **given)
+    if labels is not None:
+        # napari compiles what draws labels when it makes the first ones: here nobody waits for it.
+        Labels(np.zeros((1,) * labels.ndim, labels.dtype))
     return part, labels, beads, bead_features(beads), call
 
 

@@ -16,7 +16,7 @@ from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, layer_choice, note, orange
 from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
 from napari_deconv.widgets.common.parts import Part, whole
-from napari_deconv.widgets.common.results import add_result, on_source
+from napari_deconv.widgets.common.results import make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ConvolveWidget(BlurringWidget):
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         data, call = result
         options = on_source(self._source, "blurred", self._metadata(call, "result"))
-        add_result(self._viewer, data, options, 0)
+        self._add_layer(make_result(data, options, 0))
         return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 

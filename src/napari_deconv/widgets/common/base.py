@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from magicgui.widgets import Widget
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.common.preview import Preview
 
 __all__ = ["OperationWidget"]
+
+_Layer = TypeVar("_Layer", bound=Layer)
 
 _WIDTH = 320
 _OVERVIEW = 0.2  # s
@@ -231,9 +233,16 @@ class OperationWidget(LayerWidget):
         source: Layer | None,
     ) -> None:
         """Add a PSF beside the layer it belongs to, and show both."""
-        options = psf_options(psf, name, metadata, source)
-        if not in_sight(self._viewer, self._viewer.add_image(psf.data, **options)):
+        layer = self._add_layer(Image(psf.data, **psf_options(psf, name, metadata, source)))
+        if not in_sight(self._viewer, layer):
             self._viewer.reset_view()
+
+    def _add_layer(self, layer: _Layer) -> _Layer:
+        """Add a layer, and draw it in a turn of its own: napari takes its time for either."""
+        layer.visible = False
+        self._viewer.add_layer(layer)
+        self._turns.add(partial(setattr, layer, "visible", True))
+        return layer
 
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = [
-    "add_levels",
-    "add_result",
     "aside",
     "centred",
     "contrast",
     "in_sight",
+    "make_levels",
+    "make_result",
     "on_source",
     "psf_options",
     "set_contrast",
@@ -88,28 +88,20 @@ def aside(
     return data, options, "image"
 
 
-def add_result(
-    viewer: ViewerModel, data: npt.NDArray[Any], options: Mapping[str, Any], darkest: float
-) -> Image:
-    """Add an image layer, its contrast set as by `set_contrast` before napari draws it."""
+def make_result(data: npt.NDArray[Any], options: Mapping[str, Any], darkest: float) -> Image:
+    """Make an image layer, its contrast set as by `set_contrast`."""
     layer = Image(data, **options)
     set_contrast(layer, darkest)
-    viewer.add_layer(layer)
     return layer
 
 
-def add_levels(
-    viewer: ViewerModel,
-    levels: Sequence[Any],
-    options: Mapping[str, Any],
-    limits: tuple[float, float, float],
+def make_levels(
+    levels: Sequence[Any], options: Mapping[str, Any], limits: tuple[float, float, float]
 ) -> Image:
-    """Add an image layer of several resolutions, or one, of which nothing is read but to draw it.
+    """Make an image layer of several resolutions, or one, of which nothing is read but to draw it.
 
     Parameters
     ----------
-    viewer : ViewerModel
-        Where it is added.
     levels : sequence of dask.array.Array
         The full resolution first.
     options : mapping
@@ -124,7 +116,6 @@ def add_levels(
         levels if several else levels[0], multiscale=several, contrast_limits=shown, **options
     )
     layer.contrast_limits_range = min(low, 0.0), max(shown[1], brightest)
-    viewer.add_layer(layer)
     return layer
 
 

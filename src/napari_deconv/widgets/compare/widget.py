@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
@@ -19,7 +20,6 @@ from napari_deconv.widgets.compare.world import current_volume
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
 
     from napari_deconv.widgets.common.parts import Part
 
@@ -169,7 +169,7 @@ class CompareWidget(ViewingWidget):
 
     def _show_halves(self, found: tuple[Any, Any]) -> str:
         for number, half in enumerate(found, start=1):
-            add = partial(self._add, half, f"half {number}", "image", contrast_limits=None)
+            add = partial(self._add_image, half, f"half {number}", "image", contrast_limits=None)
             self._turns.add(add)
         return (
             "Two layers, each made by half of the photons. Deconvolve both in the same way, then "
@@ -177,19 +177,16 @@ class CompareWidget(ViewingWidget):
         )
 
     def _show_residual(self, found: measures.Unexplained) -> str:
-        self._add(
+        self._add_image(
             found.residual.image, "residual", "residual",
             colormap="coolwarm", contrast_limits=(-_SIGMAS, _SIGMAS), blending="translucent",
         )  # fmt: skip
         return measures.residual_line(found)
 
-    def _add(self, data: Any, what: str, kind: str, **options: Any) -> None:
+    def _add_image(self, data: Any, what: str, kind: str, **options: Any) -> None:
         """Add a layer where the part lies that was measured."""
         layer = self._part.layer
         look = {"colormap": layer.colormap, "blending": layer.blending, "rgb": False}
-        self._viewer.add_image(
-            np.reshape(data, self._part.shape),
-            name=f"{layer.name} · {what}",
-            metadata=provenance({}, kind, layer),
-            **(look | self._part.placement() | options),
-        )
+        look |= {"name": f"{layer.name} · {what}", "metadata": provenance({}, kind, layer)}
+        look |= self._part.placement() | options
+        self._add_layer(Image(np.reshape(data, self._part.shape), **look))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_deconv.widgets.common.layers import provenance
-from napari_deconv.widgets.common.results import add_result, on_source, set_contrast
+from napari_deconv.widgets.common.results import make_result, on_source, set_contrast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,10 +24,12 @@ class Estimate:
     ----------
     viewer : ViewerModel
         Where it is shown. If the user has taken the layer away, there will be another.
+    add : callable
+        Adds a layer to it.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: ViewerModel, add: Callable[[Image], Image]) -> None:
+        self._viewer, self._add = viewer, add
         self._layer: Image | None = None
         self._before: tuple[Any, str, Mapping[str, Any]] | None = None
         self._pictured = False
@@ -74,7 +76,7 @@ class Estimate:
     def _put(self, image: Any, short: str, metadata: Mapping[str, Any]) -> None:
         options = on_source(self._part, short, metadata)
         if not self._stands():
-            self._layer = add_result(self._viewer, image, options, 0)
+            self._layer = self._add(make_result(image, options, 0))
             return
         self._layer.data = image
         self._layer.name, self._layer.metadata = options["name"], options["metadata"]

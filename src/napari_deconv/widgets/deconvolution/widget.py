@@ -31,7 +31,7 @@ from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, provenance, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import add_levels, aside, on_source
+from napari_deconv.widgets.common.results import aside, make_levels, on_source
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written, check_new, run_to_disk, target_of
@@ -104,7 +104,7 @@ class DeconvolutionWidget(OperationWidget):
         self._last: Deconvolution | None = None
         self._target: Path | None = None  # of a run to the disk
         self._one_volume = True
-        self._estimate = Estimate(napari_viewer)
+        self._estimate = Estimate(napari_viewer, self._add_layer)
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.region, self.voxel_size.field, self.voxel_size.note]
         main += [
@@ -356,7 +356,7 @@ class DeconvolutionWidget(OperationWidget):
         found = found_in(written.result)
         metadata = provenance(self._record, "result", written.source.layer, **found)
         options = on_source(written.source, name_of(written.result), metadata)
-        self._turns.add(partial(add_levels, self._viewer, written.levels, options, written.limits))
+        self._add_layer(make_levels(written.levels, options, written.limits))
         return in_fields_words(written.describe(), self._parameters()), written.record
 
     def _step_to(self, iteration: int) -> None:
