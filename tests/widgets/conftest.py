@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 
 import dask
 import numpy as np
 import pytest
+from comparing import UNITS, add, volume
 from hand import SPACING, Hand, blob
 from large_cases import POINTS, PSF, RUN, UM
 from napari.qt.threading import WorkerBase
@@ -134,18 +136,21 @@ def ready(viewer, open_widget):
 
 @pytest.fixture
 def to_disk(monkeypatch):
-    """Click the button, give the name of a file, and wait for the end; returns what was told."""
+    """Click the button, give the name of a file, and wait for the end.
+
+    Returns the name that was proposed, None if it was not asked for, and what was told.
+    """
 
     def run(hand, path, *, wait=True):
         proposed, told = [], []
         given = lambda *given: proposed.append(given[2]) or (str(path), "")  # noqa: E731
         monkeypatch.setattr(QFileDialog, "getSaveFileName", given)
-        hand.widget.told.connect(told.append)
+        hand.widget.disk_button.told.connect(told.append)
         hand.widget.disk_button.click()
         if wait:
             hand.wait()
             hand.qtbot.wait(50)  # the layer comes in a turn of its own
-        return proposed[0], told
+        return proposed[0] if proposed else None, told
 
     return run
 
@@ -156,3 +161,30 @@ def cells(viewer, bead_image, tmp_path):
     path = tmp_path / "cells.ome.zarr"
     write_image(path, bead_image, SPACING)
     return viewer.open(str(path), plugin="napari")[0]
+
+
+# -- layers to compare -----------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def quick_collection():
+    """Leave out of each collection what is there before: napari collects with every removal."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def pair(viewer):
+    """An image, its result, points, and a hidden layer."""
+    cells = add(viewer, "cells", volume(1))
+    add(viewer, "other", volume(2))
+    viewer.add_points(np.ones((3, 3)), name="beads", units=UNITS)
+    result = add(viewer, "cells · RL", volume(3), "result", cells)
+    viewer.layers["other"].visible = False
+    viewer.layers.selection.active = viewer.layers["beads"]
+    return cells, result
+
+
+@pytest.fixture
+def compare(open_widget, pair):
+    return open_widget("Compare").widget

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -21,13 +19,7 @@ GAIN, OFFSET, BACKGROUND = 2.0, 20.0, 40.0
 UNITS = ("µm",) * 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_collection():
-    """Leave out of each collection what is there before: napari collects with every removal."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+pytestmark = pytest.mark.usefixtures("quick_collection")
 
 
 @pytest.fixture(scope="module")
