@@ -162,8 +162,34 @@ def test_refused_before_anything_is_done(
     to_disk(hand, tmp_path / "a.zarr")
     assert "you may not write in the folder" in hand.widget.result_line.text()
     assert not list(tmp_path.glob(".*"))
-    to_disk(hand, "")  # cancelled
+
+
+def test_refused_before_a_name_is_asked_for(viewer, ready, to_disk, cells, tmp_path, said):
+    hand = ready()
+    widget, path = hand.widget, tmp_path / "out.ome.zarr"
+    widget.voxel_size.field.value = "0.2 × 0.1"
+    assert to_disk(hand, path)[0] is None
+    assert "is not a voxel size here" in widget.result_line.text()
+    widget.voxel_size.field.value = " × ".join(map(str, SPACING))
+    widget.settings.method.value = "blind"
+    assert to_disk(hand, path)[0] is None
+    assert "each tile would find a PSF of its own" in widget.result_line.text()
+    widget.settings.method.value = "richardson_lucy"
+    widget.psf.value = None
+    assert to_disk(hand, path)[0] is None
+    assert "No PSF is chosen" in widget.result_line.text()
+    assert not path.exists()
+
+
+def test_no_name_no_run(viewer, ready, to_disk, cells):
+    """And what the last run has left to go on from stays."""
+    hand = ready()
+    hand.run()
+    assert hand.widget.go_on_button.isVisibleTo(hand.widget)
+    proposed, _ = to_disk(hand, "")
+    assert proposed.endswith("cells_rl.ome.zarr")
     assert hand.widget._worker is None
+    assert hand.widget.go_on_button.isVisibleTo(hand.widget)
 
 
 def test_nothing_is_read_here(viewer, ready, to_disk, bead_image, tmp_path, memory, monkeypatch):

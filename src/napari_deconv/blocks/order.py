@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari_deconv.engines import get_engine
 from napari_deconv.errors import WholeImageError
 from napari_deconv.psf.psf import Psf
 
-__all__ = ["Order", "check_order"]
+__all__ = ["Order", "check_for_tiles", "check_order"]
 
 _NOT_FOR_TILES = {
     "initial": "tiles start from the same light everywhere. Use deconvolve on a crop to go on from "
@@ -101,7 +101,7 @@ def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given
         If a tile cannot know what it needs.
     """
     options = with_defaults(given)
-    _refuse(given)
+    check_for_tiles(given)
     spacing, centre, engine, depths = (
         options.pop(name) for name in ("spacing", "centre_psf", "engine", "depths")
     )
@@ -113,7 +113,14 @@ def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given
     return Order(settings | points.settings, key, points.ndim)
 
 
-def _refuse(given: dict[str, Any]) -> None:
+def check_for_tiles(given: Mapping[str, Any]) -> None:
+    """Check that a tile can know what the options need.
+
+    Raises
+    ------
+    WholeImageError
+        If it cannot.
+    """
     for name, reason in _NOT_FOR_TILES.items():
         value = given.get(name)
         if value is not None and value is not False:

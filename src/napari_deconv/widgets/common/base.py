@@ -262,13 +262,16 @@ class OperationWidget(LayerWidget):
             self.run_button.setEnabled(False)
             self.result_line.setText("Cancelling …")
 
-    def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
+    def _run(self, prepare: Callable[[], Callable[..., Any] | None]) -> None:
+        """Call in the thread what `prepare` gives, if anything."""
         preferred = preferences()
         try:
             set_limits(preferred.threads, preferred.memory)
             function = prepare()
         except DeconvError as error:
             self._failed(error)
+            return
+        if function is None:
             return
         self._inputs = Inputs(self._input_layers(), self._taken)
         self._settings = Settings({field: field.value for field in self._rows})

@@ -27,8 +27,9 @@ from napari_deconv.provenance import file_origin
 from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
-from napari_deconv.widgets.common.results import contrast
-from napari_deconv.widgets.deconvolution.words import line_of
+from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.results import contrast, make_levels, on_source
+from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of
 from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ class Written:
             f"{said} “{self.source.name}” is in no file, so a recipe cannot make this again: save "
             "it, and run its file."
         )
+
+    def layer(self) -> Layer:
+        """Make a layer of it, which reads only what is drawn."""
+        found = found_in(self.result)
+        metadata = provenance(self.record, "result", self.source.layer, **found)
+        options = on_source(self.source, name_of(self.result), metadata)
+        return make_levels(self.levels, options, self.limits)
 
 
 def target_of(layer: Layer, method: str) -> Path:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_deconv.deconvolution import METHODS, Deconvolution
 from napari_deconv.errors import DeconvError
-from napari_deconv.files.blockwise import begun
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
@@ -28,15 +25,16 @@ from napari_deconv.widgets.common.fields import (
 )
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
-from napari_deconv.widgets.common.layers import made_here, provenance, spacing
+from napari_deconv.widgets.common.layers import made_here, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import aside, make_levels, on_source
+from napari_deconv.widgets.common.results import aside
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
-from napari_deconv.widgets.deconvolution.disk import Written, check_new, run_to_disk, target_of
+from napari_deconv.widgets.deconvolution.disk import Written
 from napari_deconv.widgets.deconvolution.estimate import Estimate
 from napari_deconv.widgets.deconvolution.method import MethodFields
+from napari_deconv.widgets.deconvolution.to_disk import DiskButton
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of, short_name
 from napari_deconv.widgets.deconvolution.work import deconvolve_part, planes_of, preview_part
 
@@ -67,7 +65,6 @@ class DeconvolutionWidget(OperationWidget):
     """Take the blur of the PSF out of an image."""
 
     title = "Deconvolution"
-    told = Signal(str)
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer)
@@ -99,10 +96,9 @@ class DeconvolutionWidget(OperationWidget):
             "that is seen, and as many planes on either side as the PSF has. All is what fits into "
             "memory; for more, run all to disk.",
         )
-        self.disk_button = QPushButton("Run all to disk…")
+        self.disk_button = DiskButton()
         self._make_more()
         self._last: Deconvolution | None = None
-        self._target: Path | None = None  # of a run to the disk
         self._one_volume = True
         self._estimate = Estimate(napari_viewer, self._add_layer)
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
@@ -154,14 +150,10 @@ class DeconvolutionWidget(OperationWidget):
         self._buttons.addWidget(self.go_on_button)
 
     def _add_disk(self) -> None:
-        self.disk_button.setToolTip(
-            "Deconvolves all of the image in tiles, and writes them into an OME-Zarr one by one. "
-            "If it was cancelled, the same name and settings go on."
-        )
-        self.disk_button.clicked.connect(self._ask_where)
+        self.disk_button.clicked.connect(lambda: self._run(self._prepare_disk))
+        self.disk_button.told.connect(self.result_line.setText)
         self._buttons.insertWidget(1, self.disk_button)
         QWidget.setTabOrder(self.run_button, self.disk_button)
-        self.told.connect(self.result_line.setText)
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {
@@ -204,7 +196,7 @@ class DeconvolutionWidget(OperationWidget):
             given = self._given(source, psf)
         else:
             check_fits(source)
-        self._target = None
+        self.disk_button.path = None
         if "keep_every" in self.settings.kind.takes:
             given["keep_every"] = how_often(given["iterations"], int(np.prod(source.shape)))
         self._job = partial(deconvolve_part, source, psf, **given)
@@ -216,22 +208,13 @@ class DeconvolutionWidget(OperationWidget):
         self._estimate.begin(source)
         return self._job
 
-    def _ask_where(self) -> None:
-        """Ask for the name of a file, and run all into it."""
-        proposed = target_of(self.image.value, short_name(self.settings.method.value))
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Run all to disk", str(proposed), "OME-Zarr (*.zarr)"
-        )
-        if path:
-            self._run(partial(self._prepare_disk, Path(path)))
-
-    def _prepare_disk(self, path: Path) -> Callable[..., Any]:
+    def _prepare_disk(self) -> Callable[..., Any] | None:
         source, psf = self._images()
-        given = self._given(source, psf)
-        self._target = check_new(path)
-        self._last, self._one_volume = None, False
         inputs = Inputs(self._input_layers(), source)
-        return partial(run_to_disk, source, psf, inputs, self._target, self.told.emit, **given)
+        job = self.disk_button.prepare(source, psf, inputs, self._given(source, psf))
+        if job is not None:
+            self._last, self._one_volume = None, False
+        return job
 
     def _images(self) -> tuple[Part, Part]:
         """Take the image and the PSF."""
@@ -300,7 +283,7 @@ class DeconvolutionWidget(OperationWidget):
         self.keep_button.setEnabled(False)
         self.result_line.setText("Stopping after this iteration …")
 
-    def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
+    def _run(self, prepare: Callable[[], Callable[..., Any] | None]) -> None:
         super()._run(prepare)
         if self._worker is not None:
             self.course.begin(self._stop())
@@ -311,9 +294,7 @@ class DeconvolutionWidget(OperationWidget):
 
     def _aborted(self) -> None:
         super()._aborted()
-        if self._target is not None and begun(self._target) is not None:
-            line = f"Run all to disk as {self._target.name} again, and it goes on."
-            self.result_line.setText(f"Cancelled. The tiles that are written are kept. {line}")
+        self.result_line.setText(f"Cancelled. {self.disk_button.describe_cancelled()}".strip())
 
     def _finished(self) -> None:
         super()._finished()
@@ -353,10 +334,7 @@ class DeconvolutionWidget(OperationWidget):
 
     def _show_written(self, written: Written) -> tuple[str, Mapping[str, Any]]:
         self._record = written.record
-        found = found_in(written.result)
-        metadata = provenance(self._record, "result", written.source.layer, **found)
-        options = on_source(written.source, name_of(written.result), metadata)
-        self._add_layer(make_levels(written.levels, options, written.limits))
+        self._add_layer(written.layer())
         return in_fields_words(written.describe(), self._parameters()), written.record
 
     def _step_to(self, iteration: int) -> None:
