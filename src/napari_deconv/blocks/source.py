@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_deconv._checks import check_array, check_background
 from napari_deconv.deconvolution.settings import is_auto
+from napari_deconv.deconvolution.words import NO_MASK
 from napari_deconv.errors import DeconvError
 
 __all__ = ["ONE_TILE", "Source", "check_source"]
@@ -58,9 +59,7 @@ class Source:
         if self.mask is not None:
             mask = _read(self.mask, index)
             if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
-                raise DeconvError(
-                    "The mask is not one: expected True or 1 where voxels count, else 0."
-                )
+                raise DeconvError(NO_MASK)
             mask = mask.astype(bool)
             image = np.where(mask, image, image.dtype.type(0))
         if background is not None and not isinstance(background, float):

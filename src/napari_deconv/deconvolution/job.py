@@ -23,6 +23,7 @@ from napari_deconv.deconvolution.result import Deconvolution
 from napari_deconv.deconvolution.run import Run
 from napari_deconv.deconvolution.settings import check_settings, is_auto
 from napari_deconv.deconvolution.volume import grid_of, memory_of
+from napari_deconv.deconvolution.words import CONSTANT, NO_MASK, NOTHING_COUNTS, below_zero
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.psf import Psf
@@ -125,13 +126,10 @@ def _light(
         array = np.where(mask, array, array.dtype.type(0))
     check_finite(array)
     if array.min() == array.max():
-        _say("The image is constant: there is nothing to deconvolve in it.")
+        _say(CONSTANT)
     negative = int(np.count_nonzero(array < 0))
     if negative and positive:
-        _say(
-            f"{negative} of {array.size} voxels are below 0 and count as 0: light is not negative. "
-            "Better give the image before background subtraction, and the background."
-        )
+        _say(below_zero(negative, array.size))
         return np.asarray(np.maximum(array, 0))
     return array
 
@@ -141,13 +139,13 @@ def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.
         return None
     array = np.asarray(mask)
     if array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
-        raise DeconvError("The mask is not one: expected True or 1 where voxels count, else 0.")
+        raise DeconvError(NO_MASK)
     try:
         allowed = np.broadcast_to(array.astype(bool), shape)
     except ValueError:
         raise DeconvError(f"The mask has shape {array.shape}, the image {shape}.") from None
     if not allowed.any():
-        raise DeconvError("The mask leaves out every voxel: it is True where voxels count.")
+        raise DeconvError(NOTHING_COUNTS)
     return allowed
 
 

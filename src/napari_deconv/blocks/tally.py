@@ -1,0 +1,150 @@
+"""What is counted in one tile while the image is read for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.blocks.background import Sampling
+from napari_deconv.blocks.grid import Tile
+
+__all__ = ["Counts", "Tally", "count_tile"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Voxels that count, and their extremes; those of parts are added up.
+
+    Attributes
+    ----------
+    voxels : int
+        How many there are.
+    bad, negative : int
+        How many are NaN or infinite, and below 0.
+    least, largest : float
+        Extremes of what is finite.
+    darkest : float
+        Least value of a background that is given as an array.
+    bad_level : int
+        Its voxels that are no light.
+    """
+
+    voxels: int
+    bad: int
+    negative: int
+    least: float
+    largest: float
+    darkest: float
+    bad_level: int
+
+    @classmethod
+    def total(cls, parts: Sequence[Counts]) -> Counts:
+        """Add up what was counted in parts."""
+        return cls(
+            sum(part.voxels for part in parts),
+            sum(part.bad for part in parts),
+            sum(part.negative for part in parts),
+            min(part.least for part in parts),
+            max(part.largest for part in parts),
+            min(part.darkest for part in parts),
+            sum(part.bad_level for part in parts),
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is counted in one tile.
+
+    Attributes
+    ----------
+    counts : Counts
+        Of its voxels.
+    light, level : float
+        Sums of the image, and of a background that is given as an array.
+    sample : ndarray of float32
+        Of a background that is to be found; else empty.
+    content : bytes
+        A number of all voxels.
+    """
+
+    counts: Counts
+    light: float
+    level: float
+    sample: npt.NDArray[np.float32]
+    content: bytes
+
+
+def count_tile(
+    image: npt.NDArray[Any],
+    background: Any,
+    mask: npt.NDArray[np.bool_] | None,
+    tile: Tile,
+    sampling: Sampling,
+    positive: bool,
+) -> Tally:
+    """Count what is in a tile.
+
+    Parameters
+    ----------
+    image : ndarray
+        What `sampling` reads for the tile, 0 where masked.
+    background : float, ndarray of the image's shape, or None
+        None where it is found from the image.
+    mask : ndarray of bool or None
+        Of the image's shape: which voxels count.
+    tile : Tile
+        The tile.
+    sampling : Sampling
+        Of the volume.
+    positive : bool
+        Whether values below 0 count as 0.
+    """
+    inside = tile.inside(sampling.region(tile))
+    content = _content(image, background, mask, inside=inside)
+    counted = image[inside] if mask is None else image[inside][mask[inside]]
+    bad, least, largest = _extremes(counted)
+    dark = counted[counted < 0] if least < 0 else counted[:0]
+    light = 0.0 if bad else float(counted.sum(dtype=np.float64))
+    if positive:
+        light -= float(dark.sum(dtype=np.float64))
+    level, darkest, bad_level = 0.0, np.inf, 0
+    if isinstance(background, np.ndarray):
+        given = background[inside]
+        bad_level, darkest, _ = _extremes(given)
+        bad_level += int(np.count_nonzero(given < 0))
+        given = given if mask is None else given[mask[inside]]
+        level = float(given.sum(dtype=np.float64))
+    elif background is not None:
+        level, darkest = background * counted.size, background
+    sample: npt.NDArray[np.float32] = np.empty(0, np.float32)
+    if background is None and not bad:
+        image = np.maximum(image, 0) if positive and image.dtype.kind in "if" else image
+        sample = sampling.take(image, mask, tile)
+    counts = Counts(counted.size, bad, dark.size, least, largest, darkest, bad_level)
+    return Tally(counts, light, level, sample, content)
+
+
+def _content(*arrays: Any, inside: tuple[slice, ...]) -> bytes:
+    """Make a number of what lies in a tile: a quick one, to tell an image that was changed."""
+    number = 0
+    for array in arrays:
+        if np.ndim(array):
+            number = crc32(f"{array.dtype} {array[inside].shape}".encode(), number)
+            for plane in array[inside]:
+                number = crc32(plane.tobytes(), number)
+    return number.to_bytes(4, "little")
+
+
+def _extremes(values: npt.NDArray[Any]) -> tuple[int, float, float]:
+    """Count what is NaN or infinite; if nothing is, find the least and the largest value."""
+    if not values.size:
+        return 0, np.inf, -np.inf
+    least, largest = float(values.min()), float(values.max())
+    if np.isfinite((least, largest)).all():
+        return 0, least, largest
+    return values.size - int(np.count_nonzero(np.isfinite(values))), np.inf, -np.inf
