@@ -12,7 +12,8 @@ from hand import SPACING
 from large_cases import POINTS, PSF, RUN, UM
 from napari.settings import get_plugin_settings
 
-from napari_deconv import deconvolve, estimate_background
+from napari_deconv import deconvolve, estimate_background, prepare_blocks
+from napari_deconv.errors import DeconvWarning
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.widgets.common.layers import KEY
 
@@ -50,6 +51,13 @@ def box_of(result, source):
     return tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
 
 
+def level_used(result, whole):
+    """The background of a result of a region, which has to be that of the whole."""
+    level = result.metadata[KEY]["parameters"]["background"]
+    assert level == pytest.approx(estimate_background(whole, engine="cpu"), rel=1e-6)
+    return level
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_takes_the_region_in_view(viewer, ready, bead_image, kind):
     make, options = KINDS[kind]
@@ -69,12 +77,12 @@ def test_a_run_takes_the_region_in_view(viewer, ready, bead_image, kind):
     for seen, pixels in zip(box[1:], field, strict=True):
         assert 0 < seen.start < seen.stop < 72
         assert 0 <= seen.stop - seen.start - pixels <= 3  # those at the borders in full
-    np.testing.assert_array_equal(
-        result.data, deconvolve(bead_image[box], PSF, **RUN).image, strict=True
-    )
+    level = level_used(result, bead_image)
+    expected = deconvolve(bead_image[box], PSF, background=level, **RUN).image
+    np.testing.assert_array_equal(result.data, expected, strict=True)
     line = hand.widget.result_line.text()
     assert line.startswith(f"Of the region in view, {result.data.shape[1]} × ")
-    assert f"Background {estimate_background(bead_image[box], engine='cpu'):.4g}." in line
+    assert f"Background {level:.4g}." in line
     recipe = Recipe.of(result.metadata[KEY])
     assert recipe.layers[0] == "cells (region)"
     arrays = hand.widget._inputs.arrays(viewer, recipe.layers)
@@ -95,11 +103,45 @@ def test_labels_are_left_out_of_the_region(viewer, ready, bead_image):
     hand.run()
     result = viewer.layers[-1]
     box = box_of(result, layer)
-    expected = deconvolve(bead_image[box], PSF, mask=labels[box] == 0, **RUN).image
+    level = result.metadata[KEY]["parameters"]["background"]
+    whole = prepare_blocks(lazy, PSF, mask=da.from_array(labels == 0), **RUN)
+    assert level == pytest.approx(whole.background, rel=1e-6)
+    mask = labels[box] == 0
+    expected = deconvolve(bead_image[box], PSF, mask=mask, background=level, **RUN).image
     np.testing.assert_array_equal(result.data, expected)
     recipe = Recipe.of(result.metadata[KEY])
     arrays = hand.widget._inputs.arrays(viewer, recipe.layers)
     np.testing.assert_array_equal(recipe.run(arrays=arrays).image, expected)
+
+
+def test_going_on_keeps_the_background(viewer, ready, bead_image):
+    layer = viewer.add_image(da.from_array(bead_image, chunks=(8, 36, 36)), name="cells", **UM)
+    hand = ready()
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 2
+    hand.run()
+    hand.widget.go_on_button.click()
+    hand.wait()
+    result = viewer.layers[-1]
+    level = level_used(result, bead_image)
+    more = RUN | {"iterations": RUN["iterations"] + 10}
+    expected = deconvolve(bead_image[box_of(result, layer)], PSF, background=level, **more).image
+    np.testing.assert_allclose(result.data, expected, rtol=1e-5)
+
+
+def test_light_below_zero_is_left_to_the_run(viewer, ready, bead_image, said):
+    lazy = da.from_array(bead_image - 200.0, chunks=(8, 36, 36))
+    layer = viewer.add_image(lazy, name="cells", **UM)
+    hand = ready()
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 2
+    hand.run()
+    result = viewer.layers[-1]
+    assert result.metadata[KEY]["parameters"]["background"] == "auto"
+    assert "count as 0" in hand.widget.result_line.text()
+    with pytest.warns(DeconvWarning, match="below 0"):
+        expected = deconvolve(lazy[box_of(result, layer)].compute(), PSF, **RUN).image
+    np.testing.assert_array_equal(result.data, expected)
 
 
 def test_of_a_series_the_volume_in_view(viewer, ready, bead_image):
@@ -117,7 +159,8 @@ def test_of_a_series_the_volume_in_view(viewer, ready, bead_image):
     hand.run()
     result = viewer.layers[-1]
     assert box_of(result, viewer.layers["cells"])[:2] == (slice(1, 2), slice(6, 19))
-    expected = deconvolve(series[1:, 6:19], PSF, **RUN).image
+    level = level_used(result, series[1])
+    expected = deconvolve(series[1:, 6:19], PSF, background=level, **RUN).image
     np.testing.assert_array_equal(result.data, expected)
 
 

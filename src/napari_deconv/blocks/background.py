@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import dask.array as da
@@ -12,16 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 from dask import delayed
-from dask.array.core import slices_from_chunks
+from dask.array.core import normalize_chunks, slices_from_chunks
+from scipy.stats.qmc import Halton
 
 from napari_deconv._checks import check_number
+from napari_deconv._progress import Callback, Progress
 from napari_deconv.background import SMOOTHING, estimate_background
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
+from napari_deconv.blocks.source import check_source
 from napari_deconv.engines import Engine
 from napari_deconv.errors import DeconvError
 
-__all__ = ["Sampling", "subtract_background_blocks"]
+__all__ = ["Sampling", "sample_background", "subtract_background_blocks"]
 
 Slices = tuple[slice, ...]
 
@@ -30,6 +33,14 @@ _HALO = round(4 * SMOOTHING)
 
 # Smoothed voxels that a percentile is taken of: all of an image up to this size.
 _SAMPLE = 4_000_000
+
+# What is read for a quick estimate, some tenths of a second: voxels, in how many places; and how
+# wide these are, in voxels, for smoothing to leave about as much of the noise as in the whole.
+_QUICK = 64_000_000
+_FEWEST_PLACES = 8
+_MOST_PLACES = 128
+_WIDE = 4
+_PLACE = 1_000_000  # bytes, where there are no chunks
 
 
 def subtract_background_blocks(
@@ -94,6 +105,77 @@ def subtract_background_blocks(
         lowest = np.float32(check_number(floor, "floor", 0.0))
         return da.where(difference <= 0, lowest, difference)
     return difference
+
+
+def sample_background(
+    image: Any, mask: Any = None, frame: tuple[int, ...] = (), callback: Callback | None = None
+) -> float:
+    """Estimate the background that `prepare_blocks` finds, without reading all of a volume.
+
+    Parameters
+    ----------
+    image : Dask, Zarr or NumPy array
+        Axes in front, then (z, y, x) or (y, x).
+    mask : array of bool, optional
+        Of the image's shape, True where voxels count.
+    frame : tuple of int
+        Which volume or plane it is of: an index for each axis in front.
+    callback : callable, optional
+        Called with a `Progress` after each place that is read.
+
+    Returns
+    -------
+    float
+        The 1st percentile of the smoothed volume. Up to 13 million voxels it is that of all of
+        them, else of some 64 million in up to 128 places, which are spread over the volume and are
+        the same each time. What is NaN or infinite does not count.
+
+    Raises
+    ------
+    DeconvError
+        If nothing that was read counts.
+    """
+    source = check_source(image, "auto", mask)
+    space = source.shape[len(frame) :]
+    tiles, sampling = _places(image, space)
+    samples = []
+    for done, tile in enumerate(tiles, start=1):
+        voxels, _, counted = source.read((*frame, *sampling.region(tile)))
+        samples.append(sampling.take(voxels, counted, tile))
+        if callback is not None:
+            callback(Progress(done, len(tiles)))
+    sample = np.concatenate(samples)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        raise DeconvError(
+            "No background is found: nothing counts in what was read for it. Give it as a number."
+        )
+    return float(np.percentile(sample, 1))
+
+
+def _places(image: Any, space: tuple[int, ...]) -> tuple[list[Tile], Sampling]:
+    """Choose whole chunks of a volume, wide enough to be smoothed, by a Halton sequence."""
+    sampling = Sampling.of(space)
+    if sampling.every == 1:
+        return [Tile((), (0,) * len(space), space)], sampling
+    own = getattr(image, "chunks", None) or "auto"
+    chunks = normalize_chunks(own, image.shape, limit=_PLACE, dtype=image.dtype)
+    sides = [each[0] * ceil(_WIDE / each[0]) for each in chunks[-len(space) :]]
+    counts = [ceil(size / side) for size, side in zip(space, sides, strict=True)]
+    number = min(max(_QUICK // prod(sides), _FEWEST_PLACES), _MOST_PLACES)
+    if prod(counts) <= number:
+        places = list(np.ndindex(*counts))
+    else:
+        points = Halton(len(space), scramble=False).random(number)
+        places = list(dict.fromkeys(map(tuple, (points * counts).astype(int).tolist())))
+    tiles = []
+    for place in places:
+        start = tuple(n * side for n, side in zip(place, sides, strict=True))
+        ends = zip(start, sides, space, strict=True)
+        tiles.append(Tile((), start, tuple(min(a + side, size) for a, side, size in ends)))
+    read = sum(prod(tile.shape) for tile in tiles)
+    every = round((read / _SAMPLE) ** (1 / len(space)))
+    return tiles, Sampling(space, max(2, every))
 
 
 def _percentile(volume: da.Array, percentile: float | None) -> float:

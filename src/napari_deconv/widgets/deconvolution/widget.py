@@ -194,6 +194,8 @@ class DeconvolutionWidget(OperationWidget):
             depth = planes_of(psf, given) - 1
             self._taken = source = seen(self._viewer, source, depth, most_voxels())
             given = self._given(source, psf)
+            if given["background"] == "auto" and not source.is_whole:
+                given["background"] = source  # as of a run of all to the disk
         else:
             check_fits(source)
         self.disk_button.path = None
@@ -272,7 +274,8 @@ class DeconvolutionWidget(OperationWidget):
             more = {"iterations": self._last.iterations + _GO_ON, "stop": None}
             self._run(lambda: partial(self._job, **more))
             return
-        more = {"iterations": _GO_ON, "initial": self._last, "stop": None}
+        level = self._last.recipe["parameters"]["background"]
+        more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
         before = self._record
         self._run(lambda: partial(self._job, **more))
         self._inputs.origins["initial"] = before
