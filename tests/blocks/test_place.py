@@ -26,6 +26,7 @@ from napari_deconv import (
 from napari_deconv.blocks import computing
 from napari_deconv.blocks.place import find_place
 from napari_deconv.blocks.storing import store_blocks
+from napari_deconv.blocks.timing import SecondsAVoxel
 from napari_deconv.engines.limits import cores
 from napari_deconv.files import Image
 
@@ -111,8 +112,10 @@ def test_a_limit_of_threads_is_refused(client, no_limits):
         prepare_blocks(volume(), PSF, **OPTIONS)
 
 
-@pytest.mark.parametrize(("block", "rounds"), [(60, 1), ((24, 30, 60), 1), ((24, 20, 20), 5)])
-def test_time_is_measured_on_a_worker_and_shared_by_all(client, block, rounds):
+@pytest.mark.parametrize(
+    ("block", "rounds", "ahead"), [(60, 1, 1), ((24, 30, 60), 1, 1), ((24, 20, 20), 5, 2)]
+)
+def test_time_is_measured_on_a_worker_and_shared_by_all(client, block, rounds, ahead):
     def patch(seconds):
         from napari_deconv.blocks import timing
 
@@ -125,11 +128,13 @@ def test_time_is_measured_on_a_worker_and_shared_by_all(client, block, rounds):
         timing.seconds_a_voxel = timing.before
 
     plan = plan_blocks(volume(), PSF, **OPTIONS, block=block)
-    client.run(patch, lambda *_: 1e-6)  # as on a much slower machine
+    slow = SecondsAVoxel(survey=4e-6, pilot=2e-6, tile=1e-6)
+    client.run(patch, lambda *_: slow)
     seconds = plan.seconds()
     client.run(undo)
     tile = 1e-6 * plan.computed / np.prod(plan.counts)
-    assert seconds == pytest.approx(rounds * tile)
+    survey = 4e-6 * volume().size / 2
+    assert seconds == pytest.approx(survey + (2 * ahead + rounds) * tile)
     assert plan.describe_time().endswith(" on 2 workers.")
     with dask.config.set(scheduler="synchronous"):
         here = plan_blocks(volume(), PSF, **OPTIONS)

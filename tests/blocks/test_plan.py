@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.blocks.cases import bars
 
-from napari_deconv import DeconvError, set_limits
+from napari_deconv import DeconvError, prepare_blocks, set_limits
 from napari_deconv.blocks import deconvolve_blocks, plan_blocks
 from napari_deconv.blocks.grid import Tile, regions
 from napari_deconv.deconvolution.volume import grid_of
@@ -116,31 +116,66 @@ def test_time_is_measured_on_a_part_of_a_large_tile():
     assert timing._part((1, 64, 64), (1, 9, 9)) == [1, 64, 64]
 
 
+# On coarse levels up to 60 steps on the coarsest and 15 on the next, and one before each.
+COARSE = 61 / 64 + 16 / 8
+
+
 @pytest.mark.parametrize(
-    ("options", "steps"),
+    ("options", "tile", "pilot"),
     [
-        ({"iterations": 30}, 31),
-        ({"iterations": 30, "levels": "auto"}, 31 + 41 / 8 + 41 / 64),
-        ({"method": "wiener"}, 2),
+        ({"iterations": 30}, 31, 0),
+        ({"iterations": 30, "stop": "discrepancy"}, 31, 31),
+        ({"iterations": 30, "regularization": "tv", "regularization_weight": "auto"}, 31, 31),
+        ({"iterations": 30, "levels": "auto"}, 31 + COARSE, 2 + COARSE),
+        ({"iterations": 30, "levels": "auto", "stop": "quality"}, 31 + COARSE, 31 + COARSE),
+        ({"method": "wiener", "regularization_weight": 0.1}, 1, 0),
+        ({"method": "wiener", "regularization_weight": "auto"}, 1, 3),
     ],
+    ids=str,
 )
-def test_time_adds_up_from_a_few_steps(monkeypatch, options, steps):
-    """A clock that goes on by the voxels of each step, and by one step before the first."""
+def test_time_adds_up_from_a_few_steps(monkeypatch, options, tile, pilot):
+    """A clock that goes on by the voxels of each step, by one step before the first, by a voxel's
+    second for each that is counted, and by two steps for a weight."""
     from napari_deconv.blocks import timing
 
     now = [0.0]
 
+    def go_on(problem, steps):
+        now[0] += 1e-9 * steps * prod(grid_of(problem.image.shape, wide().shape, "padded"))
+
     def solve(problem, options, survey, coarse):
-        grid = prod(grid_of(problem.image.shape, wide().shape, "padded"))
         levels = zip(survey.coarse_steps, (1 / 8, 1 / 64), strict=False)
-        done = 1 + options.iterations + sum(part * (1 + n) for n, part in levels)
-        now[0] += 1e-9 * grid * done
+        go_on(problem, 1 + options.iterations + sum(part * (1 + n) for n, part in levels))
+
+    def count(image, *_):
+        now[0] += 1e-9 * image.size
 
     monkeypatch.setattr(timing, "solve", solve)
+    monkeypatch.setattr(timing, "count_tile", count)
+    monkeypatch.setattr(
+        timing, "filter_directly", lambda problem, o: go_on(problem, 3 if np.isnan(o.weight) else 1)
+    )
     monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
-    for block in (64, 300):  # of which the second is measured on a part
-        plan = plan_blocks(volume(300, 300, 300), wide(), block=block, engine="cpu", **options)
-        assert plan.seconds() == pytest.approx(1e-9 * plan.computed * steps)
+    for block, ahead in (64, 3 / 125), (300, 1):  # of which the second is measured on a part
+        image = volume(300, 300, 300)
+        plan = plan_blocks(image, wide(), block=block, engine="cpu", **options)
+        steps = tile + ahead * pilot
+        assert plan.seconds() == pytest.approx(1e-9 * (image.size + plan.computed * steps))
+
+
+def test_of_each_volume_as_many_tiles_are_deconvolved_ahead_as_the_plan_tells(monkeypatch):
+    from napari_deconv.blocks import plan as planning
+    from napari_deconv.blocks import timing
+
+    monkeypatch.setattr(planning, "seconds_a_voxel", lambda *_: timing.SecondsAVoxel(0.0, 1.0, 0.0))
+    image = np.random.default_rng(0).poisson(20, (2, 16, 96, 96)).astype(np.uint16)
+    for block in (96, (16, 96, 48), (16, 48, 48)):
+        options = {"block": block, "levels": 2, "iterations": 1, "engine": "cpu"}
+        plan, told = plan_blocks(image, bars().psf, **options), []
+        prepare_blocks(image, bars().psf, callback=told.append, background=1.0, **options)
+        ahead = told[-1].iterations
+        tiles = prod(plan.counts)
+        assert plan.seconds() == pytest.approx(ahead * plan.computed / tiles)
 
 
 def test_planes_of_a_psf_that_changes_with_depth_are_not_cut():

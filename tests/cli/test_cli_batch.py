@@ -320,7 +320,7 @@ def test_the_plan_is_that_of_the_cluster(shell):
         command = f"run recipe.yaml data/b.tif --scheduler {cluster.scheduler_address}"
         *_, told, target = shell(f"{command} --dry-run").stdout.splitlines()
         refused = shell(f"{command} --threads 1", code=2).stderr
-    assert re.fullmatch(r"# All of it takes about \d+ s on 2 workers\.", told)
+    assert re.fullmatch(r"# Computing it takes about \d+ s on 2 workers\.", told)
     assert target == "# to be written to recipe.ome.tif"
     assert "workers of a cluster take the cores that they were started with" in refused
     assert not Path("recipe.ome.tif").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from napari_deconv.blocks.asking import ask
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
+from napari_deconv.blocks.rules import SHARES, automatic_weight, to_the_end
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
 from napari_deconv.deconvolution.options import Options
@@ -26,11 +26,8 @@ from napari_deconv.errors import DeconvWarning
 from napari_deconv.gain import CameraGain
 
 __all__ = [
-    "Found", "Pilots", "automatic_weight", "choose_pilots", "count_photons_in", "follow_rules",
+    "Found", "Pilots", "choose_pilots", "count_photons_in", "follow_rules",
 ]  # fmt: skip
-
-# Half of the light is in tiles brighter than the second pilot, half in darker ones.
-_SHARES = (0.25, 0.5, 0.75)
 
 # Voxels of each pilot that the gain is estimated from, (z, y, x).
 _CROP = (32, 256, 256)
@@ -85,7 +82,7 @@ def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list
     """
     order = np.argsort(light, kind="stable")[::-1]
     passed = np.cumsum(np.maximum(light[order], 0))
-    places = np.searchsorted(passed, [share * passed[-1] for share in _SHARES])
+    places = np.searchsorted(passed, [share * passed[-1] for share in SHARES])
     return [tiles[order[place]] for place in dict.fromkeys(places.tolist())]
 
 
@@ -126,23 +123,11 @@ def follow_rules(
     tasks = [
         delayed(_run)(what, tile, pilots.rules, pilots.background)
         for pilots in volumes
-        if plan.coarse or _follows(plan.order.options, pilots.rules)
+        if plan.coarse or to_the_end(replace(plan.order.options, **pilots.rules))
         for tile in pilots.tiles
     ]
     found = {tile: result for tile, *result in compute_each(tasks, callback)}
     return [_median(plan.order.options, pilots, found) for pilots in volumes]
-
-
-def automatic_weight(options: Options) -> str | None:
-    """Name the rule that finds the weight; None if it is given, or there is none."""
-    if not isnan(options.weight):
-        return None
-    return {"wiener": "gcv", "tv": "tv"}.get(options.regularization or options.method)
-
-
-def _follows(options: Options, rules: Rules) -> bool:
-    """Tell whether a pilot has to go on to the end: else it finds the coarse steps only."""
-    return rules["stop"] is not None or automatic_weight(options) is not None
 
 
 def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
@@ -152,7 +137,7 @@ def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]
     if results:
         steps, weights, coarse = zip(*results, strict=True)
         coarse_steps = tuple(np.rint(np.median(coarse, axis=0)).astype(int).tolist())
-        if _follows(options, pilots.rules):
+        if to_the_end(replace(options, **pilots.rules)):
             iterations, weight = round(float(np.median(steps))), float(np.median(weights))
     if options.kind.direct:
         return Found(1, weight, f"{options.kind.title} needs one step", ())
@@ -201,7 +186,7 @@ def _follow(
 ) -> tuple[int, float, list[int]]:
     """Find the number of iterations, the weight and the coarse steps of a tile."""
     options = replace(plan.order.options, **rules)
-    if not _follows(options, rules):
+    if not to_the_end(options):
         options = replace(options, iterations=1)
     region = tile.region(plan.overlap, plan.space, plan.bins)
     image, background, mask = source.read((*tile.frame, *region))

@@ -11,12 +11,14 @@ from dask import delayed
 
 from napari_deconv._checks import check_number, check_whole
 from napari_deconv._progress import duration
+from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
 from napari_deconv.blocks.reach import reach
+from napari_deconv.blocks.rules import SHARES
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.volume import grid_of
@@ -111,16 +113,20 @@ class BlockPlan:
         return Tile(number[:front], start, stop)
 
     def seconds(self) -> float:
-        """Estimate how long all tiles take, by a few steps of a small one where they are computed.
+        """Estimate how long all takes, by a few steps on a small tile where they are computed.
 
-        With a stopping rule it is the time of all iterations. On a cluster its workers are taken to
-        be alike.
+        That is counting what is in the image, tiles that are deconvolved ahead, and all tiles; not
+        the disk. With a stopping rule, and on coarse levels, it is the time of all steps. On a
+        cluster its workers are taken to be alike.
         """
         order = delayed(self.order, traverse=False)
-        (voxel,) = compute_each([delayed(seconds_a_voxel)(order, self.grid, self.coarse)])
-        tiles = prod(self.counts)
-        rounds = ceil(tiles / (self.place.workers or 1))
-        return float(voxel) * self.computed * rounds / tiles
+        every = Sampling.of(self.space).every
+        (voxel,) = compute_each([delayed(seconds_a_voxel)(order, self.grid, self.coarse, every)])
+        tiles, volumes = prod(self.counts), prod(self.shape[: -len(self.block)])
+        pilots = volumes * min(len(SHARES), tiles // volumes)
+        workers = self.place.workers or 1
+        rounds = voxel.pilot * ceil(pilots / workers) + voxel.tile * ceil(tiles / workers)
+        return float(voxel.survey * prod(self.shape) / workers + rounds * self.computed / tiles)
 
     def describe_time(self) -> str:
         """Say how long it takes; `seconds` is measured for it."""
@@ -142,8 +148,8 @@ class BlockPlan:
 
 
 def say_time(seconds: float, place: Place) -> str:
-    """Say how long all takes, and where."""
-    return f"All of it takes about {duration(seconds)} {place.describe()}."
+    """Say how long computing takes, and where; how fast the disk is, is not known."""
+    return f"Computing it takes about {duration(seconds)} {place.describe()}."
 
 
 def make_plan(

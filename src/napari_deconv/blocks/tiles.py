@@ -16,9 +16,9 @@ from dask.base import tokenize
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.order import check_order
-from napari_deconv.blocks.pilots import automatic_weight
 from napari_deconv.blocks.plan import BlockPlan, make_plan
 from napari_deconv.blocks.result import BlockDeconvolution
+from napari_deconv.blocks.rules import automatic_weight
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile

@@ -1,23 +1,31 @@
-"""How long a tile takes, by a few steps of a small one."""
+"""How long reading, pilots and tiles take, by a few steps on a small tile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import isnan, prod
 from operator import mul
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_deconv.blocks.background import Sampling
+from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.region import Survey, make_problem, solve
+from napari_deconv.blocks.rules import to_the_end
 from napari_deconv.blocks.source import ONE_TILE
+from napari_deconv.blocks.tally import count_tile
+from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning
-from napari_deconv.deconvolution.volume import grid_of
+from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.run import FROM_COARSER, FROM_FLAT
+from napari_deconv.deconvolution.volume import Problem, grid_of
 
-__all__ = ["seconds_a_voxel"]
+__all__ = ["SecondsAVoxel", "seconds_a_voxel"]
 
 # A tile of so many voxels is beyond what processors keep at hand, as larger ones are.
 _ENOUGH = 2**23
@@ -25,47 +33,103 @@ _ENOUGH = 2**23
 # Of the method, that are measured.
 _STEPS = 4
 
-# As many as a coarse level usually takes.
-_COARSE_STEPS = 40
+# Of a regularisation or a filter, where it is to be found.
+_WEIGHT = 0.01
 
 
-def seconds_a_voxel(order: Order, grid: Sequence[int], coarse: Sequence[Binning]) -> float:
-    """Measure how long tiles take for each voxel that is computed, with all iterations.
+@dataclass(frozen=True)
+class SecondsAVoxel:
+    """How long each part takes for a voxel.
+
+    Attributes
+    ----------
+    survey : float
+        To count what is in the image, for each of its voxels.
+    pilot, tile : float
+        To deconvolve a tile ahead, and to deconvolve it, for each voxel of its grid; a pilot takes
+        0 where there is no rule to follow.
+    """
+
+    survey: float
+    pilot: float
+    tile: float
+
+
+def seconds_a_voxel(
+    order: Order, grid: Sequence[int], coarse: Sequence[Binning], every: int
+) -> SecondsAVoxel:
+    """Measure how long a voxel takes, with all iterations and all steps on coarse levels.
 
     Parameters
     ----------
     order : Order
-        What is done to them.
+        What is done to the tiles.
     grid : sequence of int
         The largest grid (z, y, x) of a tile. On a large one the steps are measured on a part of it.
     coarse : sequence of Binning
         How coarse levels are binned, the finest first.
+    every : int
+        Of a background that is found, see `Sampling`.
     """
     options = order.options
     psf = options.psfs[0].shape
     part = _part(grid, psf)
     shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in zip(part, psf, strict=True))
-    noise = np.random.default_rng(0).poisson(20, shape).astype(np.float32)
-    weight = 0.01 if isnan(options.weight) else options.weight
+    noise = np.random.default_rng(0).poisson(20, shape).astype(np.uint16)
+    problem = make_problem(noise, 10.0, None, options)
+    with ONE_TILE:
+        counting = _counting(noise, every, options.kind.positive)
+        of_kind = _filtering if options.kind.direct else _iterating
+        pilot, tile = of_kind(problem, options, coarse)
+    voxels = prod(grid_of(shape, psf, options.boundary))
+    return SecondsAVoxel(counting / noise.size, pilot / voxels, tile / voxels)
+
+
+def _filtering(
+    problem: Problem, options: Options, coarse: Sequence[Binning]
+) -> tuple[float, float]:
+    """Measure a pilot and a tile of a direct filter: one finds the weight, one has it."""
+    known = options if not isnan(options.weight) else replace(options, weight=_WEIGHT)
+    filter_directly(problem, known)  # makes kernels and plans
+    tile = _clock(lambda: filter_directly(problem, known))
+    pilot = _clock(lambda: filter_directly(problem, options)) if to_the_end(options) else 0.0
+    return pilot, tile
+
+
+def _iterating(
+    problem: Problem, options: Options, coarse: Sequence[Binning]
+) -> tuple[float, float]:
+    """Measure a step, and tell how long a pilot and a tile take with all of theirs."""
+    weight = _WEIGHT if isnan(options.weight) else options.weight
     survey = Survey(10.0, 32.0, 10.0, 1.0, 0.0, 1, weight)
-    problem = make_problem(noise, survey.background, None, options)
 
     def run(steps: int) -> float:
         taken = replace(survey, iterations=steps, coarse_steps=(steps,) * len(coarse))
-        start = perf_counter()
-        solve(problem, taken.settle(options), taken, coarse)
-        return perf_counter() - start
+        return _clock(lambda: solve(problem, taken.settle(options), taken, coarse))
 
-    steps, iterations = (1, 1) if options.kind.direct else (_STEPS, options.iterations)
-    with ONE_TILE:
-        run(1)  # makes kernels and plans
-        seconds = run(steps)
-    # A step on all levels takes so much longer than one on the finest. What is done before the
-    # first one takes about as long as it.
-    coarser = sum(1 / binned for binned in accumulate(map(prod, coarse), mul))
-    one = seconds / ((1 + steps) * (1 + coarser))
-    seconds = one * (1 + iterations + (1 + _COARSE_STEPS) * coarser)
-    return float(seconds / prod(grid_of(shape, psf, options.boundary)))
+    run(1)  # makes kernels and plans
+    # How long a step takes on each coarse level, the finest first, of one on the image's own.
+    shares = [1 / binned for binned in accumulate(map(prod, coarse), mul)]
+    # What is done before the first step takes about as long as it.
+    step = run(_STEPS) / ((1 + _STEPS) * (1 + sum(shares)))
+    limits = [FROM_COARSER] * (len(coarse) - 1) + [FROM_FLAT] * bool(coarse)
+    start = sum((1 + steps) * share for steps, share in zip(limits, shares, strict=True))
+    tile = step * (1 + options.iterations + start)
+    if to_the_end(options):
+        return tile, tile
+    return step * (2 + start) if coarse else 0.0, tile
+
+
+def _counting(noise: npt.NDArray[np.uint16], every: int, positive: bool) -> float:
+    tile = Tile((), (0,) * noise.ndim, noise.shape)
+    sampling = Sampling(noise.shape, every)
+    return _clock(lambda: count_tile(noise, None, None, tile, sampling, positive))
+
+
+def _clock(work: Callable[[], object]) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start
 
 
 def _part(grid: Sequence[int], psf: Sequence[int]) -> list[int]:

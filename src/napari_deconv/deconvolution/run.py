@@ -30,13 +30,12 @@ from napari_deconv.solvers.position import (
     save_position,
 )
 
-__all__ = ["Run", "State"]
+__all__ = ["FROM_COARSER", "FROM_FLAT", "Run", "State"]
 
 Float = npt.NDArray[np.float32]
 
-# Of a coarse level: the coarsest starts flat, the others from the one before.
-_FROM_FLAT = 60
-_FROM_COARSER = 15
+FROM_FLAT, FROM_COARSER = 60, 15
+"""Steps of a coarse level at most: the coarsest starts flat, the others from the one before."""
 
 # A coarse level is done when five steps gain less than this part of the divergence.
 _GAINING = 0.01
@@ -204,7 +203,7 @@ class Run:
     def _come_up(self, pyramid: Pyramid) -> Generator[State, None, Position]:
         """Solve the coarse levels, each from where the one before ended."""
         position = pyramid.volumes[0].start(None)
-        planned = _FROM_FLAT
+        planned = FROM_FLAT
         while len(pyramid.volumes) > 1:
             volume = pyramid.volumes[0]
             history = History(volume.scale)
@@ -216,7 +215,7 @@ class Run:
                     break
             self.coarse_steps.append(position.iteration)
             position = pyramid.carry_up(position)
-            planned = _FROM_COARSER
+            planned = FROM_COARSER
         return position
 
     def _solve(

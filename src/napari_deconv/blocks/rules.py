@@ -1,0 +1,24 @@
+"""Rules that cannot be followed in each tile: three of them follow them for all."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from napari_deconv.deconvolution.options import Options
+
+__all__ = ["SHARES", "automatic_weight", "to_the_end"]
+
+SHARES = (0.25, 0.5, 0.75)
+"""Of the light, at which a pilot is: half of it is in tiles brighter than the second one."""
+
+
+def automatic_weight(options: Options) -> str | None:
+    """Name the rule that finds the weight; None if it is given, or there is none."""
+    if not isnan(options.weight):
+        return None
+    return {"wiener": "gcv", "tv": "tv"}.get(options.regularization or options.method)
+
+
+def to_the_end(options: Options) -> bool:
+    """Tell whether a pilot has to go on to its end: else it finds the coarse steps only."""
+    return options.stop is not None or automatic_weight(options) is not None
