@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from comparing import SHAPE, UNITS, VIEWS, add, look, settle, shown, state, temporary, volume
 from hand import SPACING
+from napari._vispy.visuals.text import Text
 from napari.layers import Image, Shapes
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
 pytestmark = pytest.mark.usefixtures("quick_collection", "dask_in_place")
@@ -146,6 +148,34 @@ def test_the_grid_has_before_on_the_left_with_names(viewer, compare):
     compare.third.value = viewer.layers["other"]
     look(compare, measure="none")
     assert len(shown(viewer)) == 3
+
+
+def drawn_width(name):
+    """As wide as napari draws it."""
+    return Text(name, face=QGuiApplication.font().family(), font_size=10).get_width_height()[0]
+
+
+def test_long_names_do_not_overlap(viewer, compare, pair):
+    for layer in pair:
+        layer.name = f"2024-03-11 {'a long name ' * 8}{layer.name}"
+    look(compare, view="beside")
+    assert viewer.layers[0].name != pair[0].name
+    for size in ((500, 900), (500, 400)):
+        viewer.canvas.size = size
+        for view in ("split", "beside", "projections"):
+            look(compare, view=view)
+            names = shown(viewer)[:2]
+            assert all(name.startswith("2024") for name in names)
+            assert names[1].endswith("RL")
+            for name in names:
+                assert 0.3 * size[1] < drawn_width(name) < 0.5 * size[1] - 10
+    look(compare, view="split")
+    narrow = shown(viewer)[0]
+    viewer.canvas.size = (500, 1600)
+    assert len(shown(viewer)[0]) > len(narrow)
+    look(compare, view="blink")
+    viewer.canvas.size = (500, 4000)
+    assert shown(viewer)[0] == f"{pair[0].name} (compare)"
 
 
 def test_what_was_seen_whole_is_seen_whole_in_its_cell(viewer, compare):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 
 from napari_deconv.widgets.common.layers import KEY, micrometres
+from napari_deconv.widgets.compare.names import fit_name
 from napari_deconv.widgets.compare.profile import Profile
 from napari_deconv.widgets.compare.split import Split
-from napari_deconv.widgets.compare.stage import Picture, Stage
+from napari_deconv.widgets.compare.stage import ADDITION, Picture, Stage
 from napari_deconv.widgets.compare.world import extent, full_shape
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 __all__ = ["Show"]
+
+_PROJECTED = " · projections"
 
 
 class Show:
@@ -73,6 +78,7 @@ class Show:
         self.split: Split | None = None
         for source in sources:
             source.events.data.connect(self._renew)
+        viewer.canvas.events.size.connect(self._fit_names)
 
     @property
     def complete(self) -> bool:
@@ -137,6 +143,7 @@ class Show:
         """Show the projections side by side."""
         self._begin()
         self._stage.in_grid([[montage] for montage in self._montages])
+        self._fit_names()
         self._fit(self._montages)
 
     def flip(self) -> None:
@@ -149,6 +156,7 @@ class Show:
         self._let_go()
         for source in self._sources:
             source.events.data.disconnect(self._renew)
+        self._viewer.canvas.events.size.disconnect(self._fit_names)
         self._stage.close()
         self._unfit()
         self._montages, self.pictures, self._divider = [], [], None
@@ -197,8 +205,24 @@ class Show:
         return list(self._line.open(copies))
 
     def _take_hold(self) -> None:
+        self._fit_names()
         if self.profile is not None:
             self.profile.take_hold()
+
+    def _fit_names(self, event: Any = None) -> None:
+        """Cut names that are too long for their cell, or their side of the divider.
+
+        Those of layers that are put by are in full, and first: napari numbers equal names.
+        """
+        _, width = self._viewer.canvas.viewbox_size(self._viewer.layers)
+        room = width if self.split is None else width / 2
+        montages = list(zip(self._montages, self._sources, strict=False))  # there may be none yet
+        pictures = [(picture.layer, picture.source) for picture in self.pictures]
+        projected = any(montage.visible for montage in self._montages)
+        groups = [(montages, _PROJECTED, projected), (pictures, ADDITION, not projected)]
+        for named, addition, now in sorted(groups, key=itemgetter(2)):
+            for layer, source in named:
+                layer.name = fit_name(source.name, addition, room if now else inf)
 
     def _show_one(self) -> None:
         for number, picture in enumerate(self.pictures):
@@ -240,7 +264,7 @@ def _montage(source: Image, montage: Any, pixel: float) -> Image:
     scale = [*source.scale[:-2], *(pixel / micrometres(source.units[-2:]))]
     layer = Image(
         _in_series(source, montage),
-        name=f"{source.name} · projections",
+        name=f"{source.name}{_PROJECTED}",
         scale=scale,
         translate=[*source.translate[:-2], 0, 0],
         units=source.units,

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-__all__ = ["Picture", "Stage"]
+__all__ = ["ADDITION", "Picture", "Stage"]
+
+ADDITION = " (compare)"
+"""What follows the name of a layer in that of the temporary one."""
+
 
 _PLACED = ("scale", "translate", "rotate", "shear", "affine", "units")
 
@@ -37,7 +41,7 @@ class Picture:
     def __init__(self, source: Image) -> None:
         self.source = source
         data, options, kind = source.as_layer_data_tuple()
-        options["name"] = f"{source.name} (compare)"
+        options["name"] = f"{source.name}{ADDITION}"
         options["metadata"] = {KEY: {"role": "aside"}}
         options["visible"] = True
         self.layer: Image = Layer.create(data, options, kind)
