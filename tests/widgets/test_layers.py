@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.files import write_image
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.fields import VoxelSize, read_numbers
 from napari_deconv.widgets.common.layers import (
@@ -191,6 +192,31 @@ def test_a_psf_in_pixels_knows_its_voxel_size():
     field.follow(Image(psf.data, **psf_options(psf, "PSF", {}, source)))
     assert field.field.value == "0.2 × 0.1 × 0.1"
     assert field.note.value == ""
+
+
+@pytest.mark.parametrize(("unit", "words"), [("µm", "Is a voxel 1 µm wide?"), ("nm", "1 nm wide?")])
+def test_a_scale_of_one_is_asked_about(unit, words):
+    """napari sets it where nothing is known, whatever the unit."""
+    layer = Image(VOLUME, units=(unit,) * 3)
+    field = VoxelSize()
+    field.follow(layer)
+    assert words in field.note.value
+    field.field.value = "0.2 × 0.1 × 0.1"
+    assert field.note.value == ""
+    field.follow(Image(VOLUME, units=(unit,) * 3, scale=(2, 1, 1)))
+    assert field.note.value == ""
+
+
+def test_a_scale_of_one_that_is_known(viewer, tmp_path):
+    write_image(tmp_path / "one.ome.tif", VOLUME, (1, 1, 1))
+    (layer,) = viewer.open(str(tmp_path / "one.ome.tif"), plugin="napari")
+    layer.units = ("µm",) * 3
+    made = Image(VOLUME, units=("µm",) * 3, metadata={KEY: {"operation": "deconvolve"}})
+    for each in (layer, made):
+        field = VoxelSize()
+        field.follow(each)
+        assert (field.field.value, field.note.value) == ("1 × 1 × 1", "")
+        field.release()
 
 
 def test_layers_are_taken_away_with_one_collection_of_garbage(viewer):

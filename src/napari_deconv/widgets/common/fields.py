@@ -20,7 +20,13 @@ from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.common.layers import known, role, spacing, spacing_is_certain
+from napari_deconv.widgets.common.layers import (
+    known,
+    made_here,
+    role,
+    spacing,
+    spacing_is_certain,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -234,11 +240,15 @@ class VoxelSize:
         self._read = None if layer is None else spacing(layer)
         self._text = " × ".join(f"{step:.5g}" for step in self._read or ())
         typed = None if layer is None else _typed.get(layer)
-        self.note.value = orange("" if typed else _complaint(layer, self._read))
+        self._ask(typed)
         shown = self._text if typed is None else typed
         with self.field.changed.blocked():
             self.field.value = shown
         self.field.changed.emit(shown)  # the note may have come or gone alone
+
+    def _ask(self, typed: str | None) -> None:
+        """Say what is missing, unless something is typed."""
+        self.note.value = orange("" if typed else _complaint(self._layer, self._read))
 
     def _read_again(self) -> None:
         """Forget what was typed: the layer has learnt its voxel size."""
@@ -250,6 +260,7 @@ class VoxelSize:
         if self._layer is None or text == _typed.get(self._layer, self._text):
             return
         _typed[self._layer] = text
+        self._ask(text)
         for other in _open:
             if other is not self and other._layer is self._layer:
                 other._refresh()
@@ -260,8 +271,12 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
         return ""
     if found is None:
         return "The layer has no voxel size: enter it."
-    if not spacing_is_certain(layer) and "spacing" not in known(layer):
+    if "spacing" in known(layer):
+        return ""
+    if not spacing_is_certain(layer):
         return "The layer's scale has no unit: are these µm?"
+    if not made_here(layer) and all(step == 1 for step in layer.scale[-len(found) :]):
+        return f"Is a voxel 1 {layer.units[-1]:~} wide? napari says so where nothing is known."
     return ""
 
 
