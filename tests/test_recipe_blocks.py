@@ -227,8 +227,9 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
     with pytest.raises(Stop):
         Workshop().run(stopped, watch_until(4))
     assert not stopped.target.exists()
-    before = list(done)
-    Workshop(begun="resume").run(stopped, watch_until(1000))
+    before, said = list(done), []
+    Workshop(begun="resume", say=said.append).run(stopped, watch_until(1000))
+    assert said == [f"{before[-1]} of 9 tiles are there: it goes on with the others."]
     assert list(dict.fromkeys(done[len(before) :])) == list(range(before[-1], 10))
     np.testing.assert_array_equal(read_image("a.ome.zarr").data, read_image("b.ome.zarr").data)
     assert provenance_of("b.ome.zarr")["checksum"] == straight.checksum
@@ -237,8 +238,10 @@ def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
         Workshop().run(stopped, watch_until(2))
     Path("recipe.yaml").write_text(BLOCKS.replace("12", "13"))
     other = Job(Recipe.load("recipe.yaml").on(source), source, stopped.target)
+    steps = []
     with pytest.raises(DeconvError, match="begun with another input or other settings"):
-        Workshop(begun="resume").run(other)
+        Workshop(begun="resume").run(other, lambda step: steps.append(step) or _Callback(None))
+    assert "prepare_blocks" not in steps  # which reads the image
 
 
 @pytest.mark.usefixtures("folder")

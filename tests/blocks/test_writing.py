@@ -20,12 +20,14 @@ from napari_deconv import (
     begun_blocks,
     make_psf,
     open_image,
+    plan_blocks,
     prepare_blocks,
     read_image,
     write_blocks,
     write_image,
 )
 from napari_deconv._progress import Progress
+from napari_deconv.blocks.storing import check_begun
 from napari_deconv.files import provenance_of
 from napari_deconv.files.lock import alone
 
@@ -137,6 +139,31 @@ def test_the_fingerprint_is_of_all_that_the_voxels_depend_on(image):
     kept = zarr.array(voxels, chunks=(1, 6, 40, 40))
     assert fingerprint(voxels) == fingerprint(kept) == same
     assert fingerprint(da.from_array(voxels, 7)) == fingerprint(engine="opencl") == same
+
+
+def test_what_is_known_without_reading_is_checked_before(image, tmp_path):
+    path = tmp_path / "out.ome.zarr"
+
+    def planned(array=image.data, psf=PSF, **more):
+        # of its voxels there is only one
+        unread = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+        return [plan_blocks(unread, psf, **OPTIONS | TILES | more)]
+
+    assert check_begun(path, planned()) == ""
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, prepared(image), image, callback=stop_after(3))
+    assert check_begun(path, planned()).startswith("3 of 8 tiles are there")
+    assert check_begun(path, planned(engine="opencl")).startswith("3 of 8 tiles are there")
+    with pytest.raises(DeconvError, match=r"another dtype \(float32, now uint16\), and 3 of its"):
+        check_begun(path, planned(), "uint16")
+    wider = make_psf("gaussian", shape=(5, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.26))
+    others = [
+        planned(psf=wider), planned(iterations=4), planned(stop="quality"), planned() * 2,
+        planned(image.data[:1]), planned(overlap=(4, 6, 7)),
+    ]  # fmt: skip
+    for plans in others:
+        with pytest.raises(DeconvError, match="another input or other settings, and 3 of its"):
+            check_begun(path, plans)
 
 
 def test_another_image_or_recipe_does_not_go_on(image, tmp_path):

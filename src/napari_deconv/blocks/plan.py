@@ -8,6 +8,7 @@ from math import ceil, prod
 
 import numpy as np
 from dask import delayed
+from dask.base import tokenize
 
 from napari_deconv._checks import check_number, check_whole
 from napari_deconv._progress import duration
@@ -100,6 +101,12 @@ class BlockPlan:
     def waste(self) -> float:
         """Voxels computed for each voxel of the array."""
         return self.computed / prod(self.shape)
+
+    @property
+    def fingerprint(self) -> str:
+        """A number of shape, tiles, PSF and parameters, but for the background."""
+        settings = sorted(self.order.settings.items())
+        return str(tokenize(self.shape, self.block, self.overlap, settings))
 
     def tiles(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -16,6 +17,7 @@ from dask.delayed import Delayed
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
+from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, as_dtype
@@ -23,7 +25,7 @@ from napari_deconv.files import Image, as_dtype
 if TYPE_CHECKING:
     from napari_deconv.files.blockwise import BlockFile
 
-__all__ = ["begun_blocks", "store_blocks", "write_blocks"]
+__all__ = ["begun_blocks", "check_begun", "store_blocks", "write_blocks"]
 
 
 def write_blocks(
@@ -125,8 +127,49 @@ def begun_blocks(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     """
     from napari_deconv.files.blockwise import begun
 
-    layout = begun(path)
-    return None if layout is None else layout.blocks
+    before = begun(path)
+    return None if before is None else before.layout.blocks
+
+
+def check_begun(
+    path: str | os.PathLike[str], plans: Sequence[BlockPlan], dtype: str | None = None
+) -> str:
+    """Check that what an interrupted `write_blocks` has begun can be gone on with; say how far.
+
+    The image is not read for it: whether its voxels are the same, only `write_blocks` tells.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    plans : sequence of BlockPlan
+        What is to be done now: to the image, or to each of its channels.
+    dtype : str, optional
+        Of the voxels in the file. Default: float32.
+
+    Returns
+    -------
+    str
+        How many tiles are there; empty if nothing was begun.
+
+    Raises
+    ------
+    DeconvError
+        If it was begun with another dtype, shape, PSF or other parameters.
+    """
+    from napari_deconv.files.blockwise import begun, begun_with_another, written
+
+    path, before = Path(path), begun(path)
+    if before is None:
+        return ""
+    dtype = np.dtype(dtype or np.float32).name
+    if before.layout.dtype != dtype:
+        raise begun_with_another(path, "dtype", before.layout.dtype, dtype)
+    if [one.partition("-")[0] for one in before.fingerprint.split()] != [
+        plan.fingerprint for plan in plans
+    ]:
+        raise begun_with_another(path, "fingerprint", None, None)
+    return f"{written(path)} of {before.layout.count} tiles are there: it goes on with the others."
 
 
 def store_blocks(result: da.Array, file: BlockFile, callback: Callback | None = None) -> None:

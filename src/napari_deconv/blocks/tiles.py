@@ -194,23 +194,20 @@ def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32
 
 
 def _fingerprint(work: Work) -> str:
-    """Make a number of all that the voxels depend on, but for the device.
+    """Make a number of all that the voxels depend on, but for the device: the plan's, and another.
 
     What was found is part of it: were a run resumed with another number of iterations, its tiles
     would not fit together. Devices differ in the last digits.
     """
     level = work.source.background
-    return str(
-        tokenize(
-            sorted(work.plan.order.settings.items()),
-            work.plan.overlap,
-            level if isinstance(level, float) else None,
-            [
-                (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")
-                for _, s in sorted(work.surveys.items())
-            ],
-        )
+    found = tokenize(
+        level if isinstance(level, float) else None,
+        [
+            (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")
+            for _, s in sorted(work.surveys.items())
+        ],
     )
+    return f"{work.plan.fingerprint}-{found}"
 
 
 def _record(

@@ -105,7 +105,7 @@ def run(
     read = Recipe.load(recipe)
     sources = find_inputs(inputs or [path for path in [read.path] if path])
     with use_cluster(scheduler) if scheduler else nullcontext():
-        workshop = Workshop(engine, "resume" if resume else "anew" if redo else "refuse")
+        workshop = Workshop(engine, "resume" if resume else "anew" if redo else "refuse", note)
         if _is_folder(output, inputs, sources):
             _do_all(Batch(jobs_of(read, sources, output), workshop, output, redo), dry_run)
             return

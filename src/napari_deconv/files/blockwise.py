@@ -28,7 +28,7 @@ from napari_deconv.files.lock import alone
 from napari_deconv.files.tiff_target import TiffTarget
 from napari_deconv.files.zarr_target import ZarrTarget
 
-__all__ = ["BlockFile", "begun", "write_in_blocks", "written"]
+__all__ = ["Begun", "BlockFile", "begun", "begun_with_another", "write_in_blocks", "written"]
 
 
 class Target(Protocol):
@@ -126,8 +126,8 @@ class BlockFile:
         name = image.name or path.name.split(".")[0]
         file = cls(path, replace(image, data=np.empty(0), name=name), layout, ngff)
         with_ = {
-            "fingerprint": fingerprint, "format": ngff if file._is_zarr else "tiff",
-            "dtype": layout.dtype, "shape": list(layout.shape), "blocks": list(layout.blocks),
+            "format": ngff if file._is_zarr else "tiff", "shape": list(layout.shape),
+            "dtype": layout.dtype, "blocks": list(layout.blocks), "fingerprint": fingerprint,
         }  # fmt: skip
         with _refusals(path):
             file._begin(with_, resume)
@@ -207,7 +207,7 @@ class BlockFile:
 
     @property
     def _folder(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.part")
+        return _folder_of(self.path)
 
     @property
     def _store(self) -> Path:
@@ -235,7 +235,9 @@ class BlockFile:
         """Go on with what is there, or begin anew."""
         before = read_json(self._begun) if self._store.exists() else None
         if resume and before is not None:
-            self._check_same(before, with_)
+            for key, now in with_.items():
+                if before.get(key) != now:
+                    raise begun_with_another(self.path, key, before.get(key), now)
             for torn in self._folder.rglob("*.partial"):  # what Zarr was at when it was killed
                 torn.unlink()
             return
@@ -250,17 +252,6 @@ class BlockFile:
         self._folder.mkdir()
         self._target.create()
         write_json(self._begun, with_)
-
-    def _check_same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        """Raise unless what is there was begun with the same."""
-        for key, words in _BEGUN_WITH.items():
-            if before.get(key) != now[key]:
-                given = "" if key == "fingerprint" else f" ({before.get(key)}, now {now[key]})"
-                raise DeconvError(
-                    f"{self.path.name} was begun with another {words}{given}, and "
-                    f"{len(self._journalled())} of its blocks are written. Give what it was begun "
-                    f"with to go on, choose another name, or delete {self._folder} to begin anew."
-                )
 
     def _journalled(self) -> dict[Origin, tuple[list[float], list[float]]]:
         """Give the smallest and largest values of each written block, by its first voxel."""
@@ -280,8 +271,44 @@ class BlockFile:
         return [(min(values[number]), max(values[number])) for number in sorted(values)]
 
 
-def begun(path: str | os.PathLike[str]) -> Layout | None:
-    """Give the blocks with which an unfinished file was begun, for a run that resumes it.
+def begun_with_another(path: Path, what: str, before: Any, now: Any) -> DeconvError:
+    """Make the error about an unfinished file that does not fit what is to be written.
+
+    Parameters
+    ----------
+    path : Path
+        The final name.
+    what : {"format", "shape", "dtype", "blocks", "fingerprint"}
+        What differs.
+    before, now : object
+        Its values.
+    """
+    given = "" if what == "fingerprint" else f" ({before}, now {now})"
+    return DeconvError(
+        f"{path.name} was begun with another {_BEGUN_WITH[what]}{given}, and {written(path)} of "
+        "its blocks are written. Give what it was begun with to go on, choose another name, or "
+        f"delete {_folder_of(path)} to begin anew."
+    )
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What an unfinished file was begun with.
+
+    Attributes
+    ----------
+    layout : Layout
+        Its blocks.
+    fingerprint : str
+        As `BlockFile.open` was given it.
+    """
+
+    layout: Layout
+    fingerprint: str
+
+
+def begun(path: str | os.PathLike[str]) -> Begun | None:
+    """Give what an unfinished file was begun with, for a run that resumes it.
 
     Parameters
     ----------
@@ -290,20 +317,23 @@ def begun(path: str | os.PathLike[str]) -> Layout | None:
 
     Returns
     -------
-    Layout or None
+    Begun or None
         None if nothing was begun.
     """
-    path = Path(path)
-    record = read_json(path.with_name(f".{path.name}.part") / "begun.json")
+    record = read_json(_folder_of(Path(path)) / "begun.json")
     if record is None:
         return None
-    return Layout(tuple(record["shape"]), record["dtype"], tuple(record["blocks"]))
+    layout = Layout(tuple(record["shape"]), record["dtype"], tuple(record["blocks"]))
+    return Begun(layout, record["fingerprint"])
 
 
 def written(path: str | os.PathLike[str]) -> int:
     """Count the blocks that are on the disk of a file that was begun, by its final name."""
-    path = Path(path)
-    return len(Journal(path.with_name(f".{path.name}.part")).records())
+    return len(Journal(_folder_of(Path(path))).records())
+
+
+def _folder_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5") -> None:

@@ -15,6 +15,7 @@ import psutil
 
 from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
 from napari_deconv.blocks.computing import current_client
+from napari_deconv.blocks.storing import check_begun
 from napari_deconv.engines.limits import memory_limit
 from napari_deconv.errors import DeconvError, WholeImageError
 from napari_deconv.files import Image, open_image, positions, provenance_of
@@ -129,10 +130,17 @@ class Workshop:
         Where to compute, whatever the recipe says.
     begun : {"refuse", "resume", "anew"}
         What to do where an interrupted run has written a part of a result.
+    say : callable, optional
+        Told how many tiles are there, where it goes on with them.
     """
 
-    def __init__(self, engine: str | None = None, begun: Begun = "refuse") -> None:
-        self._engine, self._begun = engine, begun
+    def __init__(
+        self,
+        engine: str | None = None,
+        begun: Begun = "refuse",
+        say: Callable[[str], object] | None = None,
+    ) -> None:
+        self._engine, self._begun, self._say = engine, begun, say
         self._kept = Kept()
 
     def plans(self, job: Job) -> list[BlockPlan]:
@@ -219,10 +227,14 @@ class Workshop:
     ) -> Outcome:
         """Do a job block by block, in blocks of one size for all channels."""
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
+        output, plans = recipe.output or Output(), self._plans(recipe)
+        there = self._begun == "resume" and check_begun(job.target, plans, output.dtype)
+        if there and self._say is not None:
+            self._say(there)
         if tell is not None:
-            tell(self._plans(recipe))
+            tell(plans)
         outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._kept)
-        output, image = recipe.output or Output(), outcome.source
+        image = outcome.source
         assert image is not None
         with watch("blocks") as callback:
             record = write_blocks(
