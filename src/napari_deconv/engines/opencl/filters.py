@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,12 @@ class Filters(Kernels):
             if width <= 0:
                 continue
             radius = int(4.0 * width + 0.5)
-            offsets = np.arange(-radius, radius + 1)
-            weights = np.exp(-0.5 * (offsets / width) ** 2)
-            device_weights = self.push(
-                (weights / weights.sum()).reshape(1, 1, -1).astype(np.float32)
-            )
+            weights = _folded(width, radius, image.shape[axis])
             out = self.empty(image.shape)
             self.launch(
-                "filters", "correlate_axis", out.size, image=image, weights=device_weights,
-                out=out, radius=radius, axis=axis, **sizes("n", out),
+                "filters", "correlate_axis", out.size, image=image,
+                weights=self.push(weights[np.newaxis]), out=out, radius=radius,
+                taps=len(weights), axis=axis, **sizes("n", out),
             )  # fmt: skip
             image = out
         return image
@@ -107,3 +105,25 @@ class Filters(Kernels):
 
     def _row(self, values: npt.NDArray[Any]) -> Array:
         return self.push(values.astype(np.float32).reshape(1, 1, -1))
+
+
+@lru_cache(16)
+def _folded(sigma: float, radius: int, length: int) -> npt.NDArray[np.float32]:
+    """Weights of a Gaussian for each place along an axis, with what is reflected at its ends.
+
+    Returns
+    -------
+    ndarray of float32 (taps, length)
+        Of the voxels from ``min(max(place - radius, 0), length - taps)`` on.
+    """
+    taps = min(2 * radius + 1, length)
+    offsets = np.arange(-radius, radius + 1)[:, np.newaxis]
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    places = np.arange(length)
+    voxels = (places + offsets) % (2 * length)
+    voxels = np.minimum(voxels, 2 * length - 1 - voxels) - np.clip(
+        places - radius, 0, length - taps
+    )
+    folded = np.zeros((taps, length))
+    np.add.at(folded, (voxels, places), weights / weights.sum())
+    return folded.astype(np.float32)
