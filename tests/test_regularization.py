@@ -144,7 +144,7 @@ def observed(engine, data):
 
 def factor(engine, kind, image, weight, spacing=(1, 1, 1)):
     """What a step multiplies the image with where the data are its own light."""
-    regularization = make_regularization(kind, weight, spacing, engine)
+    regularization = make_regularization(kind, weight, spacing, engine, float(image.mean()))
     regularization.start(image.shape, observed(engine, image), {})
     one, c = engine.full(image.shape, 1.0), engine.full(image.shape, 1.0)
     n = regularization.divisor(engine.asarray(image), c, one)
@@ -253,7 +253,7 @@ def edge(engine):
 def test_noise_is_lowered_and_levels_are_kept(engine, edge, kind, weight):
     truth, _, solve = edge
     plain = solve(Unregularized())
-    smooth = solve(make_regularization(kind, weight, (1, 1, 1), engine))
+    smooth = solve(make_regularization(kind, weight, (1, 1, 1), engine, 0.4))
     for region in (np.s_[:, 6:-6, 6:18], np.s_[:, 6:-6, 30:-6]):
         assert smooth[region].std() < 0.5 * plain[region].std()
         assert smooth[region].mean() == pytest.approx(truth[region].mean(), rel=0.05)
@@ -263,13 +263,15 @@ def test_noise_is_lowered_and_levels_are_kept(engine, edge, kind, weight):
 def test_large_weights_do_not_make_steps_swing(edge, kind, engine):
     """One more step changes next to nothing; one step late, the estimate would oscillate."""
     _, _, solve = edge
-    now, after = (solve(make_regularization(kind, 1.0, (1, 1, 1), engine), n) for n in (39, 40))
+    now, after = (
+        solve(make_regularization(kind, 1.0, (1, 1, 1), engine, 0.4), n) for n in (39, 40)
+    )
     assert np.abs(after - now).max() < 0.02 * after.max()
 
 
 def test_the_automatic_weight_follows_the_noise(edge, engine):
     truth, _, solve = edge
-    smooth = solve(make_regularization("tv", None, (1, 1, 1), engine))
+    smooth = solve(make_regularization("tv", None, (1, 1, 1), engine, 0.4))
     plain = solve(Unregularized())
     inside = np.s_[:, 6:-6, 6:-6]
     error, plain_error = (np.linalg.norm((x - truth)[inside]) for x in (smooth, plain))
@@ -280,7 +282,7 @@ def test_an_automatic_weight_goes_on_where_it_stood(edge, engine):
     _, start, solve = edge
 
     def automatic():
-        return make_regularization("tv", None, (1, 1, 1), engine)
+        return make_regularization("tv", None, (1, 1, 1), engine, 0.4)
 
     whole = solve(automatic(), 12)
     position = start()

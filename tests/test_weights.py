@@ -14,7 +14,9 @@ from napari_deconv.solvers.weights import (
     automatic_weights,
     faded_mirror,
     laplacian_penalty,
+    mirror_counts,
     negativity_weight,
+    weighted_sum,
     wiener_penalty,
 )
 
@@ -81,10 +83,29 @@ def test_wiener_keeps_the_sum():
 
 def test_the_mirror_fades_to_nothing_half_way_round():
     line = np.array([[[4.0, 2, 8]]])
-    extended = faded_mirror(line, (1, 1, 10))
+    extended = faded_mirror(line, (1, 1, 10), (0, 0, 7))
     # Seven new voxels: the mirror of the end fades after it, that of the start before it.
     expected = [4, 2, 8, 8 * 0.75, 2 * 0.5, 4 * 0.25, 0, 8 * 0.25, 2 * 0.5, 4 * 0.75]
     np.testing.assert_allclose(extended[0, 0], expected)
+
+
+def test_what_a_grid_has_more_than_the_margin_is_dark():
+    extended = faded_mirror(np.array([[[4.0, 2, 8]]]), (1, 1, 10), (0, 0, 3))
+    np.testing.assert_allclose(extended[0, 0], [4, 2, 8, 8 * 0.5, 0, 0, 0, 0, 0, 4 * 0.5])
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 6)] * 3),
+    margin=st.tuples(*[st.integers(0, 20)] * 3),
+    more=st.integers(0, 4),
+    seed=st.integers(0, 100),
+)
+def test_the_sum_of_the_extension_is_told_without_making_it(shape, margin, more, seed):
+    volume = np.random.default_rng(seed).random(shape)
+    grid = tuple(n + m + more for n, m in zip(shape, margin, strict=True))
+    counts = [mirror_counts(*line) for line in zip(shape, grid, margin, strict=True)]
+    expected = faded_mirror(volume, grid, margin).sum()
+    assert weighted_sum(volume, counts) == pytest.approx(expected)
 
 
 @given(
@@ -95,7 +116,7 @@ def test_the_mirror_fades_to_nothing_half_way_round():
 def test_the_extension_holds_the_volume_and_never_jumps_by_more(shape, extra, seed):
     volume = np.random.default_rng(seed).random(shape)
     grid = tuple(n + more for n, more in zip(shape, extra, strict=True))
-    extended = faded_mirror(volume, grid)
+    extended = faded_mirror(volume, grid, extra)
     inside = tuple(slice(n) for n in shape)
     assert extended.shape == grid
     np.testing.assert_array_equal(extended[inside], volume)
@@ -209,7 +230,7 @@ def test_any_image_gets_weights_that_give_numbers(shape, seed, scale, kind, cont
         "negative": -rng.random(shape),
     }[content]
     grid = fast_shape([n + 4 for n in shape])
-    data = faded_mirror((volume * scale).astype(np.float32), grid)
+    data = faded_mirror((volume * scale).astype(np.float32), grid, (4, 4, 4))
     otf = fft.rfftn(blur(grid).astype(np.float32))
     penalty = penalty_of(kind, grid, (3, 1, 1))
     weights = weights_of(data, otf, penalty, shape)
@@ -252,10 +273,11 @@ def compare_with_best(
 ):
     """λ of cross-validation over the one that comes nearest to the truth; and of their errors."""
     kernel = (psf / psf.sum(dtype=np.float64)).astype(np.float32)
+    margin = [0 if periodic else m - 1 for m in kernel.shape]
     grid = image.shape
     if not periodic:
-        grid = fast_shape([n + m - 1 for n, m in zip(grid, kernel.shape, strict=True)])
-    light = faded_mirror((image - background).astype(np.float32), grid)
+        grid = fast_shape([n + m for n, m in zip(grid, margin, strict=True)])
+    light = faded_mirror((image - background).astype(np.float32), grid, margin)
     otf = fft.rfftn(centred_at_origin(kernel, grid))
     penalty = penalty_of(kind, grid, spacing)
     automatic = weights_of(light, otf, penalty, image.shape).gcv

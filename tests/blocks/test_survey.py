@@ -102,10 +102,10 @@ def test_samples_of_a_volume_are_let_go_of(monkeypatch):
     sample = bars()
     together, samples, alive = survey._together, [], []
 
-    def watched(tiles, tallies):
+    def watched(tiles, tallies, darkest):
         alive.append(sum(each() is not None for each in samples))
         samples.extend(weakref.ref(tally.sample) for tally in tallies)
-        return together(tiles, tallies)
+        return together(tiles, tallies, darkest)
 
     monkeypatch.setattr(survey, "_together", watched)
     assert len(take(np.stack([sample.image] * 4), sample.psf)) == 4

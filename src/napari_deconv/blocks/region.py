@@ -16,8 +16,9 @@ from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning, Pyramid
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
-from napari_deconv.deconvolution.volume import Problem, Volume, make_model
+from napari_deconv.deconvolution.volume import Problem, Volume, grid_of, make_model, margin_of
 from napari_deconv.solvers.position import Monitor, Position
+from napari_deconv.solvers.weights import mirror_counts, weighted_sum
 
 __all__ = ["Survey", "make_problem", "solve"]
 
@@ -35,7 +36,8 @@ class Survey:
     scale : float
         What the data are divided by: a power of two, so that their maximum is from 1 to 2.
     light : float
-        Mean light above the background, to start from.
+        Mean light above the background, to start from; for a filter the mean on the image's grid,
+        margins included.
     gain, offset : float
         Grey values a photon, and grey value without light; NaN where photons are not counted.
     iterations : int
@@ -102,7 +104,7 @@ def solve(
         How coarse levels are binned, the finest first.
     """
     if options.kind.direct:
-        return filter_directly(problem, options)[0]
+        return _filter(problem, options, survey)
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
 
@@ -119,6 +121,24 @@ def solve(
         position = pyramid.carry_up(position)
     _iterate(pyramid.volumes[0], position, options, options.iterations, survey.gain)
     return pyramid.read(position.estimate)
+
+
+def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
+    """Filter a region, as bright as it is in the whole image.
+
+    Wiener's filter keeps the mean light, and of all other frequencies at most 1/(1 + K). The mean
+    of a region is another one than that of the whole.
+    """
+    estimate, _ = filter_directly(problem, options)
+    light = (problem.image - problem.background).astype(np.float32)
+    size = options.psfs[0].shape
+    grid = grid_of(light.shape, size, options.boundary)
+    margin = margin_of(size, options.boundary)
+    counts = [mirror_counts(*line) for line in zip(light.shape, grid, margin, strict=True)]
+    own = weighted_sum(light, counts) / prod(grid)
+    kept = options.weight / (1 + options.weight)
+    estimate += np.float32(kept * (survey.light - own))
+    return estimate
 
 
 def _iterate(

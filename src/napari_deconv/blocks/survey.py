@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from math import isnan, nan
+from math import inf, isnan, nan, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,12 @@ from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in,
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import ONE_TILE, Source
-from napari_deconv.blocks.tally import Counts, Tally, count_tile
+from napari_deconv.blocks.tally import Counts, Tally, count_margins, count_tile
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.volume import power_of_two
+from napari_deconv.deconvolution.volume import grid_of, margin_of, power_of_two
 from napari_deconv.deconvolution.words import CONSTANT, NOTHING_COUNTS, below_zero
 from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.solvers.weights import mirror_counts
 
 __all__ = ["take_survey"]
 
@@ -106,7 +107,8 @@ def _count(
         tiles = frames[tile.frame]
         if len(tallies[tile.frame]) == len(tiles):
             done = tallies.pop(tile.frame)
-            volumes[tile.frame] = _together(tiles, [done[each] for each in tiles])
+            tallied = [done[each] for each in tiles]
+            volumes[tile.frame] = _together(tiles, tallied, _darkest(plan.order.options))
     return {frame: volumes[frame] for frame in frames}
 
 
@@ -115,15 +117,42 @@ def _tally(what: tuple[Source, BlockPlan, Sampling], tile: Tile) -> tuple[Tile, 
     source, plan, sampling = what
     with ONE_TILE:
         read = source.read((*tile.frame, *sampling.region(tile)))
-        return tile, count_tile(*read, tile, sampling, plan.order.options.kind.positive)
+        tally = count_tile(*read, tile, sampling, _darkest(plan.order.options))
+        if plan.order.options.kind.direct:
+            inside = tile.inside(sampling.region(tile))
+            tally = count_margins(tally, *read[:2], inside, _counts_in_margins(plan, tile))
+        return tile, tally
 
 
-def _together(tiles: list[Tile], tallies: Sequence[Tally]) -> _Volume:
+def _counts_in_margins(plan: BlockPlan, tile: Tile) -> list[npt.NDArray[np.float64]]:
+    """Tell how often a filter of the whole image sees the voxels of a tile, along each axis."""
+    options = plan.order.options
+    margin = margin_of(options.psfs[0].shape, options.boundary)
+    axes = slice(-len(plan.space), None)
+    lines = zip(plan.space, _grid(plan)[axes], margin[axes], tile.start, tile.stop, strict=True)
+    return [mirror_counts(*sizes)[start:stop] for *sizes, start, stop in lines]
+
+
+def _grid(plan: BlockPlan) -> tuple[int, ...]:
+    """Give the grid (z, y, x) of the whole image."""
+    options = plan.order.options
+    shape = (1,) * (3 - len(plan.space)) + plan.space
+    return grid_of(shape, options.psfs[0].shape, options.boundary)
+
+
+def _darkest(options: Options) -> float:
+    """Tell what a voxel counts as where it is less."""
+    if not options.kind.positive:
+        return -inf
+    return max(options.offset or 0.0, 0.0) if options.fits_photons else 0.0
+
+
+def _together(tiles: list[Tile], tallies: Sequence[Tally], darkest: float) -> _Volume:
     level, levels = nan, np.array([tally.level for tally in tallies])
     sample = np.concatenate([tally.sample for tally in tallies])
     if sample.size:
         level = float(np.percentile(sample, 1))
-        levels = level * np.array([tally.counts.voxels for tally in tallies])
+        levels = max(level, darkest) * np.array([tally.seen for tally in tallies])
     counts = Counts.total([tally.counts for tally in tallies])
     light = np.array([tally.light for tally in tallies])
     content = blake2b(b"".join(tally.content for tally in tallies), digest_size=16).hexdigest()
@@ -172,7 +201,9 @@ def _measured(source: Source, plan: BlockPlan, volume: _Volume) -> tuple[Survey,
         if unknown:
             rules |= {"gain": None, "stop": None}
     scale = power_of_two(volume.counts.largest - camera.offset * options.fits_photons)
-    light = float(volume.above.sum()) / volume.counts.voxels
+    light = float(volume.above.sum()) / (
+        prod(_grid(plan)) if options.kind.direct else volume.counts.voxels
+    )
     offset = nan if unknown else camera.offset
     survey = Survey(
         level, scale, light, camera.gain, offset, options.iterations, options.weight,

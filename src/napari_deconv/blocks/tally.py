@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 from zlib import crc32
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 
 from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.grid import Tile
+from napari_deconv.solvers.weights import weighted_sum
 
-__all__ = ["Counts", "Tally", "count_tile"]
+__all__ = ["Counts", "Tally", "count_margins", "count_tile"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Tally:
     ----------
     counts : Counts
         Of its voxels.
+    seen : float
+        How many voxels the next two are sums of.
     light, level : float
         Sums of the image, and of a background that is given as an array.
     sample : ndarray of float32
@@ -73,6 +77,7 @@ class Tally:
     """
 
     counts: Counts
+    seen: float
     light: float
     level: float
     sample: npt.NDArray[np.float32]
@@ -85,7 +90,7 @@ def count_tile(
     mask: npt.NDArray[np.bool_] | None,
     tile: Tile,
     sampling: Sampling,
-    positive: bool,
+    least: float,
 ) -> Tally:
     """Count what is in a tile.
 
@@ -101,32 +106,65 @@ def count_tile(
         The tile.
     sampling : Sampling
         Of the volume.
-    positive : bool
-        Whether values below 0 count as 0.
+    least : float
+        What a voxel counts as where it is less: 0, or the camera's offset; −∞ where light may be
+        negative.
     """
     inside = tile.inside(sampling.region(tile))
     content = _content(image, background, mask, inside=inside)
     counted = image[inside] if mask is None else image[inside][mask[inside]]
-    bad, least, largest = _extremes(counted)
-    dark = counted[counted < 0] if least < 0 else counted[:0]
-    light = 0.0 if bad else float(counted.sum(dtype=np.float64))
-    if positive:
-        light -= float(dark.sum(dtype=np.float64))
+    bad, lowest, largest = _extremes(counted)
+    negative = int(np.count_nonzero(counted < 0)) if lowest < 0 else 0
+    light = 0.0 if bad else _light(counted, least)
     level, darkest, bad_level = 0.0, np.inf, 0
     if isinstance(background, np.ndarray):
         given = background[inside]
         bad_level, darkest, _ = _extremes(given)
         bad_level += int(np.count_nonzero(given < 0))
         given = given if mask is None else given[mask[inside]]
-        level = float(given.sum(dtype=np.float64))
+        level = _light(given, least)
     elif background is not None:
-        level, darkest = background * counted.size, background
+        level, darkest = max(background, least) * counted.size, background
     sample: npt.NDArray[np.float32] = np.empty(0, np.float32)
     if background is None and not bad:
-        image = np.maximum(image, 0) if positive and image.dtype.kind in "if" else image
+        image = np.maximum(image, 0) if least >= 0 and image.dtype.kind in "if" else image
         sample = sampling.take(image, mask, tile)
-    counts = Counts(counted.size, bad, dark.size, least, largest, darkest, bad_level)
-    return Tally(counts, light, level, sample, content)
+    counts = Counts(counted.size, bad, negative, lowest, largest, darkest, bad_level)
+    return Tally(counts, counted.size, light, level, sample, content)
+
+
+def count_margins(
+    tally: Tally,
+    image: npt.NDArray[Any],
+    background: Any,
+    inside: tuple[slice, ...],
+    counts: Sequence[npt.NDArray[np.float64]],
+) -> Tally:
+    """Add up the light in a tile as often as a filter sees it, which mirrors it in its margins.
+
+    Parameters
+    ----------
+    tally : Tally
+        What was counted in the tile.
+    image, background, inside
+        What was read for it, and where the tile is in that.
+    counts : sequence of ndarray
+        How often each voxel of the tile is seen, along each axis.
+    """
+    seen = prod(float(line.sum()) for line in counts)
+    level = 0.0
+    if isinstance(background, np.ndarray):
+        level = weighted_sum(background[inside], counts)
+    elif background is not None:
+        level = background * seen
+    return replace(tally, seen=seen, light=weighted_sum(image[inside], counts), level=level)
+
+
+def _light(values: npt.NDArray[Any], least: float) -> float:
+    """Add up values, as `least` where they are less."""
+    dark = values[values < least]
+    missing = dark.size * least - float(dark.sum(dtype=np.float64)) if dark.size else 0.0
+    return float(values.sum(dtype=np.float64)) + missing
 
 
 def _content(*arrays: Any, inside: tuple[slice, ...]) -> bytes:

@@ -47,7 +47,11 @@ def make_solver(options: Options, volume: Volume, gain: float) -> Solver:
 def _richardson_lucy(options: Options, volume: Volume, photon: float) -> Solver:
     engine, spacing = options.engine, volume.problem.spacing
     regularization = make_regularization(
-        options.regularization, None if isnan(options.weight) else options.weight, spacing, engine
+        options.regularization,
+        None if isnan(options.weight) else options.weight,
+        spacing,
+        engine,
+        volume.light,
     )
     likelihood = _likelihood(options, volume, photon)
     if options.acceleration == "wiener_butterworth":

@@ -9,7 +9,13 @@ import numpy.typing as npt
 import scipy.fft
 
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE, Problem, extend, make_model
+from napari_deconv.deconvolution.volume import (
+    UNKNOWN_OUTSIDE,
+    Problem,
+    extend,
+    make_model,
+    margin_of,
+)
 from napari_deconv.engines.limits import threads
 from napari_deconv.forward import Convolution, centred_at_origin
 from napari_deconv.solvers.linear import inverse, penalized_inverse
@@ -67,7 +73,8 @@ def _on_grid(problem: Problem, model: Convolution) -> Volume3:
     """Subtract the background, and lay the light on the model's grid."""
     light: Volume3 = (problem.image - problem.background).astype(np.float32)
     if problem.boundary in UNKNOWN_OUTSIDE:
-        light = faded_mirror(light, model.grid)
+        margin = margin_of(problem.psfs[0].shape, problem.boundary)
+        light = faded_mirror(light, model.grid, margin)
     elif problem.boundary != "circular":
         light = extend(light, model.grid, problem.boundary)
     return light

@@ -30,6 +30,7 @@ __all__ = [
     "extend",
     "grid_of",
     "make_model",
+    "margin_of",
     "memory_of",
     "power_of_two",
     "require_memory",
@@ -105,9 +106,13 @@ def grid_of(shape: Shape, psf_shape: Shape, boundary: str) -> Shape:
     """
     if boundary == "circular":
         return shape
-    if boundary == "half_padded":
-        return fast_shape([n + m // 2 for n, m in zip(shape, psf_shape, strict=True)])
-    return fast_shape([n + m - 1 for n, m in zip(shape, psf_shape, strict=True)])
+    margin = margin_of(psf_shape, boundary)
+    return fast_shape([n + m for n, m in zip(shape, margin, strict=True)])
+
+
+def margin_of(psf_shape: Shape, boundary: str) -> Shape:
+    """Give how many voxels a grid needs at least beyond the image, if it is not periodic."""
+    return tuple(m // 2 if boundary == "half_padded" else m - 1 for m in psf_shape)
 
 
 def memory_of(grid: Shape, arrays: int) -> int:
@@ -174,7 +179,13 @@ class Volume:
     scale : float, optional
         What to divide the data by instead.
     flat : float, optional
-        Light a voxel, in the image's units, to start from instead of the image's mean.
+        Light a voxel, in the image's units, instead of the image's mean.
+
+    Attributes
+    ----------
+    light : float
+        Mean light a voxel above the background, at least 1e-3, scaled as the data: what is started
+        from.
     """
 
     def __init__(
@@ -200,7 +211,7 @@ class Volume:
             light = float((data - offset).mean(where=counted > 0, dtype=np.float64))
         else:
             light = flat / self.scale
-        self._flat = max(light, 1e-3)
+        self.light = max(light, 1e-3)
         if boundary in ("reflect", "zero"):
             data = self._surrounded(data, offset, boundary)
             offset, counted = (
@@ -221,7 +232,7 @@ class Volume:
 
     def start(self, initial: npt.NDArray[Any] | None) -> Position:
         """Start flat, or from an estimate (z, y, x) in the image's units."""
-        values = np.full(self.model.grid, self._flat, np.float32)
+        values = np.full(self.model.grid, self.light, np.float32)
         if initial is not None:
             inside = tuple(slice(size) for size in self.shape)
             values[inside] = np.maximum(initial / self.scale, FLOOR)

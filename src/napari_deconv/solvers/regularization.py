@@ -45,9 +45,6 @@ _PROBE = 0.1
 # One step late, total variation swings with larger weights.
 _LARGEST_WEIGHT = 0.05
 
-# A sum over a dark image is nothing to divide by.
-_LEAST_INTENSITY = 1e-3
-
 
 class Regularization(Protocol):
     """Changes what the update multiplies with and divides by, Hᵀ[…] and N = HᵀM."""
@@ -174,7 +171,7 @@ class AdaptiveTotalVariation(TotalVariation):
 
 
 class Tikhonov(_Penalty):
-    """R = Σ |∇x|²/s, s the mean intensity: ∂R = −2Δx/s.
+    """R = Σ |∇x|²: ∂R = −2Δx.
 
     (Tikhonov & Arsenin 1977; in microscopy: van Kempen et al., J. Microsc. 185, 354, 1997.) It
     smooths bright parts more than dim ones, and edges as well.
@@ -184,21 +181,15 @@ class Tikhonov(_Penalty):
     engine : Engine
         Where to compute.
     weight : float
-        λ, in units of the finest voxel step squared.
+        λ, in units of the finest voxel step squared over the unit of light.
     spacing : sequence of float
         Voxel size (z, y, x) in any unit: only the ratios count.
     """
 
-    def start(self, grid: Shape, observation: Observation, memory: Memory) -> None:
-        """Measure s, the mean of the data without their background."""
-        super().start(grid, observation, memory)
-        self._intensity = _mean_intensity(self._engine, observation)
-
     def divisor(self, estimate: Array, correction: Array, normalization: Array) -> Array:
         """Make N + κ."""
-        weight = self._weight / self._intensity
         self._engine.tikhonov(
-            estimate, self._steps, weight, correction, normalization, self._divisor
+            estimate, self._steps, self._weight, correction, normalization, self._divisor
         )
         return self._divisor
 
@@ -236,21 +227,24 @@ def relative_steps(spacing: Sequence[float], shape: Shape) -> tuple[float, ...]:
     return tuple(d / finest if long else inf for d, long in zip(spacing, longer, strict=True))
 
 
-def _mean_intensity(engine: Engine, seen: Observation) -> float:
-    def mean(array: Array) -> float:
-        return engine.sum(array) / int(array.size)
-
-    return max(mean(seen.data) / mean(seen.mask) - mean(seen.background), _LEAST_INTENSITY)
-
-
 def make_regularization(
-    name: str | None, weight: float | None, spacing: Sequence[float], engine: Engine
+    name: str | None,
+    weight: float | None,
+    spacing: Sequence[float],
+    engine: Engine,
+    intensity: float,
 ) -> Regularization:
-    """Make one of `REGULARIZATIONS`; without a weight, ``"tv"`` finds its own."""
+    """Make one of `REGULARIZATIONS`; without a weight, ``"tv"`` finds its own.
+
+    Tikhonov's weight is taken relative to the mean intensity, so that it has one meaning for all
+    images.
+    """
     if name is None:
         return Unregularized()
     if weight is None:
         return AdaptiveTotalVariation(engine, spacing)
+    if name == "tikhonov":
+        weight /= intensity
     kinds: dict[str, type[TotalVariation | Tikhonov | Roughness]] = {
         "tv": TotalVariation, "tikhonov": Tikhonov, "roughness": Roughness,
     }  # fmt: skip

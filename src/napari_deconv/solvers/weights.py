@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,9 @@ __all__ = [
     "automatic_weights",
     "faded_mirror",
     "laplacian_penalty",
+    "mirror_counts",
     "negativity_weight",
+    "weighted_sum",
     "wiener_penalty",
 ]
 
@@ -63,7 +66,7 @@ class AutomaticWeights:
     negativity: float
 
 
-def faded_mirror(volume: Real, grid: Sequence[int]) -> Real:
+def faded_mirror(volume: Real, grid: Sequence[int], margin: Sequence[int]) -> Real:
     """Extend a volume to a periodic grid by its mirror image, which fades to 0.
 
     A mirror image alone meets itself in a jump half-way round the grid, and puts as much light
@@ -75,21 +78,53 @@ def faded_mirror(volume: Real, grid: Sequence[int]) -> Real:
         (z, y, x), background subtracted.
     grid : sequence of int
         At least as large.
+    margin : sequence of int
+        Voxels along each axis that it fades in, half of them on either side; what is left of the
+        grid is 0. A grid is larger than need be where that transforms faster.
 
     Returns
     -------
     ndarray
         Of the grid's shape and the volume's dtype, the volume at its first voxels.
     """
-    for axis, (n, size) in enumerate(zip(volume.shape, grid, strict=True)):
-        place = np.arange(size)
-        past, ahead = place - (n - 1), size - place
-        image = np.where(past <= ahead, place, -ahead) % (2 * n)
-        fade = np.clip(1 - 2 * np.minimum(past, ahead) / (size - n + 1), 0, 1)
-        fade[:n] = 1
+    for axis, sizes in enumerate(zip(volume.shape, grid, margin, strict=True)):
+        source, fade = _faded_line(*sizes)
         column = fade.astype(volume.dtype).reshape([-1 if a == axis else 1 for a in range(3)])
-        volume = volume.take(np.minimum(image, 2 * n - 1 - image), axis) * column
+        volume = volume.take(source, axis) * column
     return volume
+
+
+def mirror_counts(n: int, size: int, margin: int) -> npt.NDArray[np.float64]:
+    """Tell how often `faded_mirror` shows each of n voxels along an axis: 1, and what is mirrored.
+
+    Parameters
+    ----------
+    n, size, margin : int
+        Along the axis: of the volume, of the grid, and what it fades in.
+    """
+    source, fade = _faded_line(n, size, margin)
+    return np.bincount(source, fade, n).astype(np.float64)
+
+
+def weighted_sum(values: npt.NDArray[Any], counts: Sequence[npt.NDArray[np.float64]]) -> float:
+    """Add up values (z, y, x) or (y, x), each as often as told along each axis."""
+    *outer, ny, nx = counts
+    # Plane by plane: in double precision the whole is large.
+    planes = values.reshape(-1, ny.size, nx.size)
+    times = outer[0] if outer else np.ones(1)
+    return float(sum(n * (ny @ plane @ nx) for n, plane in zip(times, planes, strict=True)))
+
+
+def _faded_line(
+    n: int, size: int, margin: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Tell from which voxel each one of a grid's line is, and how bright."""
+    place = np.arange(size)
+    past, ahead = place - (n - 1), size - place
+    image = np.where(past <= ahead, place, -ahead) % (2 * n)
+    fade = np.clip(1 - 2 * np.minimum(past, ahead) / (margin + 1), 0, 1)
+    fade[:n] = 1
+    return np.minimum(image, 2 * n - 1 - image), fade
 
 
 def laplacian_penalty(grid: Grid, spacing: Sequence[float]) -> npt.NDArray[np.float32]:
