@@ -59,7 +59,10 @@ def test_shared_margins_make_no_seams_inside():
         {"method": "nnls"},
         {"method": "landweber"},
         {"acceleration": None},
+        {"regularization": "tikhonov"},
+        {"regularization": "roughness"},
         {"damping": 2.0, "gain": 1.0},
+        {"damping": 2.0, "gain": 1.0, "offset": 1.0},
         {"read_noise": 1.0, "gain": 1.0, "offset": 1.0},
     ],
     ids=str,
@@ -82,25 +85,62 @@ def test_cells_have_no_seams(iterations, levels):
     assert found < BOUND
 
 
-@pytest.mark.parametrize("iterations", [10, 40])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_widefield_has_no_seams_along_z(seed, iterations):
-    """What is the same along y, imaged at NA 0.8: a slice (z, x) and the PSF summed along y."""
-    psf = np.asarray(
-        make_psf(
-            "vectorial", shape=(33, 127, 127), spacing=(0.5, 0.16, 0.16), na=0.8, wavelength=0.52,
-            n_immersion=1.0, n_sample=1.0, n_glass=1.0,
-        )
-    ).sum(1, keepdims=True)  # fmt: skip
-    rng = np.random.default_rng(seed)
-    coarse, fine = (gaussian_filter(rng.normal(size=(264, 1, 128)), (s, 0, s)) for s in (9, 3))
-    truth = np.where(coarse > 0.3 * coarse.std(), 100 + 300 * np.maximum(fine / fine.std(), 0), 0)
-    image = rng.poisson(np.maximum(fftconvolve(truth, psf, "same"), 0) + 20)
-    found = seam(
-        image, psf, (66, 1, 128), (8, 0, 0), iterations=iterations, background=20, engine="cpu",
-        centre_psf=False,
+@pytest.fixture(scope="module")
+def dry_psf():
+    """Widefield at NA 0.8, summed along y: for what is the same all along it."""
+    psf = make_psf(
+        "vectorial", shape=(33, 127, 127), spacing=(0.5, 0.16, 0.16), na=0.8, wavelength=0.52,
+        n_immersion=1.0, n_sample=1.0, n_glass=1.0,
     )  # fmt: skip
+    return np.asarray(psf).sum(1, keepdims=True)
+
+
+def slice_of(shape, psf, seed):
+    """A slice (z, x) of blobs with structure in them."""
+    rng = np.random.default_rng(seed)
+    coarse, fine = (gaussian_filter(rng.normal(size=shape), (s, 0, s)) for s in (9, 3))
+    truth = np.where(coarse > 0.3 * coarse.std(), 100 + 300 * np.maximum(fine / fine.std(), 0), 0)
+    return rng.poisson(np.maximum(fftconvolve(truth, psf, "same"), 0) + 20)
+
+
+SLICE = {"background": 20, "engine": "cpu", "centre_psf": False}
+
+
+@pytest.mark.parametrize("iterations", [10, 40])
+@pytest.mark.parametrize("seed", [0, 4, 5])
+def test_widefield_has_no_seams_along_z(dry_psf, seed, iterations):
+    image = slice_of((512, 1, 128), dry_psf, seed)
+    found = seam(image, dry_psf, (256, 1, 128), (8, 0, 0), iterations=iterations, **SLICE)
     assert found < BOUND
+
+
+@pytest.mark.parametrize("iterations", [10, 40, 100])
+@pytest.mark.parametrize("seed", [2, 3, 5])
+def test_widefield_has_no_seams_across(dry_psf, seed, iterations):
+    image = slice_of((66, 1, 704), dry_psf, seed)
+    found = seam(image, dry_psf, (66, 1, 352), (4, 0, 16), iterations=iterations, **SLICE)
+    assert found < BOUND
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.03, 0.01])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_wiener_s_filter_has_no_seams_in_widefield(dry_psf, seed, weight):
+    """Away from the outer border by more than the half of the PSF, from where the grid is seen."""
+    image = slice_of((64, 1, 1232), dry_psf, seed)
+    options = SLICE | {"method": "wiener", "regularization_weight": weight}
+    assert seam(image, dry_psf, (64, 1, 616), (8, 0, 127), **options) < BOUND
+
+
+@pytest.mark.parametrize("weight", [0.1, 1.0])
+@pytest.mark.parametrize("background", [2.0, np.linspace(1, 2, 192)[:, np.newaxis]], ids=np.ndim)
+def test_a_dark_tile_is_filtered_as_part_of_a_bright_image(background, weight):
+    """Wiener's filter keeps the mean of what it sees: it has to be that of the whole."""
+    rng = np.random.default_rng(0)
+    image = rng.poisson(np.where(np.arange(192) < 48, 40.0, 3.0)[:, np.newaxis], (16, 192, 96))
+    options = {"method": "wiener", "regularization_weight": weight, "engine": "cpu"}
+    level = np.broadcast_to(background, image.shape) if np.ndim(background) else background
+    found = seam(image, bars().psf, (16, 96, 96), (2, 8, 8), background=level, **options)
+    assert found < 1e-4
 
 
 @settings(max_examples=15, deadline=None)

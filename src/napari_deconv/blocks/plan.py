@@ -18,7 +18,7 @@ from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
-from napari_deconv.blocks.reach import reach
+from napari_deconv.blocks.reach import doubt, reach
 from napari_deconv.blocks.rules import SHARES
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
@@ -151,7 +151,8 @@ class BlockPlan:
         text += f"{format_bytes(self.memory.device)} of memory on {self.place.device.name}"
         if self.memory.host:
             text += f" and {format_bytes(self.memory.host)} on the host"
-        return f"{text}; {self.waste:.1f} voxels computed for each one of the image."
+        text += f"; {self.waste:.1f} voxels computed for each one of the image."
+        return text if tiles == 1 else f"{text} {doubt(self.order)}".rstrip()
 
 
 def say_time(seconds: float, place: Place) -> str:

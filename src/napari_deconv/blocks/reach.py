@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, pi, sqrt
+from math import ceil, isnan, log, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_deconv.blocks.order import Order
 from napari_deconv.deconvolution import METHODS
 
-__all__ = ["reach"]
+__all__ = ["doubt", "reach"]
 
 # Of the light that goes through the microscope and back.
 _SHARE = 0.999
@@ -21,12 +21,10 @@ _FLAT = 0.15
 
 # Measured: how much farther light gets with such a PSF, times the cube root of the iterations,
 # along that axis and along the others.
-_FARTHER_ALONG, _FARTHER_ACROSS = 0.85, 0.2
-_MOST_STEPS = 100
+_FARTHER_ALONG, _FARTHER_ACROSS = 1.4, 0.4
 
-# So many iterations steps on coarse levels are like, and a filter.
-_COARSE_STEPS = _MOST_STEPS
-_FILTER_STEPS = 10
+# So many iterations steps on coarse levels are like.
+_MOST_STEPS = 100
 
 # Measured on points beside a border, with a compact PSF: in so many widths of it light gets in
 # three iterations, with more as by diffusion, and so many in however many.
@@ -44,18 +42,20 @@ def reach(order: Order) -> tuple[int, ...]:
     a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets
     farther: with a compact PSF to 1.9 √(n/3) of its widths, at most 5.5. A widefield PSF does not
     fall off along z, so that much is compatible with the data that only what is far away decides:
-    there it is (1 + 0.85 ∛n) r along z and (1 + 0.2 ∛n) r across, n at most 100. Steps on coarse
-    levels are like 100 iterations, a filter like 10.
+    there it is (1 + 1.4 ∛n) r along z and (1 + 0.4 ∛n) r across, n at most 100. Steps on coarse
+    levels are like 100 iterations, Wiener's filter with weight K like 1/K.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
     whole. Points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations: 5e-4,
-    2e-4, 1e-4 and 6e-4. In widefield, NA 0.8 and 1.4, PSFs of 33 planes, the worst of cells, bars
-    and points, after 10, 40 and 100 iterations: along z with 2.5 r, 3.5 r and 4.5 r 5e-4, 7e-5 and
-    2e-4, where 2 r, 3 r and 4 r leave 8e-4, 5e-4 and 2e-3; across with 1.5 r, 1.5 r and 1.75 r
-    8e-5, 4e-4 and 8e-4, where r, 1.25 r and 1.5 r leave 5e-4, 7e-4 and 2e-3. Specimens that are the
-    same all along y need most, for their light falls off least: with what is given here it is 7e-4
-    along z after 10 and 40 iterations, 9e-4 across after 40, 1.2e-3 after 100. Without the growth
-    it would be 2e-2 and 9e-3.
+    2e-4, 1e-4 and 6e-4. In widefield light falls off least in specimens that are the same all along
+    y: the worst of these, NA 0.8, PSFs of 33, 65 and 97 planes, after 10, 40 and 100 iterations
+    differs along z by 3e-5, 9e-4 and 4e-4, across by 4e-5, 6e-4 and 6e-4; with
+    (1 + 0.85 ∛n) r and (1 + 0.2 ∛n) r it would be 1e-3, 3e-3 and 2e-3, and 6e-4, 2e-3 and 4e-3.
+    Without the growth it would be 2e-2 and 9e-3.
+
+    Wiener's kernel F⁻¹[H*/(|H|² + K)] falls off the slower the smaller K is: of Σ|k| 1 % lies
+    beyond 1.1 r, 2.2 r and 5 r across for K = 0.1, 0.01 and 0.001, and the seam is a tenth of that
+    part. On widefield cells it is 4e-4, 2e-4 and 3e-3.
     """
     psfs = order.settings["psfs"]
     axes = range(3 - order.ndim, 3)
@@ -70,13 +70,33 @@ def reach(order: Order) -> tuple[int, ...]:
     return tuple(np.rint(distances).astype(int).tolist())
 
 
+def doubt(order: Order) -> str:
+    """Say where tiles may differ from the whole by more than 0.1 % of the maximum, or nothing."""
+    if not any(_is_flat(_profile(psf, 0)) for psf in order.settings["psfs"]):
+        return ""
+    weight = order.settings["weight"]
+    if METHODS[order.settings["method"]].direct and not weight >= 1 / _MOST_STEPS:
+        return (
+            "With a widefield PSF and a weight below 0.01, which an automatic one may be, the "
+            "filter takes light from farther than a tile sees: at their borders tiles may differ "
+            "from the whole by some 1 % of the maximum."
+        )
+    if order.settings["regularization"] == "tv":
+        return (
+            "With a widefield PSF and total variation single voxels of tiles may differ from the "
+            "whole by some 0.2 % of the maximum, as they do if the data change by a millionth."
+        )
+    return ""
+
+
 def _steps(order: Order) -> int:
     """How many iterations what is done is like."""
     kind = METHODS[order.settings["method"]]
     if kind.direct:
-        return _FILTER_STEPS
+        weight = order.settings["weight"]
+        return _MOST_STEPS if isnan(weight) else ceil(min(1 / weight, _MOST_STEPS))
     if order.settings["levels"] > 1 and kind.coarse_to_fine:
-        return _COARSE_STEPS
+        return _MOST_STEPS
     return int(order.settings["iterations"])
 
 
