@@ -86,5 +86,7 @@ def test_a_method_that_is_not_named_is_the_default(operation, section):
     inputs = {"inputs": {"image": {"path": "a"}}}
     data = recipe_data(describe(operation, {"spacing": 0.1}, CPU) | inputs)
     assert data == {"input": {"path": "a"}, section: {}, "engine": "cpu"}
+    data = recipe_data(describe(operation, {"method": "mean", "radius": 3.0}, CPU) | inputs)
+    assert "radius" not in str(data)  # it meant nothing, and a recipe may not say it
     data = recipe_data(describe(operation, {"method": "top_hat"}, CPU) | inputs)
     assert data["input"] == {"path": "a", "spacing": "pixels"}

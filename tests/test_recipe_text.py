@@ -24,6 +24,12 @@ BASE = "napari-deconv: 1\ninput: a.tif\npsf: {file: psf.tif}\n"
         ("deconvolution: {method: wiener, stop: quality}", "line 4: .* takes no stop"),
         ("deconvoluton: {}", r"line 4: deconvoluton is not known: did you mean deconvolution\?"),
         ("convolution: {}\ndeconvolution: {}", "convolution and deconvolution are two last steps"),
+        (
+            "background:\n  method: mean\n  radius: 3",
+            "line 6: background.radius .*'mean' takes no radius: expected factor and floor",
+        ),
+        ("background: {method: top_hat, floor: 1}", "'top_hat' takes no floor: expected radius"),
+        ("background_estimate: {factor: 2}", "'percentile' takes no factor: expected percentile"),
         ("background: {method: mean}\nbackground: {}", "line 5: background stands twice"),
         ("mask: m.tif", "mask and initial belong to a deconvolution"),
         ("initial: {recipe: {psf: {}}}", "recipe.psf cannot be: expected .*; given nothing"),

@@ -17,7 +17,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def limited(
-    engine: Callable[[Function], Function], beyond: str = "is refused"
+    engine: Callable[[Function], Function],
+    memory_help: str = "What its arrays may take on the device; what needs more is refused.",
 ) -> Callable[[Function], Function]:
     """Add --threads and --memory to the option of the engine; they hold until the command ends."""
     threads = click.option(
@@ -26,7 +27,7 @@ def limited(
     )  # fmt: skip
     memory = click.option(
         "--memory", type=click.FloatRange(min=0, min_open=True), metavar="GB", expose_value=False,
-        callback=_limit, help=f"What its arrays may take on the device; what needs more {beyond}.",
+        callback=_limit, help=memory_help,
     )  # fmt: skip
     return lambda command: engine(threads(memory(command)))
 

@@ -77,7 +77,8 @@ def _print_schema(ctx: click.Context, _: click.Parameter, value: bool) -> None:
                  help="Compute the blocks on this Dask cluster: its address or scheduler file."),
     limited(click.option("-e", "--engine", metavar="DEVICE",
                          help="Instead of the recipe's: auto, cpu, opencl or opencl:NAME."),
-            beyond="is deconvolved in tiles"),
+            "What it may take: on a processor the whole process stays below it, on a graphics card "
+            "the arrays of a tile do. What needs more is deconvolved in tiles."),
     click.option("--dry-run", is_flag=True,
                  help="Print what would be called, and how each INPUT would be cut; and end."),
     click.option("--schema", is_flag=True, is_eager=True, expose_value=False,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.recipe.options import WITHOUT_SPACING
+from napari_deconv.recipe.options import OF_BACKGROUND, WITHOUT_SPACING
 
 __all__ = ["recipe_data"]
 
@@ -108,6 +108,9 @@ def _options(record: Mapping[str, Any]) -> Data:
             )
     section = _SECTIONS.get(record.get("operation", ""), "")
     method = given.get("method", _DEFAULT_METHODS.get(section))
+    if section in _DEFAULT_METHODS:
+        unused = set().union(*OF_BACKGROUND.values()) - {*OF_BACKGROUND[str(method)]}
+        given = {name: given[name] for name in given if name not in unused}
     if method in WITHOUT_SPACING:
         given.pop("spacing", None)
     elif given.get("spacing") is None:

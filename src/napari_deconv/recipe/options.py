@@ -12,7 +12,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -28,8 +30,8 @@ from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.synthetic.models import make_psf, takes
 
 __all__ = [
-    "WITHOUT_SPACING", "Acquisition", "Background", "BackgroundEstimate", "Beads", "Convolution",
-    "Deconvolution", "Distilling", "Keys", "Length", "Lengths", "Optics", "Spacing",
+    "OF_BACKGROUND", "WITHOUT_SPACING", "Acquisition", "Background", "BackgroundEstimate", "Beads",
+    "Convolution", "Deconvolution", "Distilling", "Keys", "Length", "Lengths", "Optics", "Spacing",
 ]  # fmt: skip
 
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -39,6 +41,16 @@ Spacing = Literal["pixels"] | Length | Lengths
 
 WITHOUT_SPACING = ("mean", "constant", "percentile")
 """Methods, of backgrounds, to which the voxel size makes no difference."""
+
+OF_BACKGROUND = {
+    "mean": ("factor", "floor"),
+    "constant": ("value",),
+    "percentile": ("percentile",),
+    "rolling_ball": ("radius",),
+    "top_hat": ("radius",),
+    "gaussian": ("radius",),
+}
+"""What each method of a background takes, of what the others do not."""
 
 _Light = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -86,16 +98,31 @@ class Rules(
     """The rules a bead has to pass: `napari_deconv.Rejection`."""
 
 
+def _of_method(cls: type[BaseModel], value: Any, given: ValidationInfo) -> Any:
+    """Refuse what means nothing to the method of a background."""
+    name, method = given.field_name or "", given.data.get("method")
+    expected = OF_BACKGROUND.get(str(method), (name,))
+    if name not in expected and value != cls.model_fields[name].default:
+        raise ValueError(
+            f"the method {method!r} takes no {name}: expected {' and '.join(expected)}"
+        )
+    return value
+
+
 class Background(
     _options(subtract_background, method=Literal[BACKGROUNDS])  # type: ignore[misc]
 ):
-    """Options of `napari_deconv.subtract_background`."""
+    """Options of `napari_deconv.subtract_background`: those that the method takes."""
+
+    _taken = field_validator("factor", "floor", "radius", "percentile", "value")(_of_method)
 
 
 class BackgroundEstimate(
     _options(estimate_background, method=Literal[BACKGROUNDS])  # type: ignore[misc]
 ):
-    """Options of `napari_deconv.estimate_background`."""
+    """Options of `napari_deconv.estimate_background`: those that the method takes."""
+
+    _taken = field_validator("factor", "radius", "percentile", "value")(_of_method)
 
 
 class Beads(
