@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
+import subprocess
 import sys
 
 import numpy as np
@@ -115,6 +117,26 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
         fail()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_that_writes_the_file(tmp_path):
+    path = tmp_path / "a[1].tif"
+    script = (
+        "import os, sys\nfrom napari_deconv.files import replacing\n"
+        "with replacing(sys.argv[1]) as part:\n    part.touch()\n    os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    (left,) = tmp_path.iterdir()
+    # Of a process that is at it, of another machine, and of another file.
+    others = [
+        left.with_name(f".a[1].tif.{platform.node()}-{os.getppid()}.part"),
+        left.with_name(f".a[1].tif.elsewhere-{left.suffixes[-2].rpartition('-')[2]}.part"),
+        left.with_name(left.name.replace("a[1]", "a1")),
+    ]
+    for other in others:
+        other.touch()
+    write_image(path, STACK)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX's")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
+
+import psutil
 
 from napari_deconv.errors import DeconvError
 
@@ -48,6 +52,8 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> 
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name in the same folder, renamed to `path` only if the block succeeds.
 
+    What a process of this machine left of the same file when it was killed is removed.
+
     Parameters
     ----------
     path : path-like
@@ -65,8 +71,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     check_target(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    of_machine = f".{path.name}.{platform.node()}-"
+    temporary = path.with_name(f"{of_machine}{os.getpid()}.part")
     try:
+        for left in path.parent.glob(f"{escape(of_machine)}*.part"):
+            process = left.name[len(of_machine) : -len(".part")]
+            if process.isdecimal() and not psutil.pid_exists(int(process)):
+                left.unlink(missing_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
