@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.ndimage
 
 from napari_deconv._checks import as_volume, check_image, check_number
-from napari_deconv.beads.noise import grey_step
+from napari_deconv._noise import grey_step
 from napari_deconv.errors import DeconvError
 
 __all__ = ["CameraGain", "estimate_gain"]

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from napari_deconv._checks import check_choice, check_image, check_number, check_spacing
+from napari_deconv._noise import smallest_height
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.beads.measure import Measurement, measure_bead, without_duplicates
-from napari_deconv.beads.noise import smallest_height
 from napari_deconv.beads.rules import explain, judge
 from napari_deconv.beads.spots import centres, find_spots, spot_size
 from napari_deconv.beads.table import Beads, Rejection

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 from scipy.spatial import KDTree
 
 from napari_deconv._gaussian_fit import fit_gaussian
-from napari_deconv.beads.noise import noise_level
+from napari_deconv._noise import noise_level
 
 __all__ = ["BOX", "Measurement", "box_around", "measure_bead", "without_duplicates"]
 

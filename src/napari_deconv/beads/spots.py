@@ -8,7 +8,7 @@ from scipy.ndimage import label
 
 from napari_deconv._checks import as_volume
 from napari_deconv._gaussian_fit import FWHM_PER_SIGMA, fit_gaussian
-from napari_deconv.beads.noise import smallest_height
+from napari_deconv._noise import smallest_height
 from napari_deconv.engines.protocol import Array, Engine
 
 __all__ = ["centres", "find_spots", "spot_size"]

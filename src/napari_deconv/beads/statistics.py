@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv._checks import check_background, check_image, check_number
+from napari_deconv._noise import grey_step, noise_level
 from napari_deconv.beads.fitting import fit_light
 from napari_deconv.beads.measure import BOX, box_around
-from napari_deconv.beads.noise import grey_step, noise_level
 from napari_deconv.beads.rendering import Template
 from napari_deconv.beads.table import Beads
 from napari_deconv.errors import DeconvError

@@ -10,7 +10,7 @@ from skimage.filters import threshold_li, threshold_otsu, threshold_triangle
 from skimage.measure import label
 
 from napari_deconv._checks import as_volume, check_choice, check_image, check_number
-from napari_deconv.beads.noise import grey_step, noise_level
+from napari_deconv._noise import grey_step, noise_level
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Engine
 from napari_deconv.errors import DeconvError

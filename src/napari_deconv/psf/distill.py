@@ -18,10 +18,10 @@ from napari_deconv._checks import (
     check_spacing,
     check_whole,
 )
+from napari_deconv._noise import noise_level
 from napari_deconv._progress import Callback
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import Beads, Rejection, detect_beads, threshold_beads
-from napari_deconv.beads.noise import noise_level
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.provenance import describe
