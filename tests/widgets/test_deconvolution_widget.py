@@ -271,8 +271,13 @@ def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
     hand.run()
     assert any("resampled" in message for message in said())
 
+    viewer.add_image(psf_array, name="PSF of 1 µm", units=("µm",) * 3)
+    assert shown(widget, widget, "psf_note") == [True]
+    assert "Is a voxel of the PSF 1 µm wide?" in widget.psf_note.value
+
     viewer.add_image(psf_array, name="bare PSF")
     assert shown(widget, widget, "psf_note") == [True]
+    assert "no voxel size" in widget.psf_note.value
     hand.run()
     expected = deconvolve(bead_image, psf_array, spacing=SPACING, iterations=2, levels="auto")
     np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)

@@ -13,7 +13,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
-from napari_deconv.widgets.common.fields import choice, layer_choice, note, orange
+from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
 from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
 from napari_deconv.widgets.common.parts import Part, whole
 from napari_deconv.widgets.common.results import make_result, on_source
@@ -47,7 +47,7 @@ class BlurringWidget(OperationWidget):
         self.psf = layer_choice(
             viewer, "PSF", "How the microscope shows a point. Another voxel size is resampled."
         )
-        self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
+        self.psf_note = note()
         self.boundary = choice(
             "Outside",
             _BOUNDARIES,
@@ -65,7 +65,8 @@ class BlurringWidget(OperationWidget):
     def _applies(self) -> dict[ValueWidget, bool]:
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
         voxel_size = dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
-        return {**voxel_size, self.psf_note: lacks_voxels}
+        self.psf_note.value = psf_doubt(self.psf.value)
+        return {**voxel_size, self.psf_note: bool(self.psf_note.value)}
 
     def _blurring(self, function: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
         """Read the layers; return a call of a function of image and PSF."""

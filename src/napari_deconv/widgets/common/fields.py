@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
+import numpy as np
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
@@ -24,6 +25,7 @@ from napari_deconv.widgets.common.layers import (
     known,
     made_here,
     role,
+    space_axes,
     spacing,
     spacing_is_certain,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "note",
     "number",
     "orange",
+    "psf_doubt",
     "read_number",
     "read_numbers",
 ]
@@ -275,9 +278,24 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
         return ""
     if not spacing_is_certain(layer):
         return "The layer's scale has no unit: are these µm?"
-    if not made_here(layer) and all(step == 1 for step in layer.scale[-len(found) :]):
-        return f"Is a voxel 1 {layer.units[-1]:~} wide? napari says so where nothing is known."
-    return ""
+    return _doubt(layer, "a voxel")
+
+
+def psf_doubt(psf: Layer | None) -> str:
+    """Say in orange what is missing or uncertain of the voxel size of a PSF; nothing else."""
+    if psf is None:
+        return ""
+    lacks = "The PSF has no voxel size: taken as the image's."
+    return orange(lacks if spacing(psf) is None else _doubt(psf, "a voxel of the PSF"))
+
+
+def _doubt(layer: Layer, what: str) -> str:
+    """Ask about a voxel size that nobody may have given."""
+    if made_here(layer) or "spacing" in known(layer) or not spacing_is_certain(layer):
+        return ""
+    if np.any(layer.scale[-space_axes(layer) :] != 1):
+        return ""
+    return f"Is {what} 1 {layer.units[-1]:~} wide? napari says so where nothing is known."
 
 
 def orange(text: str) -> str:

@@ -20,7 +20,7 @@ from napari_deconv.widgets.common.fields import (
     entry,
     layer_choice,
     note,
-    orange,
+    psf_doubt,
     read_number,
 )
 from napari_deconv.widgets.common.inputs import Inputs
@@ -78,7 +78,7 @@ class DeconvolutionWidget(OperationWidget):
             "How the microscope shows a point. Another voxel size is resampled. A file can be "
             "dropped here.",
         )  # fmt: skip
-        self.psf_note = note(orange("The PSF has no voxel size: taken as the image's."))
+        self.psf_note = note()
         self.settings = MethodFields()
         self.background = choice(
             "Background",
@@ -167,10 +167,10 @@ class DeconvolutionWidget(OperationWidget):
         return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
 
     def _applies(self) -> dict[ValueWidget, bool]:
-        lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
+        self.psf_note.value = psf_doubt(self.psf.value)
         return self.settings.applies() | {
             self.region: self._is_large(),
-            self.psf_note: lacks_voxels,
+            self.psf_note: bool(self.psf_note.value),
             self.background_value: self.background.value == "value",
             self.leave_out: "mask" in self.settings.kind.takes,
         }
