@@ -43,10 +43,10 @@ def with_memory(client, free):
     """Have the workers find so much free memory."""
 
     def patch():
-        from napari_deconv.blocks import memory
+        from napari_deconv.engines import limits
 
         there = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=free))
-        memory.psutil = there
+        limits.psutil = there
 
     client.run(patch)
 
@@ -76,7 +76,7 @@ def test_the_memory_is_that_of_the_workers(few):
 def test_memory_here_makes_no_difference(client, monkeypatch):
     with_memory(client, 1e9)
     monkeypatch.setattr(
-        "napari_deconv.blocks.memory.psutil",
+        "napari_deconv.engines.limits.psutil",
         SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1e5)),
     )
     assert np.prod(plan_blocks(volume(), PSF, **OPTIONS).counts) == 1

@@ -9,13 +9,12 @@ from math import isnan, prod
 from operator import mul
 
 import numpy as np
-import psutil
 
 from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import memory_of
 from napari_deconv.engines import Device
-from napari_deconv.engines.limits import memory_limit
+from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.engines.protocol import Shape
 
 __all__ = ["Memory", "free_memory", "memory_of_tile", "within_limit"]
@@ -96,7 +95,7 @@ def memory_of_tile(
 
 def free_memory(device: Device) -> Memory:
     """Tell how much memory is free on a device of this machine, and on the machine."""
-    free = _SHARE * psutil.virtual_memory().available
+    free = _SHARE * room(None)
     return Memory(free if device.kind == "CPU" else _SHARE * device.memory, free)
 
 

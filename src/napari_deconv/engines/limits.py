@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import psutil
+
 from napari_deconv._checks import check_number, check_whole
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeviceMemoryError
 
-__all__ = ["cores", "memory_limit", "require_within_limit", "set_limits", "threads"]
+__all__ = ["cores", "memory_limit", "require_within_limit", "room", "set_limits", "threads"]
 
 
 @dataclass
@@ -63,6 +65,18 @@ def threads() -> int:
 def memory_limit() -> float | None:
     """Tell how many bytes an operation may take, if that is limited."""
     return _limits.memory
+
+
+def room(limit: float | None) -> float:
+    """Tell how many bytes of this machine's memory may be taken now.
+
+    Parameters
+    ----------
+    limit : float or None
+        Bytes at most; None takes all that is free.
+    """
+    available = float(psutil.virtual_memory().available)
+    return available if limit is None else min(available, limit)
 
 
 def require_within_limit(nbytes: int, purpose: str) -> None:

@@ -11,12 +11,10 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
 from napari_deconv.blocks.computing import current_client
 from napari_deconv.blocks.storing import check_begun
-from napari_deconv.engines.limits import memory_limit
+from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.errors import DeconvError, WholeImageError
 from napari_deconv.files import Image, open_image, positions, provenance_of
 from napari_deconv.files.blockwise import written
@@ -282,6 +280,5 @@ def _is_one_tile_each(plans: Sequence[BlockPlan]) -> bool:
 
 def _has_room(image: Image, plans: Sequence[BlockPlan] = ()) -> bool:
     """Tell whether all volumes fit into memory together, and one of them can be worked on."""
-    free = psutil.virtual_memory().available
     working = max((plan.memory.host or plan.memory.device for plan in plans), default=0)
-    return bool(_HELD * image.data.size + working < min(free, memory_limit() or free))
+    return bool(_HELD * image.data.size + working < room(memory_limit()))

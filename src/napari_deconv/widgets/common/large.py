@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
+from napari_deconv.engines.limits import room
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.layers import space_axes
 from napari_deconv.widgets.common.preferences import preferences
@@ -35,7 +35,9 @@ def fits(layer: Image, level: int = 0) -> bool:
     """Tell whether there is memory to deconvolve a layer; of several resolutions that level."""
     shape = _voxels(layer, level).shape
     volume = float(np.prod(shape[-space_axes(layer) :], dtype=float))
-    return _AT_WORK * volume + _HELD * float(np.prod(shape, dtype=float)) < _room()
+    return _AT_WORK * volume + _HELD * float(np.prod(shape, dtype=float)) < room(
+        preferences().memory
+    )
 
 
 def check_fits(part: Part) -> None:
@@ -55,13 +57,8 @@ def check_fits(part: Part) -> None:
 
 def most_voxels() -> int:
     """Tell how many voxels of a volume can be deconvolved at once, and leave room for others."""
-    return int(_PART_OF_MEMORY * _room() / _AT_WORK)
+    return int(_PART_OF_MEMORY * room(preferences().memory) / _AT_WORK)
 
 
 def _voxels(layer: Image, level: int = 0) -> Any:
     return layer.data[level] if layer.multiscale else layer.data
-
-
-def _room() -> float:
-    available = float(psutil.virtual_memory().available)
-    return min(available, preferences().memory or available)
