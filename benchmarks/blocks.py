@@ -93,7 +93,7 @@ class Volume:
     seconds, prepared : float
         Of both runs, and of reading the volume before the first tile.
     planned : float
-        Seconds that the plan tells for the tiles.
+        Seconds that the plan tells, in which the disk does not count.
     peak : int
         Most bytes that either process held, Python and all libraries included.
     """
@@ -276,8 +276,8 @@ GiB for the process: {volume.blocks} tiles of {size(volume.block)} voxels.
 - It was killed after {volume.killed_after} tiles and resumed: {volume.kept} tiles were not computed
   again. {_PROVED} tiles of the file, computed once more, had the same bits.
 - Both runs took {volume.seconds / 60:.1f} minutes, with reading, writing and the pyramid. The plan
-  had told {volume.planned / 60:.1f} minutes for the tiles. Before the first one the volume is read
-  once, in {volume.prepared:.0f} s: in each run.
+  had told {volume.planned / 60:.1f} minutes without the disk. Before the first tile the volume is
+  read once, in {volume.prepared:.0f} s: in each run.
 
 ## Size of tiles
 
