@@ -321,6 +321,11 @@ def test_starting_from_an_estimate(engine):
     assert other.iterations == 5
 
 
+def test_a_rule_that_has_not_ended_it_is_not_said_to_have():
+    result = deconvolve(IMAGE, PSF, iterations=3, stop="quality", engine="cpu")
+    assert (result.iterations, result.stop_reason) == (3, "3 iterations done, the most allowed")
+
+
 def test_the_result_is_an_array_with_a_recipe():
     result = deconvolve(IMAGE, PSF, iterations=3, engine="cpu")
     assert isinstance(result, Deconvolution)

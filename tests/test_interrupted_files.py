@@ -156,7 +156,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(tmp_path):
     assert begun(path) is None
     file = start(path)
     file.write((1, 8, 128, 145), DATA[1:, 8:16, 128:256, 145:])
-    assert begun(path) == file.layout
+    assert begun(path).layout == file.layout
     with pytest.raises(
         DeconvError, match=r"another input or other settings, and 1 of its blocks are"
     ):

@@ -82,6 +82,15 @@ def test_a_nan_is_a_gap_and_the_mark_lies_on_the_line(plot):
     assert abs(np.argmax(counts) - (left + 0.8 * (right - left))) <= 3
 
 
+def test_a_line_ends_where_it_was_measured(plot):
+    plot.show_curves([Curve("", X, X, mark=X[-1] + 50)], x_label="x", y_label="y")
+    _, marked = coloured(pixels(plot), "#e69f00")
+    plot.show_curves([Curve("", X, X)], x_label="x", y_label="y")
+    _, alone = coloured(pixels(plot), "#e69f00")
+    assert marked.min() == alone.min()
+    assert abs(marked.max() - alone.max()) <= 3  # the dot's radius
+
+
 def test_text_has_the_colour_of_the_palette(plot):
     plot.show_curves(CURVES, **LABELS)
     for ink, paper in (("#ff0000", "#000000"), ("#0000ff", "#ffffff")):

@@ -124,7 +124,9 @@ def test_what_is_written_stays_and_goes_on(
     assert begun(path) is not None
     assert len(viewer.layers) == 2
 
-    to_disk(hand, path)
+    there = len(blocks)
+    _, told = to_disk(hand, path)
+    assert f"{there} of {np.prod(memory.counts)} tiles are there" in told[1]
     assert len(blocks) == len(set(blocks)) == np.prod(memory.counts)
     expected = deconvolve_blocks(da.from_array(bead_image), PSF, block=memory.block, **RUN)
     np.testing.assert_array_equal(read_image(path).data, expected)

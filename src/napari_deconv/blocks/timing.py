@@ -78,7 +78,7 @@ def seconds_a_voxel(
     noise = np.random.default_rng(0).poisson(20, shape).astype(np.uint16)
     problem = make_problem(noise, 10.0, None, options)
     with ONE_TILE:
-        counting = _counting(noise, every, options.kind.positive)
+        counting = _counting(noise, every)
         of_kind = _filtering if options.kind.direct else _iterating
         pilot, tile = of_kind(problem, options, coarse)
     voxels = prod(grid_of(shape, psf, options.boundary))
@@ -120,10 +120,10 @@ def _iterating(
     return step * (2 + start) if coarse else 0.0, tile
 
 
-def _counting(noise: npt.NDArray[np.uint16], every: int, positive: bool) -> float:
+def _counting(noise: npt.NDArray[np.uint16], every: int) -> float:
     tile = Tile((), (0,) * noise.ndim, noise.shape)
     sampling = Sampling(noise.shape, every)
-    return _clock(lambda: count_tile(noise, None, None, tile, sampling, positive))
+    return _clock(lambda: count_tile(noise, None, None, tile, sampling, 0.0))
 
 
 def _clock(work: Callable[[], object]) -> float:

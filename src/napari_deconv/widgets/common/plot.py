@@ -258,6 +258,7 @@ def _points(curve: Curve) -> tuple[Floats, Floats, list[int]]:
     known = np.isfinite(x) & np.isfinite(y)
     if curve.mark is None or not known.any():
         return x, y, []
-    place = int(np.searchsorted(x, curve.mark))
-    height = np.interp(curve.mark, x[known], y[known])
-    return np.insert(x, place, curve.mark), np.insert(y, place, height), [place]
+    mark = min(curve.mark, x[known][-1])  # beyond it nobody knows how the curve goes on
+    place = int(np.searchsorted(x, mark))
+    height = np.interp(mark, x[known], y[known])
+    return np.insert(x, place, mark), np.insert(y, place, height), [place]

@@ -20,6 +20,7 @@ from napari_deconv.blocks import (
     prepare_blocks,
     write_blocks,
 )
+from napari_deconv.blocks.storing import check_begun
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image, check_target, open_image
 from napari_deconv.files.lock import alone
@@ -165,8 +166,9 @@ def run_to_disk(
         options["mask"] = _voxels(leave_out) == 0
     with alone(path):
         plan = plan_blocks(image.data, points, block=begun_blocks(path), **options)
+        there = check_begun(path, [plan])
         tell(plan.describe())
-        about = f"{plan.describe()} {plan.describe_time()}"
+        about = f"{plan.describe()} {plan.describe_time()} {there}".rstrip()
         tell(f"{about}\nMeasuring the image …")
         result = prepare_blocks(image.data, points, block=plan.block, callback=callback, **options)
         tell(f"{about}\nWriting {path.name} …")

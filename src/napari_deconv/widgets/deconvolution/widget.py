@@ -332,7 +332,9 @@ class DeconvolutionWidget(OperationWidget):
             found = self._metadata(call, "result", result.stop_reason)
             self._show_psf(result.psf, "PSF (blind)", found, self._inputs.layers["image"])
         self._last = None if method.direct else result
-        self.course.end(result, call["parameters"]["stop"] is not None)
+        given = call["parameters"]
+        by_rule = given["stop"] is not None and result.iterations < given["iterations"]
+        self.course.end(result, by_rule)
         return f"{self._of_region}{line_of(result)}", call
 
     def _show_written(self, written: Written) -> tuple[str, Mapping[str, Any]]:
