@@ -7,7 +7,7 @@ from math import isnan
 from napari_deconv.deconvolution.history import History
 from napari_deconv.engines.protocol import Array, Engine
 from napari_deconv.solvers.position import CHECK_EVERY, Position
-from napari_deconv.solvers.stopping import Stopping
+from napari_deconv.solvers.stopping import Endless, Stopping
 
 __all__ = ["Ending"]
 
@@ -46,6 +46,11 @@ class Ending:
     def iteration(self) -> int | None:
         """Of the estimate to give back, where that is not the last one."""
         return self._stopping.best if self.reason else None
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether a rule may stop the run."""
+        return not isinstance(self._stopping, Endless)
 
     def reached(self, position: Position) -> bool:
         """Look at a position after a step; tell whether it was the last."""

@@ -178,7 +178,7 @@ class Run:
         self.history = ending.history
         whole = position.iteration == planned
         self.stop_reason = ending.reason or (
-            f"{planned} iterations done{'' if self._options.stop is None else ', the most allowed'}"
+            f"{planned} iterations done{', the most allowed' if ending.has_rule else ''}"
             if whole
             else f"stopped by hand after {position.iteration} iterations"
             if self.enough
