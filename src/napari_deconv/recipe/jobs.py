@@ -29,9 +29,9 @@ from napari_deconv.recipe.results import suffix_of, write
 from napari_deconv.recipe.schema import Blocks, Output, Source
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
 
-__all__ = ["Begun", "Job", "Workshop", "jobs_of"]
+__all__ = ["Job", "Workshop", "jobs_of"]
 
-Begun = Literal["refuse", "resume", "anew"]
+_Interrupted = Literal["refuse", "resume", "anew"]
 
 # Bytes in memory for each voxel of a series, measured: 25 of the image, the result and what can be
 # gone on from, 28 where photons are kept aside, 9 with a filter. The volume that is worked on takes
@@ -135,7 +135,7 @@ class Workshop:
     def __init__(
         self,
         engine: str | None = None,
-        begun: Begun = "refuse",
+        begun: _Interrupted = "refuse",
         say: Callable[[str], object] | None = None,
     ) -> None:
         self._engine, self._begun, self._say = engine, begun, say
@@ -226,7 +226,8 @@ class Workshop:
         """Do a job block by block, in blocks of one size for all channels."""
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
         output, plans = recipe.output or Output(), self._plans(recipe)
-        there = self._begun == "resume" and check_begun(job.target, plans, output.dtype)
+        resumed = self._begun == "resume"
+        there = check_begun(job.target, plans, output.dtype) if resumed else ""
         if there and self._say is not None:
             self._say(there)
         if tell is not None:

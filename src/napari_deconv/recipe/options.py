@@ -101,7 +101,9 @@ class Rules(
 def _of_method(cls: type[BaseModel], value: Any, given: ValidationInfo) -> Any:
     """Refuse what means nothing to the method of a background."""
     name, method = given.field_name or "", given.data.get("method")
-    expected = OF_BACKGROUND.get(str(method), (name,))
+    expected = [
+        each for each in OF_BACKGROUND.get(str(method), (name,)) if each in cls.model_fields
+    ]
     if name not in expected and value != cls.model_fields[name].default:
         raise ValueError(
             f"the method {method!r} takes no {name}: expected {' and '.join(expected)}"
