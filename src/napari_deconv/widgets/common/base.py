@@ -12,14 +12,15 @@ from napari.layers import Image, Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QShortcut, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
-from napari_deconv.engines import get_engine, list_devices, set_limits
+from napari_deconv.engines import get_engine, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import made, record
+from napari_deconv.widgets.common.canvas import RemovalContext
 from napari_deconv.widgets.common.choosing import LayerWidget
-from napari_deconv.widgets.common.fields import choice
+from napari_deconv.widgets.common.devices import device_choices, device_field, find_devices
 from napari_deconv.widgets.common.form import Form
 from napari_deconv.widgets.common.history import History, Settings
 from napari_deconv.widgets.common.inputs import Inputs
@@ -68,20 +69,13 @@ class OperationWidget(LayerWidget):
         super().__init__(viewer)
         self._worker: Worker | None = None
         self._turns = Turns(self)
+        self._removal_context = RemovalContext(viewer)
         self._started = self._seconds = self._overviewed = 0.0
         self._said: list[str] = []
         self._inputs = Inputs({})
         self._record: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
-        self.device = choice(
-            "Device",
-            [("Automatic", "auto")],
-            "Where it is computed. Automatic takes a GPU if there is one, else the CPU.",
-        )
-        preferred = preferences().device
-        if preferred != "auto":
-            self.device.choices = [("Automatic", "auto"), (preferred, preferred)]
-            self.device.value = preferred
+        self.device = device_field()
 
     # -- what a subclass writes ------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
@@ -182,19 +176,12 @@ class OperationWidget(LayerWidget):
     def _look_for_devices(self) -> None:
         """Look for devices when More is first unfolded."""
         if self._form.unfolded and len(self.device.choices) < 3:
-            task = Task(
-                "Looking for devices", lambda callback: (list_devices(), get_engine("auto").device)
-            )
-            worker = create_worker(task, _worker_class=Worker, _ignore_errors=True)
+            worker = find_devices()
             worker.returned.connect(self._offer_devices)
             worker.start()
 
     def _offer_devices(self, found: tuple[list[Device], Device]) -> None:
-        devices, automatic = found
-        self.device.choices = [(f"Auto ({automatic.kind})", "auto")] + [
-            (f"{device.name}, {device.kind}, {device.memory / 1e9:.0f} GB", device.key)
-            for device in devices
-        ]
+        self.device.choices = device_choices(*found)
 
     # -- settings --------------------------------------------------------------------------------
     def _lasting(self) -> dict[str, ValueWidget]:
@@ -379,7 +366,12 @@ class OperationWidget(LayerWidget):
         if self.preview is not None:
             self.preview.pause(False)
 
-    # -- closing ---------------------------------------------------------------------------------
+    # -- opening and closing ---------------------------------------------------------------------
+    def showEvent(self, event: QShowEvent) -> None:
+        """Notice the window that it is shown in."""
+        super().showEvent(event)
+        self._removal_context.watch(self)
+
     def changeEvent(self, event: QEvent) -> None:
         """Notice being docked, and being taken out: closing a dock sends nothing else."""
         super().changeEvent(event)
@@ -392,6 +384,7 @@ class OperationWidget(LayerWidget):
         self._inputs = Inputs({})
         if self.preview is not None:
             self.preview.close()
+        self._removal_context.release()
         self.voxel_size.release()
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
