@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import read_image, write_image
+from napari_deconv.files import positions, read_image, write_image
 
 STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 SPACING = (0.3, 0.1, 0.11)
@@ -265,6 +265,14 @@ def test_missing_file_folder_empty_file_and_no_tiff(tmp_path):
     (tmp_path / "text.tif").write_text("II* this is not an image, really")
     with pytest.raises(DeconvError):
         read_image(tmp_path / "text.tif")
+
+
+@pytest.mark.parametrize("read", [read_image, positions])
+@pytest.mark.parametrize("content", [b"II*\0\0\0\0\0", b"II*\0nonsense", b"II+\0\x08\0\0\0"])
+def test_a_file_without_an_image(tmp_path, read, content):
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DeconvError, match=r"a\.tif (has no image in it|cannot be read as a TIFF)"):
+        read(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("kind", ["ome", "imagej", "compressed", "pages"])

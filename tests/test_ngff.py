@@ -10,7 +10,7 @@ import yaozarrs
 import zarr
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import provenance_of, read_image, write_image
+from napari_deconv.files import positions, provenance_of, read_image, write_image
 
 SPACING = (0.3, 0.1, 0.11)
 STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
@@ -125,9 +125,11 @@ def test_what_others_write(tmp_path, version):
 
 def test_what_is_no_image(tmp_path):
     group = zarr.open_group(tmp_path / "plate.zarr", mode="w")
-    group.attrs["ome"] = {"version": "0.5", "plate": {}}
-    with pytest.raises(DeconvError, match="no multiscales, nor wells"):
-        read_image(tmp_path / "plate.zarr")
+    for ome in ({"plate": {}}, {"bioformats2raw.layout": 3}):
+        group.attrs["ome"] = {"version": "0.5", **ome}
+        for read in (read_image, positions):
+            with pytest.raises(DeconvError, match="no multiscales, nor wells"):
+                read(tmp_path / "plate.zarr")
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(DeconvError, match="cannot be read as an OME-Zarr"):
         read_image(tmp_path / "empty.zarr")

@@ -119,17 +119,20 @@ def _places(root: zarr.Group | zarr.Array[Any]) -> list[Place]:
     ome = _ome(root)
     if ome.get("multiscales"):
         return [("", number) for number in range(len(ome["multiscales"]))]
+    found: list[Place] = []
     if "bioformats2raw.layout" in ome:
         listed = _ome(_group(root, "OME")).get("series") if "OME" in root else None
         numbered = sorted((name for name in root.group_keys() if name.isdigit()), key=int)
-        return [(name, 0) for name in listed or numbered]
-    if wells := ome.get("plate", {}).get("wells"):
-        return [
+        found = [(name, 0) for name in listed or numbered]
+    elif wells := ome.get("plate", {}).get("wells"):
+        found = [
             (f"{well['path']}/{field['path']}", 0)
             for well in wells
             for field in _ome(_group(root, well["path"]))["well"]["images"]
         ]
-    raise DeconvError("there is no image in it: no multiscales, nor wells of a plate")
+    if not found:
+        raise DeconvError("there is no image in it: no multiscales, nor wells of a plate")
+    return found
 
 
 def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, Image]:

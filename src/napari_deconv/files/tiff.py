@@ -146,9 +146,11 @@ def _means_time(header: Header) -> bool:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file, and say of any failure that it cannot be read."""
+    """Open a file that has an image, and say of any failure that it cannot be read."""
     try:
         with tifffile.TiffFile(path) as tif:
+            if not tif.series:
+                raise DeconvError(f"{path} has no image in it.")
             yield tif
     except DeconvError:
         raise
@@ -162,8 +164,6 @@ def _checked_series(
     tif: tifffile.TiffFile, path: Path, position: int | None
 ) -> tifffile.TiffPageSeries:
     """Give one of a file's images, if it is complete, and an image that we can take."""
-    if not tif.series:
-        raise DeconvError(f"{path} has no image in it.")
     series = tif.series[chosen_position(position, len(tif.series), path)]
     axes = series.axes
     if "S" in axes:
