@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont, QFontMetricsF, QGuiApplication
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["fit_name"]
 
@@ -12,11 +17,15 @@ _POINTS = 10  # napari's
 _PIXELS = 96 / 72  # of the canvas, to one of Qt: napari counts dots per inch as vispy does
 
 
-def fit_name(name: str, addition: str, width: float) -> str:
-    """Make a name that fits into so many canvas pixels.
+def fit_name(layer: Layer, name: str, addition: str, width: float) -> None:
+    """Name a temporary layer so that its name fits into so many canvas pixels.
+
+    The full name is its tooltip in the layer list.
 
     Parameters
     ----------
+    layer : Layer
+        The temporary layer.
     name : str
         Cut in its middle if it is too long.
     addition : str
@@ -24,8 +33,11 @@ def fit_name(name: str, addition: str, width: float) -> str:
     width : float
         In canvas pixels.
     """
+    full = name + addition
     metrics = QFontMetricsF(QFont(QGuiApplication.font().family(), _POINTS))
     room = (width - 2 * _MARGIN) / _PIXELS
-    if metrics.horizontalAdvance(name + addition) <= room:
-        return name + addition
-    return str(metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, room))
+    if metrics.horizontalAdvance(full) <= room:
+        layer.name = full
+    else:
+        layer.name = str(metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, room))
+    layer.get_source_str = lambda: full
