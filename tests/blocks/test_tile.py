@@ -68,7 +68,7 @@ def test_the_offset_of_the_camera_is_taken_off():
 
 
 def test_no_tile_judges_itself(monkeypatch):
-    """Where the heavy ball starts anew, or a rule ends, must not depend on what a tile sees."""
+    """Where a rule ends must not depend on what a tile sees."""
     sample = bars()
     options = QUICK | {"iterations": 12, "levels": "auto", "stop": "quality"}
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)

@@ -110,8 +110,7 @@ def deconvolve_blocks(
     tiles, chosen by where the light is, and all tiles do the median of what they find, with all
     photons, where `deconvolve` with ``stop="consensus"`` leaves out the tenth that it judges by. So
     many steps on the coarse levels as the whole image would take need not come out: then all tiles
-    differ from it alike, measured by up to 5e-3. No tile judges its own fit: the heavy ball goes on
-    where it would have started anew in a tile or in the whole.
+    differ from it alike, measured by up to 5e-3.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options

@@ -30,9 +30,8 @@ def richardson_lucy(
     """Maximise the likelihood of the data, one step at a time.
 
     x ← p/N · Hᵀ[M·y/(Hp + b)], N = HᵀM, where N > 0.01, else 0; then p is extrapolated from the
-    last steps, and the extrapolation starts anew when the I-divergence has risen. A voxel that
-    starts at 0 stays 0. (Richardson 1972; Lucy 1974; background and boundary: Bertero & Boccacci,
-    Astron. Astrophys. 437, 369, 2005.)
+    last steps. A voxel that starts at 0 stays 0. (Richardson 1972; Lucy 1974; background and
+    boundary: Bertero & Boccacci, Astron. Astrophys. 437, 369, 2005.)
 
     Parameters
     ----------
@@ -52,10 +51,7 @@ def richardson_lucy(
         model.apply(guess, light)
         due = monitor.due(position)
         if due:
-            before = position.divergence
             monitor.measure(position, light)
-            if position.divergence > before:
-                acceleration.restart()
         likelihood.ratio(engine, light, observation)
         model.adjoint(light, correction)
         if due:
