@@ -225,6 +225,10 @@ def test_where_tiles_may_differ_from_the_whole_is_said():
         assert "differ" not in said(PSF, **doubtful)
     for sure in ({"method": "wiener"}, {"iterations": 100}, {"regularization": "tikhonov"}):
         assert "differ" not in said(flat, **sure)
+    for noise in ({"damping": 2.0}, {"read_noise": 0.0}):
+        assert "by some 5 %" in said(PSF, **noise)
+        assert "differ" not in said(PSF, block=64, **noise)
+        assert "differ" not in said(PSF, gain=1.0, **noise)
 
 
 def test_light_gets_farther_in_more_iterations():

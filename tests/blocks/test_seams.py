@@ -72,6 +72,17 @@ def test_other_methods_have_no_seams(options):
     assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
 
 
+def test_an_estimated_gain_makes_no_seams():
+    """All tiles have the same, but it is not that of the whole."""
+    sample = bars()
+    options = QUICK | {"iterations": 20, "damping": 2.0}
+    tiles = prepare_blocks(sample.image, sample.psf, block=(16, 48, 96), **options)
+    (survey,) = tiles.surveys.values()
+    options |= {"gain": survey.gain, "offset": survey.offset}
+    whole = deconvolve(sample.image, sample.psf, **options).image
+    assert np.abs(tiles.image.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("iterations", "levels"), [(14, 1), (40, 1), (20, "auto")])
 def test_cells_have_no_seams(iterations, levels):

@@ -72,6 +72,21 @@ def reach(order: Order) -> tuple[int, ...]:
 
 def doubt(order: Order) -> str:
     """Say where tiles may differ from the whole by more than 0.1 % of the maximum, or nothing."""
+    return " ".join(filter(None, (_doubt_of_noise(order), _doubt_of_distance(order))))
+
+
+def _doubt_of_noise(order: Order) -> str:
+    given = order.settings
+    if given["gain"] is not None or not (given["damping"] or given["read_noise"] is not None):
+        return ""
+    return (
+        "The gain is found in three tiles, for all of them, and that of the whole may be another: "
+        "with damping or read noise they may differ from the whole by some 5 % of the maximum. "
+        "Give gain and offset."
+    )
+
+
+def _doubt_of_distance(order: Order) -> str:
     if not any(_is_flat(_profile(psf, 0)) for psf in order.settings["psfs"]):
         return ""
     weight = order.settings["weight"]
