@@ -53,6 +53,7 @@ BASE = "napari-deconv: 1\ninput: a.tif\npsf: {file: psf.tif}\n"
         ("output: {path: a.tif, format: ome-zarr}", "a.tif is not the name of an ome-zarr: exp.*"),
         ("~: 4", "line 4: the recipe has a key that is no text"),
         ("deconvolution: {<<: {iterations: 3}}", "deconvolution has a key that is no text"),
+        ("deconvolution: {gain: 1,5}", "line 4: deconvolution has a key that is no text: 5"),
         ("- a", "is no YAML: line 4"),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from shell_cases import SPACING
 import napari_deconv
 from napari_deconv import Psf, load_psf, read_image, write_image
 from napari_deconv.files import provenance_of
+from napari_deconv.files.blockwise import begun
 
 RECIPE = """napari-deconv: 1
 psf: {file: psf.tif}
@@ -289,24 +290,32 @@ def test_the_schema_is_json(shell):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another there")
+@pytest.mark.parametrize(
+    ("blocks", "command"),
+    [
+        ("", "the same command"),
+        ("blocks: {block: [12, 64, 64]}\n", "the same command with --resume"),
+    ],
+)
 @pytest.mark.usefixtures("folder")
-def test_ctrl_c_keeps_what_is_done(shell, tmp_path):
-    Path("recipe.yaml").write_text(RECIPE)
-    command = [sys.executable, "-m", "napari_deconv.cli", "run", "recipe.yaml", "data"]
-    write_image("data/slow.tif", np.ones((12, 256, 256), np.uint16), SPACING)
-    slow = RECIPE.replace("iterations: 6", "iterations: 300")
-    Path("recipe.yaml").write_text(slow)
+def test_ctrl_c_keeps_what_is_done(tmp_path, blocks, command):
+    write_image("data/slow.tif", np.eye(256, dtype=np.uint16)[None].repeat(12, 0), SPACING)
+    Path("recipe.yaml").write_text(RECIPE.replace("iterations: 6", "iterations: 300") + blocks)
+    words = [sys.executable, "-m", "napari_deconv.cli", "run", "recipe.yaml", "data"]
     process = subprocess.Popen(
-        [*command, "--output", "out"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        [*words, "--output", "out"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     for line in process.stderr:
         if line.startswith("[3/4]"):
             break
+    while blocks and begun("out/slow.ome.tif") is None:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted, 3 of 4 files were done" in errors
+    assert f"interrupted, 3 of 4 files were done: {command} does the others" in errors
     assert names() == {"a.ome.tif", "b.ome.tif", "c.ome.zarr"}
     assert set(table()) == names()
 

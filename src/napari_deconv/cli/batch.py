@@ -47,9 +47,9 @@ def run_batch(batch: Batch) -> None:
     except KeyboardInterrupt:
         at_hand = batch.jobs[len(rows) : len(rows) + 1]
         begins = any(begun(job.target) is not None for job in at_hand)
-        more = " (--resume keeps the blocks of the one at hand)" if begins else ""
+        command = "the same command with --resume" if begins else "the same command"
         raise KeyboardInterrupt(
-            f"{len(rows)} of {count} files were done: the same command does the others{more}"
+            f"{len(rows)} of {count} files were done: {command} does the others"
         ) from None
     statuses = [row["status"] for row in rows]
     done, skipped = statuses.count("done"), statuses.count("skipped")

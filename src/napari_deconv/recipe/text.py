@@ -118,7 +118,7 @@ class Document:
             for key, value in node.value:
                 if key.tag != _TEXT:
                     line = key.start_mark.line + 1
-                    raise self.error(place, "has a key that is no text", line)
+                    raise self.error(place, f"has a key that is no text: {key.value}", line)
                 at = (*place, key.value)
                 if at in self._lines:
                     raise self.error(at, "stands twice", key.start_mark.line + 1)
