@@ -19,6 +19,7 @@ from napari_deconv import DeconvError, prepare_blocks, set_limits
 from napari_deconv.blocks import deconvolve_blocks, plan_blocks
 from napari_deconv.blocks.grid import Tile, regions
 from napari_deconv.deconvolution.volume import grid_of
+from napari_deconv.forward import fast_shape
 
 PSF = np.hanning(7)[1:-1, None, None] ** 2 * np.hanning(11)[1:-1, None] * np.hanning(11)[1:-1]
 
@@ -208,6 +209,16 @@ def test_a_filter_sees_as_far_as_light_gets_in_one_over_its_weight_iterations():
     for weight, iterations in {0.1: 10, 0.01: 100, 0.001: 100, "auto": 100}.items():
         filtered = overlap(method="wiener", regularization_weight=weight)
         assert filtered == overlap(iterations=iterations)
+
+
+def test_a_stack_thinner_than_the_overlap_is_not_cut_along_z():
+    """Each of its tiles would see all planes, and have no margin to spare by it."""
+    flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (65, 1, 1))
+    for planes in (50, 100, 200):
+        plan = plan_blocks(volume(planes, 512, 512), flat, memory=0.4e9, engine="cpu")
+        assert plan.overlap[0] > planes
+        assert plan.counts[0] == 1 < plan.counts[1]
+        assert plan.grid[0] == fast_shape([planes + 64])[0]
 
 
 def test_where_tiles_may_differ_from_the_whole_is_said():

@@ -206,8 +206,8 @@ def _measured(source: Source, plan: BlockPlan, volume: _Volume) -> tuple[Survey,
     )
     offset = nan if unknown else camera.offset
     survey = Survey(
-        level, scale, light, camera.gain, offset, options.iterations, options.weight,
-        content=volume.content,
+        background=level, scale=scale, light=light, gain=camera.gain, offset=offset,
+        iterations=options.iterations, weight=options.weight, content=volume.content,
     )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
 

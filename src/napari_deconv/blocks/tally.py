@@ -48,13 +48,13 @@ class Counts:
     def total(cls, parts: Sequence[Counts]) -> Counts:
         """Add up what was counted in parts."""
         return cls(
-            sum(part.voxels for part in parts),
-            sum(part.bad for part in parts),
-            sum(part.negative for part in parts),
-            min(part.least for part in parts),
-            max(part.largest for part in parts),
-            min(part.darkest for part in parts),
-            sum(part.bad_level for part in parts),
+            voxels=sum(part.voxels for part in parts),
+            bad=sum(part.bad for part in parts),
+            negative=sum(part.negative for part in parts),
+            least=min(part.least for part in parts),
+            largest=max(part.largest for part in parts),
+            darkest=min(part.darkest for part in parts),
+            bad_level=sum(part.bad_level for part in parts),
         )
 
 

@@ -30,6 +30,9 @@ __all__ = ["SecondsAVoxel", "seconds_a_voxel"]
 # A tile of so many voxels is beyond what processors keep at hand, as larger ones are.
 _ENOUGH = 2**23
 
+# Mean and background of what they are measured on, in photons.
+_LIGHT, _LEVEL = 20.0, 10.0
+
 # Of the method, that are measured.
 _STEPS = 4
 
@@ -75,8 +78,8 @@ def seconds_a_voxel(
     psf = options.psfs[0].shape
     part = _part(grid, psf)
     shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in zip(part, psf, strict=True))
-    noise = np.random.default_rng(0).poisson(20, shape).astype(np.uint16)
-    problem = make_problem(noise, 10.0, None, options)
+    noise = np.random.default_rng(0).poisson(_LIGHT, shape).astype(np.uint16)
+    problem = make_problem(noise, _LEVEL, None, options)
     with ONE_TILE:
         counting = _counting(noise, every)
         of_kind = _filtering if options.kind.direct else _iterating
@@ -101,7 +104,10 @@ def _iterating(
 ) -> tuple[float, float]:
     """Measure a step, and tell how long a pilot and a tile take with all of theirs."""
     weight = _WEIGHT if isnan(options.weight) else options.weight
-    survey = Survey(10.0, 32.0, 10.0, 1.0, 0.0, 1, weight)
+    survey = Survey(
+        background=_LEVEL, scale=32.0, light=_LIGHT - _LEVEL, gain=1.0, offset=0.0, iterations=1,
+        weight=weight,
+    )  # fmt: skip
 
     def run(steps: int) -> float:
         taken = replace(survey, iterations=steps, coarse_steps=(steps,) * len(coarse))
