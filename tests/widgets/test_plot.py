@@ -51,6 +51,16 @@ def coloured(picture, colour):
     return np.nonzero(np.abs(picture - QColor(colour).getRgb()[:3]).max(-1) < 40)
 
 
+@pytest.mark.parametrize(
+    ("x", "whole"), [(np.arange(1, 9), True), ([1.0, 2.0], True), (np.arange(1, 9) / 4, False)]
+)
+def test_what_is_counted_is_numbered_in_whole_numbers(plot, x, whole):
+    plot.show_curves([Curve("quality", x, np.ones(len(x)))], **LABELS)
+    plot.grab()
+    ticks = plot._figure.axes[0].get_xticks()
+    assert np.all(np.mod(ticks, 1) == 0) == whole
+
+
 def test_hidden_it_draws_nothing_and_shown_once(qtbot, plot, drawn):
     for _ in range(5):
         plot.show_curves(CURVES, **LABELS)

@@ -172,9 +172,11 @@ class Plot(QWidget):
             x, y, marked = _points(curve)
             line.set_data(x, y)
             line.set_markevery(marked)
+        counts = all(np.all(np.mod(curve.x, 1) == 0) for curve in self._curves)
         for axes in self._figure.axes:
             axes.relim()
             axes.autoscale_view()
+            axes.xaxis.get_major_locator().set_params(integer=counts)
         if self._log_y:
             low, high = self._figure.axes[0].get_ylim()
             steps = (1, 2, 5) if high < 30 * low else (1,)
