@@ -93,16 +93,18 @@ def open_widget(qtbot, viewer):
 
 @pytest.fixture
 def slowly(monkeypatch):
-    """Every step takes a while, so that there is time to cancel."""
+    """Every step takes a while, so that there is time to cancel; gives what was reported."""
     from napari_deconv.widgets.common.workers import Worker
 
-    report = Worker._report
+    report, reported = Worker._report, []
 
     def slow(self, progress):
+        reported.append(progress)
         time.sleep(0.05)
         report(self, progress)
 
     monkeypatch.setattr(Worker, "_report", slow)
+    return reported
 
 
 # -- layers that are not in memory -----------------------------------------------------------------

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hand import SPACING, blob
+from hand import SPACING, Hand, blob
 from kinds import KINDS, NAME, STACK
 from napari.settings import get_plugin_settings
 
@@ -63,6 +63,24 @@ def test_layers_deleted_while_they_are_worked_on(viewer, image, open_widget, hel
     assert len(viewer.layers) == 1
     assert NAME in viewer.layers[0].name
     assert viewer.layers[0].metadata[KEY]["source"] == NAME
+
+
+def test_each_window_gets_its_own_results(qtbot, make_napari_viewer, held):
+    hands = []
+    for name in ("first", "second"):
+        viewer = make_napari_viewer()
+        viewer.add_image(POINTS, name="PSF", **UM)
+        viewer.add_image(STACK.copy(), name=name, **UM)
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-deconv", "Convolve")
+        hands.append((viewer, Hand(qtbot, dock, widget)))
+    for _, hand in hands:
+        hand.click()
+    held.set()
+    for _, hand in hands:
+        hand.wait()
+    for (viewer, hand), name in zip(hands, ("first", "second"), strict=True):
+        assert [layer.name for layer in viewer.layers] == ["PSF", name, f"{name} · blurred"]
+        assert all(layer is None or layer in viewer.layers for layer in hand.widget.image.choices)
 
 
 @pytest.mark.parametrize("title", ["Deconvolution", "Convolve"])
@@ -165,10 +183,10 @@ def test_the_preview_lies_where_the_voxels_are(viewer, open_widget, said, monkey
 
     def settled():
         shown = [each for each in viewer.layers if each.name.startswith("Preview")]
-        return bool(shown or widget.preview.note.value) and widget.preview._worker is None
+        return bool(shown or widget.preview.note.text()) and widget.preview._worker is None
 
     hand.qtbot.waitUntil(settled, timeout=20_000)
-    note = widget.preview.note.value
+    note = widget.preview.note.text()
     refused = note.startswith("No preview")
     shown = [each for each in viewer.layers if each.name.startswith("Preview")]
     assert bool(shown) != refused

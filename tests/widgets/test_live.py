@@ -295,6 +295,29 @@ def test_the_history_gives_settings_back_and_runs_again(viewer, deconvolution, b
     assert widget.run_button.text() == "Run"
 
 
+def test_the_history_says_what_was_done(viewer, deconvolution, open_widget, bead_image):
+    widget = deconvolution.widget
+    widget.settings.iterations.value = 3
+    widget.settings.stop.value = None
+    deconvolution.run()
+    widget.settings.smoothing.value = "tv"
+    widget.settings.smoothing_weight.value = "0.01"
+    deconvolution.run()
+    widget.settings.method.value = "wiener"
+    deconvolution.run()
+    done = [menu.title().split("  ", 1)[1].rpartition(" · ")[0] for menu in entries(widget)]
+    assert done == [
+        "cells · Wiener filter · PSF",
+        "cells · Richardson–Lucy, 3 iterations, Total variation, smoothness 0.01 · PSF",
+        "cells · Richardson–Lucy, 3 iterations · PSF",
+    ]
+    hand = open_widget("Synthetic PSF")
+    hand.widget.model.value = "gaussian"
+    hand.run()
+    (menu,) = entries(hand.widget)
+    assert "cells · Gaussian, FWHM 0.6 × 0.2 × 0.2 µm · " in menu.title()
+
+
 def test_the_last_settings_come_back_and_defaults_too(viewer, deconvolution, open_widget):
     widget = deconvolution.widget
     widget.settings.iterations.value = 17

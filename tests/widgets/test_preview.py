@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand import SPACING
+from hand import SPACING, Hand
 
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import detect_beads, threshold_beads
@@ -12,6 +12,7 @@ from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.synthetic.models import make_psf
 from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.results import in_sight
 
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
 
@@ -98,8 +99,8 @@ def test_beads_are_those_of_the_run(viewer, preview, bead_image, settle):
     widget.method.value = "manual"
     settle(widget)
     assert aside(viewer) == {}
-    assert "No preview: “x” is not understood" in widget.preview.note.value
-    assert widget.preview.note.native.isVisibleTo(widget)
+    assert "No preview: “x” is not understood" in widget.preview.note.text()
+    assert widget.preview.note.isVisibleTo(widget)
 
 
 def test_a_psf_is_previewed_whole(viewer, preview, settle):
@@ -111,6 +112,50 @@ def test_a_psf_is_previewed_whole(viewer, preview, settle):
     expected = make_psf("gaussian", shape=(9, 15, 15), spacing=SPACING, fwhm=(0.6, 0.4, 0.4))
     np.testing.assert_array_equal(layer.data, expected.data)
     assert layer in viewer.layers
+
+
+def focus(layer):
+    """Where the middle voxel of a PSF lies, in µm."""
+    return layer.translate + np.array(layer.data.shape) // 2 * layer.scale
+
+
+def test_a_psf_is_previewed_where_one_looks(viewer, preview, settle, qtbot):
+    um = UM | {"scale": (250, 100, 100), "units": ("nm",) * 3, "translate": (1000, 2000, 3000)}
+    viewer.add_image(np.ones((40, 256, 256)), name="cells", **um)
+    viewer.dims.set_current_step(0, 3)
+    viewer.scene.camera.center = (0, 8000, 9000)
+    zoom = viewer.scene.camera.zoom = 4 * viewer.scene.camera.zoom
+    widget = preview("Synthetic PSF", model="gaussian", size="9 × 15 × 15")
+    layer = aside(viewer)["Preview · PSF"]
+    place = (1 + 3 * 0.25, 8, 9)
+    np.testing.assert_allclose(focus(layer), place)
+    viewer.dims.set_point(0, viewer.dims.point[0] + 750)  # to be seen out of focus
+    viewer.scene.camera.center = (0, 8500, 9000)
+    widget.size.value = "9 × 25 × 25"
+    settle(widget)
+    assert layer.data.shape == (9, 25, 25)
+    np.testing.assert_allclose(focus(layer), place)
+    assert (viewer.scene.camera.center[1:], viewer.scene.camera.zoom) == ((8500, 9000), zoom)
+    viewer.scene.camera.center = (0, 20000, 9000)
+    widget.fwhm_lateral.value = 0.4
+    settle(widget)
+    np.testing.assert_allclose(focus(layer), (1 + 6 * 0.25, 20, 9))
+    Hand(qtbot, None, widget).run()
+    result = viewer.layers["PSF Gaussian"]
+    assert in_sight(viewer, result)
+    assert focus(result)[0] == pytest.approx(1 + 6 * 0.25)
+    assert result.translate[2] > 3 + 255 * 0.1
+
+
+def test_without_any_image_the_result_lies_where_the_preview_was(viewer, preview, qtbot):
+    widget = preview("Synthetic PSF", model="gaussian", size="9 × 15 × 15")
+    widget.voxel_size.field.value = "0.25 × 0.1 × 0.1"
+    qtbot.waitUntil(lambda: "Preview · PSF" in viewer.layers)
+    shown = viewer.layers["Preview · PSF"]
+    assert in_sight(viewer, shown)
+    Hand(qtbot, None, widget).run()
+    np.testing.assert_allclose(viewer.layers["PSF Gaussian"].translate, shown.translate, atol=1e-9)
+    assert in_sight(viewer, viewer.layers["PSF Gaussian"])
 
 
 @pytest.fixture
@@ -207,7 +252,7 @@ def test_what_is_out_of_view_is_said(viewer, preview, cells, settle, qtbot):
     qtbot.wait(100)
     settle(widget)
     assert aside(viewer) == {}
-    assert "Hardly anything of “cells” is in view" in widget.preview.note.value
+    assert "Hardly anything of “cells” is in view" in widget.preview.note.text()
 
 
 def test_points_follow_in_their_layer(viewer, preview, bead_image, settle):
@@ -242,6 +287,6 @@ def test_it_comes_back_when_the_image_is_in_view_again(viewer, preview, cells, s
     settle(widget)
     assert list(aside(viewer)) == ["Preview · RL"]
     shape = viewer.layers["cells"].data.shape
-    assert widget.preview.note.value == (
+    assert widget.preview.note.text() == (
         f"Of {shape[1]} × {shape[2]} pixels, 25 planes about the middle of the view."
     )

@@ -22,6 +22,21 @@ def test_things_are_done_in_order_and_events_in_between(qtbot):
     del owner
 
 
+def test_what_a_turn_adds_comes_next(qtbot):
+    turns, done = Turns(owner := QObject()), []
+
+    def first():
+        done.append("first")
+        for part in ("its own", "its last"):
+            turns.add(lambda part=part: done.append(part))
+
+    turns.add(first)
+    turns.add(lambda: done.append("second"))
+    qtbot.waitUntil(lambda: "second" in done)
+    assert done == ["first", "its own", "its last", "second"]
+    del owner
+
+
 def test_what_fails_does_not_hold_up_the_rest(qtbot):
     turns, done = Turns(owner := QObject()), []
     turns.add(lambda: 1 / 0)

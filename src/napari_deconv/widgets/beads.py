@@ -152,10 +152,8 @@ class BeadsWidget(OperationWidget):
             self._add_layer(Labels(labels, name=name, metadata=metadata, **part.placement()))
         options = bead_options(beads, features, part, self._metadata(call, "beads"))
         reasons = options.pop("text")  # napari takes its time to draw each letter first
-        points = Points(beads.positions, visible=False, **options)
-        self._turns.add(partial(self._viewer.add_layer, points))
-        self._turns.add(partial(setattr, points, "visible", True))
-        self._turns.add(partial(setattr, points, "text", reasons))
+        points = Points(beads.positions, **options)
+        self._turns.add(partial(self._add_layer, points, text=reasons))
         self._go_to_a_bead(beads)
         return _summary(beads), call
 

@@ -64,9 +64,12 @@ class BlurringWidget(OperationWidget):
 
     def _applies(self) -> dict[ValueWidget, bool]:
         lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
-        voxel_size = dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
+        return dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
+
+    def _arrange(self) -> None:
+        """Show what applies, and what is doubtful of the PSF."""
         self.psf_note.value = psf_doubt(self.psf.value)
-        return {**voxel_size, self.psf_note: bool(self.psf_note.value)}
+        super()._arrange()
 
     def _blurring(self, function: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
         """Read the layers; return a call of a function of image and PSF."""

@@ -173,8 +173,7 @@ class OpticsFields:
         shown = {field: name in known for name, field in self.fields.items()}
         always = (self.modality, self.objective, self.fluorophore, self.centre, self.flip_z)
         shown |= dict.fromkeys(always, optical)
-        shown[self.nyquist] = bool(self.nyquist.value)
-        shown[self.origin] = bool(self.origin.value) and shown[self.numbers["wavelength"]]
+        shown[self.origin] = shown[self.numbers["wavelength"]]
         return shown
 
     def parameters(self, model: str) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from napari_deconv.widgets.common.fields import (
 )
 from napari_deconv.widgets.common.layers import KEY, space_axes
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import psf_options
+from napari_deconv.widgets.common.results import around, field_of_view, psf_options
 from napari_deconv.widgets.common.words import size_and_width
 from napari_deconv.widgets.common.workers import recorded
 from napari_deconv.widgets.optics import MODALITIES, OpticsFields, read_pairs
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from magicgui.widgets import ComboBox
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
@@ -82,6 +83,7 @@ class SyntheticPsfWidget(OperationWidget):
             "A camera blurs by its pixels' own size, a scanning beam does not: automatic knows.",
         )
         shapes = self._simple_shapes()
+        self._focus: npt.NDArray[np.float64] | None = None
         optics = self.optics
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.voxel_size.field, self.voxel_size.note, optics.nyquist, self.size]
@@ -136,7 +138,8 @@ class SyntheticPsfWidget(OperationWidget):
             self.size.value = _SIZES[space_axes(image)]
 
     def _parameters(self) -> dict[str, ValueWidget]:
-        return super()._parameters() | self.optics.fields | {"shape": self.size}
+        own = {"shape": self.size, "fwhm": self.fwhm_lateral}
+        return super()._parameters() | self.optics.fields | own
 
     def _prepare_preview(self) -> Callable[..., Any]:
         """Make all of it: there is no part of a PSF."""
@@ -146,7 +149,20 @@ class SyntheticPsfWidget(OperationWidget):
         (psf, _), _ = result
         metadata = {KEY: {"role": "aside"}}
         options = psf_options(psf, "Preview · PSF", metadata, self.image.value)
+        options["translate"] = self._in_view(psf.shape, options["scale"])
+        if self.image.value is not None:
+            options["blending"] = "additive"  # the image is seen through it
         return [(psf.data, options, "image")]
+
+    def _in_view(self, shape: Sequence[int], step: Sequence[float]) -> npt.NDArray[np.float64]:
+        """Find where the preview lies: where it was, or if that is out of view in its middle."""
+        field = field_of_view(self._viewer)[:, -3:]
+        middle, reach = field.mean(0), (field[1] - field[0]) / 2
+        depth = np.array(shape) // 2 * np.array(step)
+        reach[-len(shape) :] = np.maximum(reach[-len(shape) :], depth)
+        if self._focus is None or np.any(np.abs(self._focus - middle) > reach):
+            self._focus = middle
+        return around(self._focus, shape, step)
 
     def _prepare(self) -> Callable[..., Any]:
         shape = read_numbers(self.size.value, int)

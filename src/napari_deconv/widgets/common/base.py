@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from magicgui.widgets import Widget
+from magicgui.widgets import Label, Widget
 from napari.layers import Image, Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
@@ -29,9 +29,9 @@ from napari_deconv.widgets.common.layers import provenance
 from napari_deconv.widgets.common.outcome import Outcome
 from napari_deconv.widgets.common.preferences import preferences
 from napari_deconv.widgets.common.progress import ProgressBar
-from napari_deconv.widgets.common.results import in_sight, psf_options
+from napari_deconv.widgets.common.results import around, field_of_view, in_sight, psf_options
 from napari_deconv.widgets.common.turns import Turns
-from napari_deconv.widgets.common.words import in_fields_words
+from napari_deconv.widgets.common.words import in_fields_words, in_short
 from napari_deconv.widgets.common.workers import Task, Worker, busy, traced
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class OperationWidget(LayerWidget):
         self._inputs = Inputs({})
         self._record: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
+        self._set: dict[str, ValueWidget] = {}
         self.device = device_field()
 
     # -- what a subclass writes ------------------------------------------------------------------
@@ -149,7 +150,7 @@ class OperationWidget(LayerWidget):
                 field.changed.connect(self.preview.request)
             self.preview.request()
             layout.addWidget(self.preview.box.native)
-            layout.addWidget(self.preview.note.native)
+            layout.addWidget(self.preview.note)
         layout.addLayout(self._buttons)
         layout.addWidget(self.outcome)
         layout.addStretch()
@@ -165,10 +166,11 @@ class OperationWidget(LayerWidget):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
     def _arrange(self) -> None:
-        """Show the fields that apply."""
+        """Show the fields that apply, and the notes that say something."""
         applies = self._applies()
-        note = self.voxel_size.note
-        applies[note] = applies.get(note, True) and bool(note.value)
+        for field in self._rows:
+            if isinstance(field, Label):
+                applies[field] = applies.get(field, True) and bool(field.value)
         applies[self.resolution] = self._is_multiscale()
         self._form.show_rows(applies)
         self.defaults_button.setVisible(self._form.unfolded)
@@ -213,22 +215,23 @@ class OperationWidget(LayerWidget):
         return provenance(self._record, kind, self._inputs.layers.get("image"), **more)
 
     def _show_psf(
-        self,
-        psf: Psf,
-        name: str,
-        metadata: Mapping[str, Any],
-        source: Layer | None,
+        self, psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None
     ) -> None:
-        """Add a PSF beside the layer it belongs to, and show both."""
-        layer = self._add_layer(Image(psf.data, **psf_options(psf, name, metadata, source)))
+        """Add a PSF beside the layer it belongs to, in focus in the current plane; show both."""
+        options = psf_options(psf, name, metadata, source)
+        place = around(field_of_view(self._viewer).mean(0), psf.shape, options["scale"])
+        if source is not None:
+            place[-2:] = options["translate"][-2:]
+        layer = self._add_layer(Image(psf.data, **options | {"translate": place}))
         if not in_sight(self._viewer, layer):
             self._viewer.reset_view()
 
-    def _add_layer(self, layer: _Layer) -> _Layer:
-        """Add a layer, and draw it in a turn of its own: napari takes its time for either."""
+    def _add_layer(self, layer: _Layer, **later: Any) -> _Layer:
+        """Add a layer, draw it, and set what else takes long to draw, each in a turn of its own."""
         layer.visible = False
         self._viewer.add_layer(layer)
-        self._turns.add(partial(setattr, layer, "visible", True))
+        for name, value in {"visible": True, **later}.items():
+            self._turns.add(partial(setattr, layer, name, value))
         return layer
 
     # -- running ---------------------------------------------------------------------------------
@@ -262,6 +265,9 @@ class OperationWidget(LayerWidget):
             return
         self._inputs = Inputs(self._input_layers(), self._taken)
         self._settings = Settings({field: field.value for field in self._rows})
+        applies = self._applies()
+        named = self._parameters()
+        self._set = {name: field for name, field in named.items() if applies.get(field, True)}
         if self.preview is not None:
             self.preview.pause(True)
         traceable = partial(traced, function, self._inputs.files())
@@ -289,7 +295,7 @@ class OperationWidget(LayerWidget):
         self._started = time.perf_counter()
         self.progress_bar.begin()
         if not self._worker.abort_requested:
-            self.result_line.clear()
+            self.result_line.setText("")
 
     def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
         """Fill the widget's bar, and now and then that of napari, which handles events meanwhile.
@@ -344,13 +350,14 @@ class OperationWidget(LayerWidget):
         self.result_line.setText("\n".join([line, *self._said]))
         if self._record is not None:
             self.outcome.take(self._record)
-        self.history.add(self._run_title(), self._settings)
+        self.history.add(self._run_title(call["parameters"]), self._settings)
         self._kept.remember()
 
-    def _run_title(self) -> str:
-        """Name a run in the history."""
-        source = self._inputs.layers.get("image")
-        return f"{'' if source is None else source.name} · {self._seconds:.1f} s"
+    def _run_title(self, parameters: Mapping[str, Any]) -> str:
+        """Name a run in the history: the image, what was done to it, with which PSF."""
+        layers, what = self._inputs.layers, in_short(parameters, self._set)
+        source, psf = (layers[name].name if name in layers else "" for name in ("image", "psf"))
+        return " · ".join(filter(None, (source, what, psf, f"{self._seconds:.1f} s")))
 
     def _aborted(self) -> None:
         self.result_line.setText("Cancelled.")

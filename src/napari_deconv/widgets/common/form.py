@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_deconv.widgets.common.line import make_room
+
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
@@ -104,7 +106,7 @@ class Form(QScrollArea):
             shown = applies.get(field, True) and (self.unfolded or field not in self._more)
             field.native.setVisible(shown)
             if isinstance(field, Label):
-                _make_room(field.native)
+                make_room(field.native)
             if label is not None:
                 label.setVisible(shown)
 
@@ -127,7 +129,7 @@ class Form(QScrollArea):
             event.ignore()
             return True
         if event.type() == QEvent.Type.Resize and isinstance(field, QLabel):
-            _make_room(field)
+            make_room(field)
         if field is self.widget() and event.type() in _REARRANGED:
             self._fit()
         if field in self._drops and event.type() in (QEvent.Type.DragEnter, QEvent.Type.Drop):
@@ -138,8 +140,3 @@ class Form(QScrollArea):
                     self.dropped.emit(self._drops[field], paths)
                 return True
         return super().eventFilter(field, event)
-
-
-def _make_room(note: QLabel) -> None:
-    """Keep a form from squeezing a note of several lines."""
-    note.setMinimumHeight(max(0, note.heightForWidth(note.width())))

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
@@ -23,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.recipe.recipe import Recipe
+from napari_deconv.widgets.common.line import Line
 
 __all__ = ["Outcome"]
 
@@ -39,7 +38,7 @@ class Outcome(QWidget):
 
     Attributes
     ----------
-    line : QLabel
+    line : Line
         Says what has come out, or what went wrong.
     """
 
@@ -47,9 +46,7 @@ class Outcome(QWidget):
         super().__init__()
         self._arrays = arrays
         self._record: Mapping[str, Any] | None = None
-        self.line = QLabel()
-        self.line.setWordWrap(True)
-        self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.line = Line()
         self.fold_button = QPushButton("▸ Recipe")
         self.fold_button.setToolTip("All parameters, versions and the device of the last result.")
         self.fold_button.clicked.connect(self._fold)

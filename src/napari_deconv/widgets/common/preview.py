@@ -11,8 +11,9 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.common.fields import check, note
+from napari_deconv.widgets.common.fields import check
 from napari_deconv.widgets.common.layers import take_away
+from napari_deconv.widgets.common.line import Line
 from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _DEBOUNCE = 40  # ms
 
 # What differs from one picture to the next.
 _CHANGING = (
-    "name", "scale", "translate", "contrast_limits", "metadata",
+    "name", "scale", "units", "translate", "blending", "contrast_limits", "metadata",
     "features", "size", "border_color", "text",
 )  # fmt: skip
 
@@ -35,8 +36,8 @@ _CHANGING = (
 class Preview(QObject):
     """Runs an operation on what is in view, again whenever a setting or the view changes.
 
-    Its layers are no result: they go when it is switched off, when the operation is run, and when
-    the dock closes.
+    Its layers are no result: they are hidden while the operation runs, and then until a setting is
+    changed; they go when it is switched off, and when the dock closes.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class Preview(QObject):
     ----------
     box : CheckBox
         Switches it on and off.
-    note : Label
+    note : Line
         Says why there is none, or `hint`.
     hint : str
         What is said while it is seen: how much of the view it is of.
@@ -70,10 +71,10 @@ class Preview(QObject):
             "Preview", True, "Shows what the settings do to the part of the image that is in view, "
             "as you change them.",
         )  # fmt: skip
-        self.note = note()
+        self.note = Line()
         self.hint = ""
         self.words: Callable[[str], str] = str
-        self.note.native.hide()
+        self.note.hide()
         self._viewer = viewer
         self._prepare = prepare
         self._present = present
@@ -203,8 +204,8 @@ class Preview(QObject):
         self._say(f"No preview: {self.words(str(error))}")
 
     def _say(self, text: str) -> None:
-        self.note.value = text
-        self.note.native.setVisible(bool(text))
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def _finished(self) -> None:
         self._worker = None

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = [
+    "around",
     "aside",
     "centred",
     "contrast",
+    "field_of_view",
     "in_sight",
     "make_levels",
     "make_result",
@@ -139,21 +141,35 @@ def contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, floa
     return float(low), float(max(high, brightest / 5)), brightest
 
 
+def field_of_view(viewer: ViewerModel) -> npt.NDArray[np.float64]:
+    """Find the part of the world that the canvas shows.
+
+    Returns
+    -------
+    ndarray
+        (2, n) for at least three axes, its lowest and highest corner in µm: a plane, unless the
+        view is 3-D.
+    """
+    camera, shown = viewer.scene.camera, list(viewer.dims.displayed)
+    middle, half = np.array(viewer.dims.point, dtype=float), np.zeros(viewer.dims.ndim)
+    middle[shown] = camera.center[-len(shown) :]
+    half[shown] = np.max(viewer.canvas.size) / camera.zoom / 2
+    half[shown[-2:]] = np.array(viewer.canvas.size) / camera.zoom / 2
+    field = np.array([middle - half, middle + half])
+    if viewer.layers.units is not None:  # what the camera counts in
+        field *= micrometres(viewer.layers.units)
+    return np.pad(field, ((0, 0), (max(3 - viewer.dims.ndim, 0), 0)))
+
+
 def in_sight(viewer: ViewerModel, layer: Layer) -> bool:
     """Tell whether all of a layer lies in the part of the world that the canvas shows."""
     if viewer.dims.ndisplay == 3:
         return False
-    camera, shown = viewer.scene.camera, list(viewer.dims.displayed)
-    half = np.array(viewer.canvas.size) / camera.zoom / 2
-    offset = layer.ndim - viewer.dims.ndim
-    low, high = layer.extent.world[:, [axis + offset for axis in shown]] * micrometres(
-        [layer.units[axis + offset] for axis in shown]
-    )
-    if viewer.layers.units is not None:  # what the camera counts in
-        world = micrometres([viewer.layers.units[axis] for axis in shown])
-        low, high = low / world, high / world
-    centre = np.array(camera.center[-2:])
-    return bool(np.all(low >= centre - half) and np.all(high <= centre + half))
+    shown = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    units = micrometres([layer.units[axis] for axis in shown])
+    low, high = layer.extent.world[:, shown] * units
+    first, last = field_of_view(viewer)[:, shown]
+    return bool(np.all(low >= first) and np.all(high <= last))
 
 
 def psf_options(
@@ -198,7 +214,14 @@ def centred(
     """
     low, high = extent
     middle = low + np.round((high - low) / step / 2 + 1e-6) * step
-    return np.array(middle - np.array(shape) // 2 * np.array(step))
+    return around(middle, shape, step)
+
+
+def around(
+    middle: npt.NDArray[np.float64], shape: Sequence[int], step: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Find where an image lies if its middle voxel is to be at a point, of as many last axes."""
+    return np.array(middle[-len(shape) :] - np.array(shape) // 2 * np.array(step))
 
 
 def _right_of(source: Layer, psf: Psf, step: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ _PAUSE = 10  # ms; at once would be before anything is drawn
 
 
 class Turns(QObject):
-    """Does each thing in a turn of its own.
+    """Does each thing in a turn of its own; what a turn adds itself comes next.
 
     napari takes up to a tenth of a second to add a layer: two in one turn hold the window up.
 
@@ -33,15 +33,17 @@ class Turns(QObject):
         self._timer.timeout.connect(self._next)
 
     def add(self, do: Callable[[], Any]) -> None:
-        """Do something after what was added before."""
+        """Do something after what was added before, in a turn: after that turn."""
         self._waiting.append(do)
         if not self._timer.isActive():
             self._timer.start()
 
     def _next(self) -> None:
         do = self._waiting.popleft()
+        later, self._waiting = self._waiting, deque()
         try:
             do()
         finally:
+            self._waiting += later
             if self._waiting:
                 self._timer.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from napari_deconv.psf.psf import Psf
 
-__all__ = ["in_fields_words", "size_and_width"]
+__all__ = ["in_fields_words", "in_short", "size_and_width"]
+
+# The parameters that tell one run from another, and how their values are said.
+_TELLING = {
+    "method": "{}", "model": "{}", "modality": "{}", "na": "NA {}", "wavelength": "{} µm",
+    "fwhm": "FWHM {} µm", "length": "path {} µm", "formula": "{}",
+    "percentile": "{} %", "value": "{}", "radius": "radius {} µm", "factor": "factor {}",
+    "threshold": "threshold {}", "bead_diameter": "beads of {} µm",
+    "iterations": "{} iterations", "stop": "stop: {}",
+    "regularization": "{}", "regularization_weight": "smoothness {}", "photons": "{} photons",
+}  # fmt: skip
 
 
 def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
@@ -37,8 +47,7 @@ def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
         if isinstance(field, CheckBox):
             return f"“{_title(field)}” {'on' if value == 'True' else 'off'}"
         if isinstance(field, ComboBox):
-            texts = [field.native.itemText(row) for row in range(field.native.count())]
-            value = dict(zip(map(repr, field.choices), texts, strict=True)).get(value, value)
+            value = _texts(field).get(value, value)
         elif value == "None":
             value = "empty"
         return f"“{_title(field)}” {value}".rstrip()
@@ -47,6 +56,38 @@ def in_fields_words(message: str, fields: Mapping[str, ValueWidget]) -> str:
     value = r"'[^']*'|\([^)]*\)|-?\w+(?:\.\w+)?"
     message = re.sub(rf"\b(?P<name>{names})(?:(?P<given>=(?P<value>{value})?)|\b)", say, message)
     return re.sub(r"\bPass (?=“)", "Set ", message)
+
+
+def in_short(parameters: Mapping[str, Any], fields: Mapping[str, ValueWidget]) -> str:
+    """Say what was done: the method, and the settings that matter.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of the call, see `napari_deconv.provenance.describe`.
+    fields : mapping
+        The fields that had an effect, each under the name of the parameter that it sets.
+    """
+    given = {name: parameters.get(name) for name in _TELLING if name in fields}
+    return ", ".join(
+        _TELLING[name].format(_text(value, fields[name]))
+        for name, value in given.items()
+        if value not in (None, "auto")
+    )
+
+
+def _text(value: Any, field: ValueWidget) -> str:
+    """Write a value as its field does."""
+    if isinstance(field, ComboBox):
+        return _texts(field).get(repr(value), str(value))
+    values = value if isinstance(value, list) else [value]
+    return " × ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in values)
+
+
+def _texts(choice: ComboBox) -> dict[str, str]:
+    """Give the texts of a choice by what they stand for."""
+    texts = [choice.native.itemText(row) for row in range(choice.native.count())]
+    return dict(zip(map(repr, choice.choices), texts, strict=True))
 
 
 def _title(field: ValueWidget) -> str:

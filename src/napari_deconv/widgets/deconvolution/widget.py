@@ -167,10 +167,8 @@ class DeconvolutionWidget(OperationWidget):
         return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
 
     def _applies(self) -> dict[ValueWidget, bool]:
-        self.psf_note.value = psf_doubt(self.psf.value)
         return self.settings.applies() | {
             self.region: self._is_large(),
-            self.psf_note: bool(self.psf_note.value),
             self.background_value: self.background.value == "value",
             self.leave_out: "mask" in self.settings.kind.takes,
         }
@@ -245,6 +243,8 @@ class DeconvolutionWidget(OperationWidget):
         return [field.value for field in self._rows if field not in apart]
 
     def _arrange(self) -> None:
+        """Show what applies, what is doubtful of the PSF, and the buttons that can be used now."""
+        self.psf_note.value = psf_doubt(self.psf.value)
         super()._arrange()
         label = "Most iterations" if self.settings.iterations_are_a_limit else "Iterations"
         self._rows[self.settings.iterations].setText(label)
@@ -330,7 +330,8 @@ class DeconvolutionWidget(OperationWidget):
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "result", result.stop_reason)
-            self._show_psf(result.psf, "PSF (blind)", found, self._inputs.layers["image"])
+            image = self._inputs.layers["image"]
+            self._turns.add(partial(self._show_psf, result.psf, "PSF (blind)", found, image))
         self._last = None if method.direct else result
         given = call["parameters"]
         by_rule = given["stop"] is not None and result.iterations < given["iterations"]
