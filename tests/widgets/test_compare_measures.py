@@ -196,6 +196,19 @@ def test_an_unknown_camera_is_estimated_and_a_known_one_taken(qtbot, compare, la
     assert "expected one number" in compare.result_line.text()
 
 
+def test_a_result_that_was_saved_and_opened_again_knows_how_it_was_made(
+    qtbot, tmp_path, viewer, compare, layers
+):
+    path = str(tmp_path / "saved.ome.tif")
+    assert layers[1].save(path, plugin="napari-deconv") == [path]
+    viewer.layers.remove(layers[1])
+    (opened,) = viewer.open(path, plugin="napari")
+    assert (compare.image.value, compare.after.value) == (layers[0], opened)
+    assert compare.psf.value == viewer.layers["PSF (mine)"]
+    run(qtbot, compare, "residual")
+    assert "estimated" not in compare.result_line.text()
+
+
 def test_run_is_there_where_there_is_something_to_run_and_says_what_is_missing(compare, said):
     for what in ("none", "profile"):
         compare.fields.measure.value = what

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 
 from napari_deconv.widgets.common.base import OperationWidget
-from napari_deconv.widgets.common.layers import KEY, origin, role
+from napari_deconv.widgets.common.layers import known, origin, role
 from napari_deconv.widgets.common.plot import Curve, Plot
 from napari_deconv.widgets.compare.contrast import set_contrasts
 from napari_deconv.widgets.compare.fields import CompareFields, image_choice
@@ -115,8 +115,8 @@ class ViewingWidget(OperationWidget):
         return chosen
 
     def _made(self) -> Mapping[str, Any]:
-        """Read how After was made."""
-        return {} if self.after.value is None else self.after.value.metadata.get(KEY, {})
+        """Read how After was made, here or before it was saved."""
+        return {} if self.after.value is None else known(self.after.value)
 
     def _its_source(self) -> Layer | None:
         name = self._made().get("source")
