@@ -156,6 +156,11 @@ class BlockFile:
             If it is not one of the blocks, or cannot be written, as on a full disk: what was
             written before stays, and can be resumed.
         """
+        with _refusals(self.path, " Blocks written before are kept, for a run that resumes."):
+            self._write(origin, block)
+
+    def _write(self, origin: Sequence[int], block: npt.ArrayLike) -> None:
+        """Write a block as `write` does; of a failure of the disk the system's error is raised."""
         first, voxels = tuple(int(n) for n in origin), np.asarray(block, self.layout.dtype)
         region = self.layout.region(first)
         fits = voxels.shape == tuple(part.stop - part.start for part in region)
@@ -166,10 +171,9 @@ class BlockFile:
             )
         channel = self.image.axes.find("C")
         others = tuple(n for n in range(voxels.ndim) if n != channel)
-        with _refusals(self.path, " Blocks written before are kept, for a run that resumes."):
-            self._target.write(region, voxels)
-            low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
-            Journal(self._folder).note({"origin": first, "low": low, "high": high})
+        self._target.write(region, voxels)
+        low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
+        Journal(self._folder).note({"origin": first, "low": low, "high": high})
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Complete the file, and give it its name; an image of this name is replaced.
@@ -345,8 +349,9 @@ def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5
             path, image, data.dtype, blocks, fingerprint="", resume=False, ngff=ngff
         )
         try:
-            for origin in file.layout.origins:
-                file.write(origin, data[file.layout.region(origin)])
+            with _refusals(path):
+                for origin in file.layout.origins:
+                    file._write(origin, data[file.layout.region(origin)])
             file.finish(image.metadata)
         except BaseException:
             file.discard()
