@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Callback", "Progress", "duration"]
@@ -19,10 +19,13 @@ class Progress:
         Steps done so far, from 1.
     iterations : int
         Steps planned.
+    part : float
+        Which part of the next step is done, from 0 to 1, where a step is a whole tile.
     """
 
     iteration: int
     iterations: int
+    part: float = field(default=0.0, kw_only=True)
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tests.blocks.cases import BOUND, bars, seam
 
-from napari_deconv.blocks import deconvolve_blocks, tile
+from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, tile
+from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 from napari_deconv.solvers.position import Monitor
@@ -47,6 +48,41 @@ def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatc
         tiled.blocks[0, 0, 0].compute(scheduler="synchronous")
     assert tried == [(16, 48, 48), (16, 24, 48), (16, 24, 24)]
     assert np.min(tried) >= LEAST
+
+
+def test_a_tile_tells_how_far_it_is_also_in_halves(monkeypatch):
+    sample, do, told = bars(), tile._whole, []
+
+    def short_of_memory(work, part):
+        if max(part.shape) > 48:
+            raise DeviceMemoryError("no memory")
+        return do(work, part)
+
+    options = QUICK | {"iterations": 4, "levels": "auto", "block": (16, 96, 48)}
+    tiled = deconvolve_blocks(sample.image, sample.psf, **options)
+    tasks = tiled.to_delayed().ravel().tolist()
+    for _ in compute_each(tasks[:1], told.append):
+        pass
+    assert list(dict.fromkeys(each.part for each in told)) == [0, 0.25, 0.5, 0.75, 1]
+    told.clear()
+    monkeypatch.setattr(tile, "_whole", short_of_memory)
+    with pytest.warns(DeconvWarning, match="in 2 smaller"):
+        for _ in compute_each(tasks, told.append):
+            pass
+    far = [each.iteration + each.part for each in told]
+    assert far == sorted(far)
+    assert set(far) == {n / 8 for n in range(17)}
+
+
+def test_pilots_tell_how_far_they_are():
+    sample, told = bars(), []
+    options = QUICK | {"iterations": 12, "stop": "quality", "block": (16, 96, 48)}
+    prepare_blocks(sample.image, sample.psf, callback=told.append, **options)
+    far = [each.iteration + each.part for each in told]
+    assert far[:2] == [1, 2]  # tiles that were read
+    assert far[2:] == sorted(far[2:])
+    assert far[2] == pytest.approx(1 / 12)
+    assert far[-1] == 2
 
 
 def test_the_offset_of_the_camera_is_taken_off():

@@ -93,7 +93,12 @@ def test_begun_anew_where_it_is_asked_for(image, tmp_path):
     result = prepared(image, iterations=2)
     with pytest.warns(DeconvWarning, match="3 of its blocks were written"):
         write_blocks(path, result, image, resume=False, callback=done.append)
-    assert list(dict.fromkeys(done)) == [Progress(n, 8) for n in range(9)]
+    assert list(dict.fromkeys(replace(each, part=0.0) for each in done)) == [
+        Progress(n, 8) for n in range(9)
+    ]
+    far = [each.iteration + each.part for each in done]
+    assert far == sorted(far)
+    assert set(far) == {0.5 * n for n in range(1, 17)}
     expected = result.image.compute(scheduler="synchronous")
     np.testing.assert_array_equal(read_image(path).data, expected)
 

@@ -15,7 +15,7 @@ from dask.optimization import cull
 from dask.utils import ensure_dict
 
 from napari_deconv._progress import Callback, Progress
-from napari_deconv.blocks.asking import asked
+from napari_deconv.blocks.telling import listened_to
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def compute_each(
     tasks : sequence of Delayed
         A process does one at a time, for the engine takes all cores or its device.
     callback : callable, optional
-        Called with a `Progress` after each, and with the same one after each iteration of a tile
-        that this thread is at. What it raises ends the work; tasks that workers are at go on,
-        others are not begun.
+        Called with a `Progress` after each, and after each iteration of a tile that this thread is
+        at, with the part of it that is done. What it raises ends the work; tasks that workers are
+        at go on, others are not begun.
     before : int
         How many have been done before, and count.
 
@@ -67,9 +67,9 @@ def compute_each(
     total, client = before + len(tasks), current_client()
     done = before
 
-    def tell() -> None:
+    def tell(part: float = 0.0) -> None:
         if callback is not None:
-            callback(Progress(done, total))
+            callback(Progress(done, total, part=part))
 
     computing = _one_by_one(tasks, tell) if client is None else _on_cluster(tasks, client)
     with closing(computing) as results:
@@ -95,12 +95,12 @@ def wait_for_workers(client: Client) -> None:
         client.wait_for_workers(1)
 
 
-def _one_by_one(tasks: Sequence[Delayed], between: Callable[[], object]) -> Results:
+def _one_by_one(tasks: Sequence[Delayed], listener: Callable[[float], object]) -> Results:
     # Tasks of blocks share one graph, all of which `task.compute` would go through for each.
     graph = ensure_dict(HighLevelGraph.merge(*(task.dask for task in tasks)))
     for task in tasks:
         own, _ = cull(graph, [task.key])
-        with asked(between):
+        with listened_to(listener):
             result = dask.get(own, task.key)
         yield result
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from dask import delayed
 
 from napari_deconv._progress import Callback
-from napari_deconv.blocks.asking import ask
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.rules import SHARES, automatic_weight, to_the_end
 from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.telling import tell
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import count_photons
@@ -194,8 +194,8 @@ def _follow(
         image = np.maximum(image, 0)
     known = np.asarray(level if background is None else background)
     run = Run(image, options, known, mask, None, {}, plan.coarse)
-    for _ in run.states():
-        ask()
+    for state in run.states():
+        tell(state.iteration / state.iterations if state.level == 1 else 0.0)
     weight = run.weights.get(automatic_weight(options) or "", options.weight)
     return run.iterations, weight, run.coarse_steps
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv.blocks.asking import ask
+from napari_deconv.blocks.telling import tell
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning, Pyramid
@@ -117,9 +117,11 @@ def solve(
     pyramid = Pyramid(problem, coarse, ready)
     position = pyramid.volumes[0].start(None)
     for steps in survey.coarse_steps:
-        _iterate(pyramid.volumes[0], position, options, steps, survey.gain)
+        for _ in _steps(pyramid.volumes[0], position, options, steps, survey.gain):
+            tell(0.0)  # they take little time
         position = pyramid.carry_up(position)
-    _iterate(pyramid.volumes[0], position, options, options.iterations, survey.gain)
+    for _ in _steps(pyramid.volumes[0], position, options, options.iterations, survey.gain):
+        tell(position.iteration / options.iterations)
     return pyramid.read(position.estimate)
 
 
@@ -141,10 +143,9 @@ def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
     return estimate
 
 
-def _iterate(
+def _steps(
     volume: Volume, position: Position, options: Options, iterations: int, gain: float
-) -> None:
+) -> Iterator[Position]:
     solver = make_solver(options, volume, gain)
     monitor = _Unmeasured(volume.model, volume.observation)
-    for _ in solver(volume.model, volume.observation, position, iterations, monitor):
-        ask()
+    return solver(volume.model, volume.observation, position, iterations, monitor)

@@ -66,7 +66,8 @@ def write_blocks(
         Plain values to store with the image, besides how it was made.
     callback : callable, optional
         Called with a `Progress` after each tile, counting those that were there before, and here
-        with the same one again after each iteration of a tile. What it raises ends the work.
+        after each iteration of a tile, with the part of it that is done. What it raises ends the
+        work.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from napari_deconv.blocks.grid import LEAST, Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.telling import one_half
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 
 __all__ = ["OUT_OF_MEMORY", "Work", "deconvolve_tile", "longest_axis"]
@@ -79,7 +80,11 @@ def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
         axis = longest_axis(work.plan, tile)
         if axis is None:
             raise
-    counts, halves = zip(*(_in_parts(work, half) for half in tile.halves(axis)), strict=True)
+    done: list[tuple[int, Float]] = []
+    for half in tile.halves(axis):
+        with one_half(before=len(done)):
+            done.append(_in_parts(work, half))
+    counts, halves = zip(*done, strict=True)
     return sum(counts), np.concatenate(halves, axis)
 
 

@@ -70,8 +70,8 @@ def deconvolve_blocks(
         take some 0.4 GB more.
     callback : callable, optional
         Called with a `Progress` while the image is read for the first time: after each block, then
-        after each tile that is deconvolved ahead, and with the same one again after each of its
-        iterations. What it raises ends the work.
+        after each tile that is deconvolved ahead, and after each of its iterations, with the part
+        of it that is done. What it raises ends the work.
     **options
         The other parameters of `deconvolve`, with the same defaults, but for those that a tile
         cannot follow. `mask` and `background` may be Dask or Zarr arrays of the image's shape.
