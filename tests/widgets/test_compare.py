@@ -40,6 +40,17 @@ def test_one_layer_cannot_be_compared(viewer, open_widget):
     assert state(viewer) == before
 
 
+def test_a_layer_without_a_unit_among_layers_with_one_is_named(compare, pair):
+    pair[1].scale, pair[1].units = (1, 1, 1), ("pixel",) * 3
+    for fields in ({"view": "beside"}, {"view": "none", "measure": "profile"}):
+        look(compare, **fields)
+        assert "Not in the scale of the other layers" in compare.result_line.text()
+        assert "“cells · RL”" in compare.result_line.text()
+    pair[0].units = ("pixel",) * 3  # now they lie on each other as far as napari knows
+    look(compare, view="split")
+    assert compare.result_line.text() == ""
+
+
 # -- views and leaving them ----------------------------------------------------------------------
 def test_leaving_a_view_restores_everything(viewer, compare):
     viewer.canvas.grid.stride, viewer.canvas.grid.spacing = 2, 0.1

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 
 from napari_deconv.widgets.common.base import OperationWidget
-from napari_deconv.widgets.common.layers import known, origin, role
+from napari_deconv.widgets.common.layers import known, origin, role, spacing_is_certain
 from napari_deconv.widgets.common.plot import Curve, Plot
 from napari_deconv.widgets.compare.contrast import set_contrasts
 from napari_deconv.widgets.compare.fields import CompareFields, image_choice
@@ -201,7 +201,7 @@ class ViewingWidget(OperationWidget):
             self._look()
 
     def _show_view(self, sources: Sequence[Image], view: str, profiled: bool) -> None:
-        self.result_line.clear()
+        self.result_line.setText(_other_scales(sources))
         if self._now is None:
             self._now = Show(self._viewer, sources, self._disturbed, self._take_divider, self._look)
         show = self._now
@@ -296,6 +296,18 @@ class ViewingWidget(OperationWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._soon.stop()
             self._leave()
+
+
+def _other_scales(layers: Sequence[Image]) -> str:
+    """Name the layers that napari cannot lay on the others; most readers leave out the unit."""
+    without = [layer.name for layer in layers if not spacing_is_certain(layer)]
+    if len(without) in (0, len(layers)):
+        return ""
+    names = " and ".join(f"“{name}”" for name in without)
+    return (
+        f"Not in the scale of the other layers, which have a unit: {names}. Set scale and unit in "
+        "Layers → Metadata → Layer metadata."
+    )
 
 
 def _from_0_to_1(profile: Any) -> Any:
