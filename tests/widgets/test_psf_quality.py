@@ -64,6 +64,8 @@ def test_numbers_and_findings(viewer, open_widget, psf_layer, save_as):
     assert widget.result_line.text().startswith("\n".join(expected.findings))
     assert "FWHM z is 34% above theory" in widget.result_line.text()
     assert "in theory" in widget.numbers.text()
+    newest = widget.history.fill().actions()[0].text()
+    assert "PSF · Widefield, NA 1.2, 0.52 µm · " in newest
 
     path = save_as("report.json")
     widget.save_button.click()

@@ -201,17 +201,19 @@ class PsfQualityWidget(OperationWidget):
         return image, read_beads(points, image, self._voxel(image))
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        recipe = describe("make_report", {}, get_engine("cpu"))
+        engine = get_engine("cpu")
         if isinstance(result, Path):
-            return f"Saved {result.name}.", recipe
+            return f"Saved {result.name}.", describe("make_report", {}, engine)
         self._report = result
         self.numbers.setText(_table(result))
         self.save_button.setVisible(True)
         self._scroll.setVisible(True)
         line = "\n".join(result.findings) or "Nothing is out of tolerance."
-        if result.theory is not None:
-            return f"{line}\nTheory: {optics(result.theory.metadata)}.", recipe
-        return f"{line}\nSet aperture and wavelengths to compare with theory.", recipe
+        if result.theory is None:
+            line += "\nSet aperture and wavelengths to compare with theory."
+            return line, describe("make_report", {}, engine)
+        made = result.theory.metadata
+        return f"{line}\nTheory: {optics(made)}.", describe("make_report", made, engine)
 
     def _save(self) -> None:
         """Ask where to, and write the report."""

@@ -157,7 +157,7 @@ class Preview(QObject):
         task = Task("Preview", function, pictured=True)
         self._worker = worker = Worker(task)  # napari would remember each until its window closes
         worker.pictured.connect(lambda image, _: self._pictured(worker, image))
-        worker.returned.connect(lambda result: self._returned(worker, result))
+        worker.returned.connect(lambda result: self._show(worker, result))
         worker.errored.connect(self._failed)
         worker.finished.connect(self._finished)
         worker.start()
@@ -165,9 +165,6 @@ class Preview(QObject):
     def _pictured(self, worker: Worker, image: Any) -> None:
         self._show(worker, image)
         worker.shown()
-
-    def _returned(self, worker: Worker, result: Any) -> None:
-        self._show(worker, result)
 
     def _show(self, worker: Worker, result: Any) -> None:
         """Put the newest picture in place of the one before."""
