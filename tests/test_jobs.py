@@ -51,6 +51,19 @@ def test_what_the_run_would_refuse_the_plan_refuses(job):
         Workshop().plans(job)
 
 
+def test_optics_of_other_axes_than_the_image(job):
+    text = "napari-deconv: 1\ndeconvolution: {}\npsf: {optics: {model: gaussian, shape: %s}}\n"
+    write_image("plane.tif", IMAGE[0], SPACING[1:])
+    for path, shape, axes in (("plane.tif", [5, 7, 7], "y, x"), ("a.tif", [7, 7], "z, y, x")):
+        Path("r.yaml").write_text(text % shape)
+        other = Job(Recipe.load("r.yaml").on(path), Path(path), job.target)
+        with pytest.raises(DeconvError) as error:
+            Workshop().plans(other)
+        assert f"psf.optics.shape is {shape}, and the image has the axes {axes}:" in str(
+            error.value
+        )
+
+
 def test_what_no_tile_can_do_is_done_in_one_piece_or_not_at_all(job):
     recipe = job.recipe.model_copy(
         update={"deconvolution": job.recipe.deconvolution.model_copy(update={"method": "blind"})}

@@ -26,7 +26,7 @@ from napari_deconv.recipe.kept import Kept
 from napari_deconv.recipe.plan import Outcome, Watch, unwatched
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.recipe.results import suffix_of, write
-from napari_deconv.recipe.schema import Blocks, Output, Source
+from napari_deconv.recipe.schema import Blocks, Output, PsfSource, Source
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
 
 __all__ = ["Job", "Workshop", "jobs_of"]
@@ -251,6 +251,7 @@ class Workshop:
             return recipe, None
         image = open_image(job.source, channel=source.channel, position=source.position)
         if recipe.psf is not None:
+            _check_optics(recipe.psf, image)
             psf = psf_of_each(recipe.psf, image.channels)
             recipe = recipe.model_copy(update={"psf": psf})
         return recipe, image
@@ -267,6 +268,19 @@ class Workshop:
         if self._begun == "resume" and (given := begun_blocks(job.target)) is not None:
             block = given[-len(block) :]
         return asked.model_copy(update={"block": list(block)})
+
+
+def _check_optics(psf: PsfSource, image: Image) -> None:
+    """Refuse optics that are to take the image's voxel size, and have other axes."""
+    for one in psf.channels or [psf]:
+        optics = one.optics
+        if optics is None or optics.spacing is not None or image.spacing is None:
+            continue
+        if len(optics.shape) != len(image.spacing):
+            raise DeconvError(
+                f"psf.optics.shape is {list(optics.shape)}, and the image has the axes "
+                f"{', '.join(image.space.lower())}: give a number of voxels for each of them."
+            )
 
 
 def _more(job: Job) -> dict[str, Any]:
