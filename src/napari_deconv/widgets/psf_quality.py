@@ -117,7 +117,7 @@ class PsfQualityWidget(OperationWidget):
         scroll = QScrollArea()
         scroll.setWidget(self.numbers)
         scroll.setWidgetResizable(True)
-        scroll.setMinimumHeight(160)
+        scroll.setMinimumHeight(90)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layout().addWidget(scroll, 1)
