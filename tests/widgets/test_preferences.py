@@ -48,6 +48,16 @@ def test_napari_refuses_what_is_none(settings, name, value):
         settings.layers.unit = "parsec"
 
 
+@pytest.mark.parametrize("device", ["cpu", "opencl:no such name"])
+def test_a_widget_starts_with_the_preferred_device(qtbot, settings, open_widget, device):
+    settings.compute.device = device
+    widget = open_widget("Compare").widget
+    assert widget.device.value == device
+    widget.more_button.click()
+    qtbot.waitUntil(lambda: len(widget.device.choices) > 2, timeout=20_000)
+    assert widget.device.value == device
+
+
 def test_bad_values_in_the_file_are_defaults(tmp_path):
     (tmp_path / "napari-deconv.yaml").write_text("compute: {threads: many}\nlayers: {unit: 7}\n")
     imports = "from napari_deconv.widgets.common.preferences import *"

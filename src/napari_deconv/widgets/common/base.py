@@ -20,7 +20,7 @@ from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import made, record
 from napari_deconv.widgets.common.canvas import RemovalContext
 from napari_deconv.widgets.common.choosing import LayerWidget
-from napari_deconv.widgets.common.devices import device_choices, device_field, find_devices
+from napari_deconv.widgets.common.devices import device_field, find_devices, offer_devices
 from napari_deconv.widgets.common.form import Form
 from napari_deconv.widgets.common.history import History, Settings
 from napari_deconv.widgets.common.inputs import Inputs
@@ -183,7 +183,7 @@ class OperationWidget(LayerWidget):
             worker.start()
 
     def _offer_devices(self, found: tuple[list[Device], Device]) -> None:
-        self.device.choices = device_choices(*found)
+        offer_devices(self.device, *found)
 
     # -- settings --------------------------------------------------------------------------------
     def _lasting(self) -> dict[str, ValueWidget]:

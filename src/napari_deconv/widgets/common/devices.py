@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 
     from napari_deconv.engines.protocol import Device
 
-__all__ = ["device_choices", "device_field", "find_devices"]
+__all__ = ["device_field", "find_devices", "offer_devices"]
 
 
 def device_field() -> ComboBox:
     """Make it, with the device that is preferred; no others are looked for yet."""
+    preferred = preferences().device
+    # All of them from the start: to the first ones magicgui goes back in a new parent.
+    choices = [("Automatic", "auto")]
+    if preferred != "auto":
+        choices.append((preferred, preferred))
     field = choice(
         "Device",
-        [("Automatic", "auto")],
+        choices,
         "Where it is computed. Automatic takes a GPU if there is one, else the CPU.",
     )
-    preferred = preferences().device
-    if preferred != "auto":
-        field.choices = [("Automatic", "auto"), (preferred, preferred)]
-        field.value = preferred
+    field.value = preferred
     return field
 
 
@@ -40,9 +42,14 @@ def find_devices() -> Worker:
     return create_worker(task, _worker_class=Worker, _ignore_errors=True)
 
 
-def device_choices(devices: Sequence[Device], automatic: Device) -> list[tuple[str, str]]:
-    """Put what it has found into words."""
-    return [(f"Auto ({automatic.kind})", "auto")] + [
+def offer_devices(field: ComboBox, devices: Sequence[Device], automatic: Device) -> None:
+    """Offer what it has found; what is chosen stays, also a part of a device's name."""
+    chosen = field.value
+    choices = [(f"Auto ({automatic.kind})", "auto")] + [
         (f"{device.name}, {device.kind}, {device.memory / 1e9:.0f} GB", device.key)
         for device in devices
     ]
+    if chosen not in [key for _, key in choices]:
+        choices.append((chosen, chosen))
+    field.choices = choices
+    field.value = chosen
