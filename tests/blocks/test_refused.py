@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.blocks.cases import bars
 
-from napari_deconv import DeconvError
+from napari_deconv import DeconvError, DeconvWarning, deconvolve
 from napari_deconv.blocks import deconvolve_blocks
 
 
@@ -50,3 +50,16 @@ def test_what_is_no_array_is_refused():
         deconvolve_blocks(da.zeros((8, 8), dtype=complex), np.ones((3, 3)))
     with pytest.raises(TypeError, match="no option itterations"):
         deconvolve_blocks(np.ones((8, 8)), np.ones((3, 3)), itterations=3)
+
+
+@pytest.mark.parametrize("brightness", [0.1, 1, 3, 3.3, 20])
+@pytest.mark.parametrize(
+    "options", [{"iterations": 2}, {"method": "wiener", "regularization_weight": 0.01}], ids=str
+)
+def test_one_brightness_everywhere_is_warned_of_as_in_memory(brightness, options):
+    psf, image = bars().psf, np.full((16, 96, 96), brightness)
+    with pytest.warns(DeconvWarning, match="The image is constant"):
+        expected = deconvolve(image, psf, engine="cpu", **options).image
+    with pytest.warns(DeconvWarning, match="The image is constant"):
+        lazy = deconvolve_blocks(image, psf, block=(16, 48, 48), engine="cpu", **options)
+    np.testing.assert_allclose(lazy.compute(), expected, atol=1e-3 * brightness)

@@ -149,11 +149,12 @@ def _darkest(options: Options) -> float:
 
 def _together(tiles: list[Tile], tallies: Sequence[Tally], darkest: float) -> _Volume:
     level, levels = nan, np.array([tally.level for tally in tallies])
+    counts = Counts.total([tally.counts for tally in tallies])
     sample = np.concatenate([tally.sample for tally in tallies])
     if sample.size:
-        level = float(np.percentile(sample, 1))
+        # Where all is of one brightness, what is smoothed is rounded to above it.
+        level = min(float(np.percentile(sample, 1)), counts.largest)
         levels = max(level, darkest) * np.array([tally.seen for tally in tallies])
-    counts = Counts.total([tally.counts for tally in tallies])
     light = np.array([tally.light for tally in tallies])
     content = blake2b(b"".join(tally.content for tally in tallies), digest_size=16).hexdigest()
     return _Volume(tiles, counts, level, light - levels, content)
