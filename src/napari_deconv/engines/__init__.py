@@ -63,7 +63,8 @@ def get_engine(spec: str | Engine = "auto") -> Engine:
         found = ", ".join(repr(device.name) for device in devices) or "none"
         raise DeviceError(
             f"No OpenCL device for engine={spec!r}; found: {found}. Name one of these, install "
-            "the OpenCL driver of the graphics card, or use engine='cpu'."
+            "the OpenCL driver of the graphics card, or use engine='auto': a GPU if one is found, "
+            "else the CPU."
         )
     return _opencl(matching[0])
 
