@@ -91,7 +91,7 @@ def test_stop_and_keep(viewer, deconvolution, slowly, reference):
     assert not widget.keep_button.isVisibleTo(widget)
     deconvolution.click()
     assert widget.keep_button.isVisibleTo(widget)
-    deconvolution.qtbot.waitUntil(lambda: widget.progress_bar.value() >= 3, timeout=20_000)
+    deconvolution.qtbot.waitUntil(lambda: widget.progress_bar.value() >= 3000, timeout=20_000)
     widget.keep_button.click()
     deconvolution.wait()
     assert not widget.keep_button.isVisibleTo(widget)

@@ -39,3 +39,18 @@ def test_a_step_that_is_said_again_changes_nothing(qtbot, monkeypatch):
     bar.step(0, 3, coarse=False)  # something else begins
     bar.step(1, 3, coarse=False)
     assert bar.format() == "1/3 · 14 s left"
+
+
+def test_a_part_of_a_step_fills_the_bar_and_counts(qtbot, monkeypatch):
+    now = iter([0.0, 10.0, 20.0, 40.0, 50.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    bar = ProgressBar()
+    qtbot.addWidget(bar)
+    bar.wait()
+    bar.begin()
+    filled = []
+    for done in (0, 0.25, 0.5, 1, 1.25):
+        bar.step(done, 2, coarse=False)
+        filled.append(bar.value() / bar.maximum())
+    assert filled == [0, 0.125, 0.25, 0.5, 0.625]
+    assert bar.format() == "1/2 · 30 s left"

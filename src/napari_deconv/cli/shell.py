@@ -292,7 +292,8 @@ def progress(description: str) -> Iterator[Callback]:
                 return
             bar.set_description(description, refresh=False)
             bar.total = state.iterations
-            bar.update(state.iteration - bar.n)
+            bar.n = state.iteration + round(state.part, 2) if state.part else state.iteration
+            bar.update(0)
 
         yield show
 

@@ -265,8 +265,7 @@ class OperationWidget(LayerWidget):
             return
         self._inputs = Inputs(self._input_layers(), self._taken)
         self._settings = Settings({field: field.value for field in self._rows})
-        applies = self._applies()
-        named = self._parameters()
+        applies, named = self._applies(), self._parameters()
         self._set = {name: field for name, field in named.items() if applies.get(field, True)}
         if self.preview is not None:
             self.preview.pause(True)
@@ -297,18 +296,18 @@ class OperationWidget(LayerWidget):
         if not self._worker.abort_requested:
             self.result_line.setText("")
 
-    def _progressed(self, iteration: int, iterations: int, coarse: bool) -> None:
+    def _progressed(self, done: float, iterations: int, coarse: bool) -> None:
         """Fill the widget's bar, and now and then that of napari, which handles events meanwhile.
 
         Steps that come in meanwhile call this again: done for each, the calls would pile up.
         """
-        self.progress_bar.step(iteration, iterations, coarse)
+        self.progress_bar.step(done, iterations, coarse)
         now = time.perf_counter()
         if not coarse and now - self._overviewed > _OVERVIEW:
             self._overviewed = now
             overview = self._worker.pbar
             overview.total = iterations
-            overview.update(iteration - overview.n)
+            overview.update(int(done) - overview.n)
 
     def _warned(self, warning: tuple[Any, ...]) -> None:
         message, category = warning[:2]
@@ -332,13 +331,16 @@ class OperationWidget(LayerWidget):
         self.result_line.setText(message)
 
     def _returned(self, returned: tuple[Any, Mapping[str, Any]]) -> None:
+        """Show it in a turn of its own: what the worker said last comes in with it."""
+        self._seconds = time.perf_counter() - self._started
+        self._turns.add(partial(self._arrived, *returned))
+
+    def _arrived(self, result: Any, places: Mapping[str, Any]) -> None:
         # The viewer or the dock may have closed since the worker sent it.
         if self._worker.abort_requested:
             self._aborted()
             return
-        self._seconds = time.perf_counter() - self._started
         self._record = None
-        result, places = returned
         self._inputs.found(places)
         line, call = self._show(result)
         self._turns.add(partial(self._told, line, call))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 
 from qtpy.QtWidgets import QProgressBar
 
 from napari_deconv._progress import duration
 
 __all__ = ["ProgressBar"]
+
+_FINE = 1000  # values of the bar, to a step
 
 
 class ProgressBar(QProgressBar):
@@ -18,6 +21,7 @@ class ProgressBar(QProgressBar):
         super().__init__()
         self._counting = self._stepped = 0.0
         self._before = 0
+        self._done = 0.0
         self.setVisible(False)
 
     def wait(self) -> None:
@@ -29,36 +33,41 @@ class ProgressBar(QProgressBar):
         """Count the time from now."""
         self._counting = time.perf_counter()
 
-    def step(self, iteration: int, iterations: int, coarse: bool) -> None:
+    def step(self, done: float, iterations: int, coarse: bool) -> None:
         """Fill the bar; steps on a coarse level take little time, and do not count.
 
         Parameters
         ----------
-        iteration, iterations : int
-            Steps done, which may be said again and be none, and planned.
+        done : float
+            Steps done, with the part of the next one; it may be said again and be none.
+        iterations : int
+            Steps planned.
         coarse : bool
             Whether it was on a coarse level.
         """
-        if self.maximum() == 0 or iteration == 0:
+        if self.maximum() == 0 or done == 0:
             if self.value() > 0:
                 self.begin()
-            self.setRange(0, iterations)
-            self.setValue(0)
+            self._fill(0, iterations)
             self.setFormat(f"0/{iterations}")
         if coarse:
             self.setFormat("coarse start")
             if self.value() == 0:
                 self.begin()
             return
-        if (iteration, iterations) == (self.value(), self.maximum()):
-            return  # a tile says so after each of its iterations
+        if done == self._done and _FINE * iterations == self.maximum():
+            return
         now = time.perf_counter()
-        if not 0 < self.value() < iteration:  # the first, or something else is counted from here
-            self._before = iteration - 1
-            self._counting = self._stepped if self.value() else self._counting
+        if not 0 < self._done < done:  # the first, or something else is counted from here
+            self._before = ceil(done) - 1
+            self._counting = self._stepped if self._done else self._counting
         self._stepped = now
-        left = (now - self._counting) / (iteration - self._before) * (iterations - iteration)
-        self.setRange(0, iterations)
-        self.setValue(iteration)
-        about = f" · {duration(left)} left" if iteration < iterations else ""
-        self.setFormat(f"{iteration}/{iterations}{about}")
+        left = (now - self._counting) / (done - self._before) * (iterations - done)
+        self._fill(done, iterations)
+        about = f" · {duration(left)} left" if done < iterations else ""
+        self.setFormat(f"{int(done)}/{iterations}{about}")
+
+    def _fill(self, done: float, iterations: int) -> None:
+        self._done = done
+        self.setRange(0, _FINE * iterations)
+        self.setValue(round(_FINE * done))

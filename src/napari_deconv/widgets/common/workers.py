@@ -120,7 +120,7 @@ class Task:
 
 
 class _Signals(WorkerBaseSignals):
-    progressed = Signal(int, int, bool)
+    progressed = Signal(float, int, bool)
     measured = Signal(dict)
     pictured = Signal(object, int)
     aborted = Signal()
@@ -129,7 +129,7 @@ class _Signals(WorkerBaseSignals):
 class Worker(WorkerBase):
     """Runs a `Task` in a thread of Qt's pool.
 
-    Signals, besides those of `WorkerBase`: ``progressed(iteration, iterations, coarse)`` after each
+    Signals, besides those of `WorkerBase`: ``progressed(done, iterations, coarse)`` after each
     step, which is on a coarse level or not; ``measured(row)`` when a deconvolution has measured
     how it fits (see `State`); ``pictured(image, iteration)`` now and then with the estimate, where
     the task is pictured, which then waits until `shown` is called: the window has the processor to
@@ -182,7 +182,7 @@ class Worker(WorkerBase):
     def _report(self, progress: Progress) -> None:
         self._stop_if_asked()
         coarse = isinstance(progress, State) and progress.level > 1
-        self.progressed.emit(progress.iteration, progress.iterations, coarse)
+        self.progressed.emit(progress.iteration + progress.part, progress.iterations, coarse)
         if isinstance(progress, State):
             self._tell(progress)
         if self._enough:

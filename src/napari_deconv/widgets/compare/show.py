@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,13 +210,19 @@ class Show:
             self.profile.take_hold()
 
     def _fit_names(self, event: Any = None) -> None:
-        """Cut names that are too long for their cell, or their side of the divider."""
+        """Cut names that are too long for their cell, or their side of the divider.
+
+        Those of layers that are put by are in full, and first: napari numbers equal names.
+        """
         _, width = self._viewer.canvas.viewbox_size(self._viewer.layers)
         room = width if self.split is None else width / 2
-        for layer, source in zip(self._montages, self._sources, strict=False):  # or none yet
-            fit_name(layer, source.name, _PROJECTED, room)
-        for picture in self.pictures:
-            fit_name(picture.layer, picture.source.name, ADDITION, room)
+        montages = list(zip(self._montages, self._sources, strict=False))  # there may be none yet
+        pictures = [(picture.layer, picture.source) for picture in self.pictures]
+        projected = any(montage.visible for montage in self._montages)
+        groups = [(montages, _PROJECTED, projected), (pictures, ADDITION, not projected)]
+        for named, addition, now in sorted(groups, key=itemgetter(2)):
+            for layer, source in named:
+                fit_name(layer, source.name, addition, room if now else inf)
 
     def _show_one(self) -> None:
         for number, picture in enumerate(self.pictures):

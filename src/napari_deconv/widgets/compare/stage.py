@@ -50,8 +50,8 @@ class Picture:
 class Stage:
     """Temporary layers; what they change of the viewer is as before after `close`.
 
-    That is which layers are visible and which are selected, their order, and the grid. Listed are
-    the temporary layers of the view that is shown, and no others.
+    That is which layers are visible and which are selected, their order, and the grid. A layer that
+    has been shown stays in the viewer, hidden, until then: napari takes long to add and remove one.
 
     Parameters
     ----------
@@ -151,13 +151,15 @@ class Stage:
         self._visible.clear()
 
     def _show(self, layers: Sequence[Layer]) -> None:
-        """Lay temporary layers below all others, from bottom to top, in place of those before."""
-        before, self._own = self._own, list(layers)
-        take_away(self._viewer, [layer for layer in before if layer not in layers])
+        """Lay temporary layers below all others, from bottom to top, and hide the rest of them."""
+        for layer in self._own:
+            if layer not in layers:
+                layer.visible = False
         listed = self._viewer.layers
         for place, layer in enumerate(layers):
             layer.visible = True
             if layer not in listed:
+                self._own.append(layer)
                 listed.insert(place, layer)
             elif listed.index(layer) != place:
                 listed.move(listed.index(layer), place)
