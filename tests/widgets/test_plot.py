@@ -165,10 +165,36 @@ def test_drawing_again_takes_less_than_20_ms(plot):
         ),
     ],
 )
-def test_the_legend_says_what_tells_curves_apart(qtbot, labels, expected):
-    plot = Plot()
-    qtbot.addWidget(plot)
+def test_the_legend_says_what_tells_curves_apart(plot, labels, expected):
+    assert [text.get_text() for text in legend_of(plot, labels).get_texts()] == expected
+
+
+@pytest.mark.parametrize("width", [296, 320, 500])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["experiment 12 position 3 C1", "…z", "experiment 12 position 3 C1 · RL 40", "…z"],
+        ["WWWWMMMM_well_A03_field_7", "…z", "20x_well_B11_field_2 · Wiener", "…z"],
+        ["_cells in $ and $", "_cells in $ and $ · RL 40 · total variation", "threshold"],
+        [f"{place} of a long experiment, deconvolved" for place in "ABCDEF"],
+    ],
+)
+def test_no_name_runs_out_of_the_legend(plot, width, labels):
+    plot.resize(width, 140)
+    labels = [labels[n - 1] + " z" if label == "…z" else label for n, label in enumerate(labels)]
+    legend = legend_of(plot, labels)
+    shown = legend.get_window_extent()
+    assert shown.x1 <= width
+    assert shown.y1 <= 140
+    assert legend.axes.get_window_extent().y1 <= shown.y0 + 1
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(set(texts)) == len(labels)
+    for words, label in zip(texts, labels, strict=True):
+        assert words == label or "…" in words
+        assert label.endswith(words.rpartition("…")[2])
+
+
+def legend_of(plot, labels):
     plot.show_curves([Curve(label, [0, 1], [0, 1]) for label in labels], x_label="x", y_label="y")
     plot.grab()
-    legend = plot._figure.axes[0].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == expected
+    return plot._figure.axes[0].get_legend()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, zip_longest
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QImage, QPainter, QPalette
@@ -32,7 +35,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 46, 20, 32  # pixels around the axes
 _NARROW = 10  # to their right, where they have no second scale
 _DPI = 96
 _SMALL = 7.5  # points
-_LEGEND = 36  # letters in all
+_ROW = 12  # pixels: of the legend
+_ROWS = 2  # at most
+_HANDLE, _GAP, _COLUMN = 1.2, 0.4, 1.0  # of a legend, in widths of an m: line, space, next column
 _TELLING = 2  # letters: a rest of so few says nothing without what is before it
 
 
@@ -136,7 +141,9 @@ class Plot(QWidget):
         self._figure.clear()
         twofold = any(curve.right for curve in self._curves)
         right = _RIGHT if twofold else _NARROW
-        box = (_LEFT, _BOTTOM, width - _LEFT - right, height - _TOP - _BOTTOM)
+        texts, rows = self._legend_texts(width)
+        top = _TOP + _ROW * (rows - 1)
+        box = (_LEFT, _BOTTOM, width - _LEFT - right, height - top - _BOTTOM)
         place = np.maximum(box, 1) / (width, height, width, height)
         axes = self._figure.add_axes(tuple(place), facecolor="none")
         x_label, y_label, right_label = self._labels
@@ -151,21 +158,37 @@ class Plot(QWidget):
         colours, lines = cycle(_COLOURS), []
         for curve in self._curves:
             colour, style, width = (ink, "--", 0.8) if curve.dashed else (next(colours), "-", 1.3)
-            label = curve.label or "_"
             lines += scales[curve.right].plot(
-                [], [], style, color=colour, linewidth=width, label=label, marker="o", markersize=4
+                [], [], style, color=colour, linewidth=width, marker="o", markersize=4
             )
-        named = [line for line in lines if not line.get_label().startswith("_")]
+        named = [line for line, curve in zip(lines, self._curves, strict=True) if curve.label]
         if named:
-            texts = _fitting([line.get_label() for line in named])
             legend = axes.legend(
-                named, texts, fontsize=_SMALL, labelcolor=ink, frameon=False, ncols=len(named),
-                loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, borderpad=0.2,
-                handlelength=1.2, handletextpad=0.4, columnspacing=1,
+                named, ["…"] * len(named), fontsize=_SMALL, labelcolor=ink, frameon=False,
+                ncols=ceil(len(named) / rows), loc="lower left", bbox_to_anchor=(0, 1),
+                borderaxespad=0, borderpad=0.2, labelspacing=0.2,
+                handlelength=_HANDLE, handletextpad=_GAP, columnspacing=_COLUMN,
             )  # fmt: skip
             for sample in legend.get_lines():
                 sample.set_marker("")
+            # What begins with _ matplotlib would leave out, and $ take for a formula.
+            for text, words in zip(legend.get_texts(), texts, strict=True):
+                text.set(text=words, parse_math=False)
         return lines
+
+    def _legend_texts(self, width: int) -> tuple[list[str], int]:
+        """Name the curves so that no name is cut off at the right, in one row or more."""
+        pen, font = self._canvas.get_renderer(), FontProperties(size=_SMALL)
+        em = _SMALL / 72 * self._figure.dpi
+
+        def wide(texts: list[str], rows: int) -> float:
+            sizes = [pen.get_text_width_height_descent(text, font, False)[0] for text in texts]
+            columns = [max(sizes[n : n + rows]) for n in range(0, len(sizes), rows)]
+            return sum(columns) + len(columns) * (_HANDLE + _GAP + _COLUMN) * em
+
+        room = (width - _LEFT) / _DPI * self._figure.dpi
+        labels = [curve.label for curve in self._curves if curve.label]
+        return _fitting(labels, lambda texts, rows: wide(texts, rows) <= room)
 
     def _draw(self, ratio: float) -> QImage:
         for line, curve in zip(self._lines, self._curves, strict=True):
@@ -231,25 +254,35 @@ def _short(value: float, _: int) -> str:
     return f"{value:.4g}".replace("e+0", "e").replace("e-0", "e-")
 
 
-def _fitting(texts: list[str]) -> list[str]:
-    """Shorten texts that are too long together to what tells them apart.
+def _fitting(labels: list[str], fits: Callable[[list[str], int], bool]) -> tuple[list[str], int]:
+    """Shorten labels that are too long for one row to what tells them apart.
 
-    What all of them begin with is left out; then the middle is cut out of the longest.
+    What all of them begin with is left out. If that is not enough they are put into several rows,
+    whole if they fit; else the middle is cut out of the longest.
     """
-    if sum(map(len, texts)) <= _LEGEND:
-        return texts
-    letters = enumerate(zip(*texts, strict=False))
-    start = next((n for n, one in letters if len(set(one)) > 1), min(map(len, texts)))
+    if not labels or fits(labels, 1):
+        return labels, 1
+    letters = enumerate(zip(*labels, strict=False))
+    start = next((n for n, one in letters if len(set(one)) > 1), min(map(len, labels)))
     texts = [
-        f"…{text[start:].lstrip(' ·')}" if start > 1 and len(text) - start > _TELLING else text
-        for text in texts
+        f"…{text[start:].lstrip(' ·')}" if min(start, len(text) - start) > _TELLING else text
+        for text in labels
     ]
-    room = max(map(len, texts))
-    while sum(min(len(text), room) for text in texts) > _LEGEND:
-        room -= 1
-    half = room // 2
+    if fits(texts, 1):
+        return texts, 1
+    rows = min(_ROWS, len(labels))
+    if fits(labels, rows):
+        return labels, rows
+    lengths = range(1, max(map(len, texts)) + 1)
+    fitting = bisect(lengths, False, key=lambda length: not fits(_cut(texts, length), rows))
+    return _cut(texts, max(fitting, 1)), rows
+
+
+def _cut(texts: list[str], length: int) -> list[str]:
+    """Cut the middle out of those texts that have more letters."""
+    half = length // 2
     return [
-        text if len(text) <= room else f"{text[:half]}…{text[len(text) - room + half + 1 :]}"
+        text if len(text) <= length else f"{text[:half]}…{text[len(text) - length + half + 1 :]}"
         for text in texts
     ]
 
