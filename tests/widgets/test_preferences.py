@@ -53,9 +53,12 @@ def test_a_widget_starts_with_the_preferred_device(qtbot, settings, open_widget,
     settings.compute.device = device
     widget = open_widget("Compare").widget
     assert widget.device.value == device
+    changed = []
+    widget.device.changed.connect(changed.append)
     widget.more_button.click()
     qtbot.waitUntil(lambda: len(widget.device.choices) > 2, timeout=20_000)
     assert widget.device.value == device
+    assert changed == []  # a preview would be made anew
 
 
 def test_bad_values_in_the_file_are_defaults(tmp_path):

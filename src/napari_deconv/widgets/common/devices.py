@@ -51,5 +51,6 @@ def offer_devices(field: ComboBox, devices: Sequence[Device], automatic: Device)
     ]
     if chosen not in [key for _, key in choices]:
         choices.append((chosen, chosen))
-    field.choices = choices
-    field.value = chosen
+    with field.changed.blocked():  # no setting has changed
+        field.choices = choices
+        field.value = chosen
