@@ -32,7 +32,7 @@ def in_one_piece(image, psf, surveys, **options):
     source = check_source(image, options["background"], None)
     order = check_order(psf, image.ndim, options)
     plan = make_plan(image.shape, image.dtype, order, image.shape, None, None)
-    return deconvolve_tile(Work(source, plan, surveys), next(plan.tiles()))
+    return deconvolve_tile(Work(source, plan, surveys), next(plan.tiles())).voxels
 
 
 def seam(image, psf, block, margin, **options):

@@ -321,6 +321,17 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, blocks, command):
 
 
 @pytest.mark.usefixtures("folder")
+def test_figures_of_tiles_are_in_the_table(shell):
+    shell("run recipe.yaml data/b.tif --output out -e cpu")
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 32]}\n")
+    shell("run recipe.yaml data/b.tif --output tiles -e cpu")
+    whole, tiled = (table(name)["b.ome.tif"] for name in ("out", "tiles"))
+    for name in ("divergence", "quality", "flux"):
+        assert float(tiled[name]) == pytest.approx(float(whole[name]), rel=1e-3)
+    assert tiled["discrepancy"] == tiled["held_out"] == ""
+
+
+@pytest.mark.usefixtures("folder")
 def test_the_plan_is_that_of_the_cluster(shell):
     from distributed import LocalCluster
 

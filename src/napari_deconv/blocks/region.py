@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.blocks.fit import FitOfOwn, FittedTile, Unmeasured
 from napari_deconv.blocks.telling import tell
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
@@ -79,18 +80,14 @@ def make_problem(
     return options.problem(image, background, mask)
 
 
-class _Unmeasured(Monitor):
-    """Measures nothing: a tile that judged itself would go another way than its neighbours."""
-
-    def due(self, position: Position) -> bool:
-        """Never."""
-        return False
-
-
 def solve(
-    problem: Problem, options: Options, survey: Survey, coarse: Sequence[Binning] = ()
-) -> Float:
-    """Deconvolve a region with what holds for the whole image: (z, y, x), of its shape.
+    problem: Problem,
+    options: Options,
+    survey: Survey,
+    coarse: Sequence[Binning] = (),
+    inside: Sequence[slice] | None = None,
+) -> FittedTile:
+    """Deconvolve a region with what holds for the whole image, and give a part of it (z, y, x).
 
     Parameters
     ----------
@@ -102,9 +99,13 @@ def solve(
         What holds for the whole image.
     coarse : sequence of Binning
         How coarse levels are binned, the finest first.
+    inside : sequence of slice, optional
+        What is given back, (z, y, x), and measured, if that leaves the method as it is. Without it
+        all is given back, and nothing measured.
     """
+    own = (slice(None),) * 3 if inside is None else tuple(inside)
     if options.kind.direct:
-        return _filter(problem, options, survey)
+        return FittedTile(_filter(problem, options, survey)[own].copy(), None)
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
 
@@ -117,12 +118,17 @@ def solve(
     pyramid = Pyramid(problem, coarse, ready)
     position = pyramid.volumes[0].start(None)
     for steps in survey.coarse_steps:
-        for _ in _steps(pyramid.volumes[0], position, options, steps, survey.gain):
+        level = pyramid.volumes[0]
+        for _ in _steps(level, position, options, steps, survey.gain, Unmeasured(level)):
             tell(0.0)  # they take little time
         position = pyramid.carry_up(position)
-    for _ in _steps(pyramid.volumes[0], position, options, options.iterations, survey.gain):
-        tell(position.iteration / options.iterations)
-    return pyramid.read(position.estimate)
+    finest, steps = pyramid.volumes[0], options.iterations
+    # "nnls" begins its momentum anew by what it sees when it is measured: each tile elsewhere.
+    measured = inside is not None and options.method != "nnls"
+    monitor = FitOfOwn(finest, own, steps) if measured else Unmeasured(finest)
+    for _ in _steps(finest, position, options, steps, survey.gain, monitor):
+        tell(position.iteration / steps)
+    return FittedTile(pyramid.read(position.estimate)[own].copy(), monitor.fit)
 
 
 def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
@@ -144,8 +150,12 @@ def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
 
 
 def _steps(
-    volume: Volume, position: Position, options: Options, iterations: int, gain: float
+    volume: Volume,
+    position: Position,
+    options: Options,
+    iterations: int,
+    gain: float,
+    monitor: Monitor,
 ) -> Iterator[Position]:
     solver = make_solver(options, volume, gain)
-    monitor = _Unmeasured(volume.model, volume.observation)
     return solver(volume.model, volume.observation, position, iterations, monitor)

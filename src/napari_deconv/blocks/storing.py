@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import uuid4
 
 import dask.array as da
@@ -17,6 +18,7 @@ from dask.delayed import Delayed
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
+from napari_deconv.blocks.fit import Fit, FittedTile, figures_of
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.errors import DeconvError
@@ -89,22 +91,20 @@ def write_blocks(
             f"The image has shape {image.data.shape}, the result {result.image.shape}: give the "
             "image that was deconvolved."
         )
-    voxels = result.image
-    if dtype is not None:
-        voxels = voxels.map_blocks(as_dtype, dtype, dtype=dtype)
     about = Image(
-        voxels, image.spacing, image.axes, {}, image.channels, image.time_interval,
+        result.image, image.spacing, image.axes, {}, image.channels, image.time_interval,
         colours=image.colours, origin=image.origin,
     )  # fmt: skip
     with alone(path):
         file = BlockFile.open(
-            path, about, voxels.dtype, voxels.chunks, fingerprint=result.fingerprint,
+            path, about, dtype or np.float32, result.tiles.chunks, fingerprint=result.fingerprint,
             resume=resume, ngff=ngff,
         )  # fmt: skip
-        store_blocks(voxels, file, callback)
+        store_blocks(result.tiles, _Tiles(file), callback)
         before = result.recipe["made"]
         seconds = round(before["seconds"] + time.perf_counter() - start, 3)
-        record = {**result.recipe, **(metadata or {}), "made": before | {"seconds": seconds}}
+        made = before | {"seconds": seconds, "measured": _measured(result, file)}
+        record = {**result.recipe, **(metadata or {}), "made": made}
         file.finish(record)
     return record
 
@@ -173,14 +173,25 @@ def check_begun(
     return f"{written(path)} of {before.layout.count} tiles are there: it goes on with the others."
 
 
-def store_blocks(result: da.Array, file: BlockFile, callback: Callback | None = None) -> None:
+class Store(Protocol):
+    """Where blocks are kept: a `BlockFile`, or what hands them on to one; it can be pickled."""
+
+    @property
+    def done(self) -> set[tuple[int, ...]]:
+        """First voxels of the blocks that are there."""
+
+    def write(self, origin: tuple[int, ...], block: Any) -> None:
+        """Keep a block."""
+
+
+def store_blocks(result: da.Array, file: Store, callback: Callback | None = None) -> None:
     """Compute the blocks that a file does not have yet, and write them into it.
 
     Parameters
     ----------
     result : dask.array.Array
         Of the file's shape; its chunks are the blocks.
-    file : BlockFile
+    file : Store
         Where they are written. Blocks whose origin is in its ``done`` are neither computed nor
         written again. It is not finished here. The workers of a cluster write into it under the
         same path; only the news that a block is written comes back.
@@ -199,7 +210,7 @@ def store_blocks(result: da.Array, file: BlockFile, callback: Callback | None = 
         pass
 
 
-def _tasks(result: da.Array, file: BlockFile) -> list[Delayed]:
+def _tasks(result: da.Array, file: Store) -> list[Delayed]:
     """Make a task of each block that is not in the file."""
     ndim = result.ndim
     # Writing is not pure: were it named after its input, a cluster might think it done already.
@@ -216,9 +227,31 @@ def _tasks(result: da.Array, file: BlockFile) -> list[Delayed]:
     ]
 
 
-def _write(
-    block: npt.NDArray[Any], file: BlockFile, block_info: dict[Any, Any]
-) -> npt.NDArray[np.bool_]:
+def _write(block: Any, file: Store, block_info: dict[Any, Any]) -> npt.NDArray[np.bool_]:
     place = block_info[0]["array-location"]
     file.write(tuple(start for start, _ in place), block)
-    return np.ones((1,) * block.ndim, bool)
+    return np.ones((1,) * len(place), bool)
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Writes tiles into a file, in its dtype, and beside them how well the model explains them."""
+
+    file: BlockFile
+
+    @property
+    def done(self) -> set[tuple[int, ...]]:
+        return self.file.done
+
+    def write(self, origin: tuple[int, ...], block: FittedTile) -> None:
+        voxels = as_dtype(block.voxels, self.file.layout.dtype)
+        self.file.write(origin, voxels, None if block.fit is None else asdict(block.fit))
+
+
+def _measured(result: BlockDeconvolution, file: BlockFile) -> dict[str, float]:
+    """Give the figures of a file whose blocks are all there, those of earlier runs included."""
+    volumes: dict[tuple[int, ...], list[Fit | None]] = {frame: [] for frame in result.surveys}
+    for origin, note in file.notes.items():
+        frame = origin[: len(next(iter(volumes)))]
+        volumes[frame].append(None if note is None else Fit(**note))
+    return figures_of(volumes)

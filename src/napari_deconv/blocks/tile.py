@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_deconv.blocks.fit import Fit, FittedTile, in_all
 from napari_deconv.blocks.grid import LEAST, Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey, make_problem, solve
@@ -17,8 +17,6 @@ from napari_deconv.blocks.telling import one_half
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 
 __all__ = ["OUT_OF_MEMORY", "Work", "deconvolve_tile", "longest_axis"]
-
-Float = npt.NDArray[np.float32]
 
 OUT_OF_MEMORY = DeviceMemoryError, MemoryError
 """Of the device, or of the machine."""
@@ -43,8 +41,8 @@ class Work:
     surveys: Mapping[tuple[int, ...], Survey]
 
 
-def deconvolve_tile(work: Work, tile: Tile) -> Float:
-    """Deconvolve one tile: its shape, axes in front left out.
+def deconvolve_tile(work: Work, tile: Tile) -> FittedTile:
+    """Deconvolve one tile: of its shape, axes in front left out.
 
     Where memory is short it is cut in halves along its longest axis, down to 16 voxels.
 
@@ -71,7 +69,7 @@ def deconvolve_tile(work: Work, tile: Tile) -> Float:
     return estimate
 
 
-def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
+def _in_parts(work: Work, tile: Tile) -> tuple[int, FittedTile]:
     """Deconvolve a tile in as few parts as fit; tell how many."""
     try:
         with ONE_TILE:
@@ -80,12 +78,13 @@ def _in_parts(work: Work, tile: Tile) -> tuple[int, Float]:
         axis = longest_axis(work.plan, tile)
         if axis is None:
             raise
-    done: list[tuple[int, Float]] = []
+    done: list[tuple[int, FittedTile]] = []
     for half in tile.halves(axis):
         with one_half(before=len(done)):
             done.append(_in_parts(work, half))
     counts, halves = zip(*done, strict=True)
-    return sum(counts), np.concatenate(halves, axis)
+    voxels = np.concatenate([half.voxels for half in halves], axis)
+    return sum(counts), FittedTile(voxels, in_all([half.fit for half in halves]))
 
 
 def longest_axis(plan: BlockPlan, tile: Tile) -> int | None:
@@ -94,14 +93,16 @@ def longest_axis(plan: BlockPlan, tile: Tile) -> int | None:
     return axis if tile.shape[axis] >= 2 * LEAST else None
 
 
-def _whole(work: Work, tile: Tile) -> Float:
+def _whole(work: Work, tile: Tile) -> FittedTile:
     survey = work.surveys[tile.frame]
     options = survey.settle(work.plan.order.options)
     region = tile.region(work.plan.overlap, work.plan.space, work.plan.bins)
     image, background, mask = work.source.read((*tile.frame, *region))
     if mask is not None and not mask.any():
-        return np.zeros(tile.shape, np.float32)
+        dark = Fit(0.0, 0.0, 0.0)
+        return FittedTile(np.zeros(tile.shape, np.float32), dark)
     level = survey.background if background is None else background
     problem = make_problem(image, level, mask, options)
-    estimate = solve(problem, options, survey, work.plan.coarse).reshape(image.shape)
-    return estimate[tile.inside(region)].copy()
+    inside = (slice(None),) * (3 - image.ndim) + tile.inside(region)
+    tiled = solve(problem, options, survey, work.plan.coarse, inside)
+    return FittedTile(tiled.voxels.reshape(tile.shape), tiled.fit)

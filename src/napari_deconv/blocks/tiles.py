@@ -15,6 +15,7 @@ from dask import delayed
 from dask.base import tokenize
 
 from napari_deconv._progress import Callback
+from napari_deconv.blocks.fit import FittedTile
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import BlockPlan, make_plan
 from napari_deconv.blocks.result import BlockDeconvolution
@@ -149,7 +150,7 @@ def prepare_blocks(
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
     work = Work(source, plan, take_survey(source, plan, callback))
-    image: da.Array = da.map_blocks(
+    tiles: da.Array = da.map_blocks(
         _block,
         delayed(work, traverse=False),
         dtype=np.float32,
@@ -161,7 +162,7 @@ def prepare_blocks(
     weights = {} if rule is None else {rule: first.weight}
     sizes = {"block": None if block is None else plan.block, "overlap": overlap, "memory": memory}
     given = {name: value for name, value in sizes.items() if value is not None}
-    result = BlockDeconvolution(image, work.surveys, weights, {}, _fingerprint(work))
+    result = BlockDeconvolution(tiles, work.surveys, weights, {}, _fingerprint(work))
     seconds = time.perf_counter() - start
     return replace(result, recipe=_record(given | options, plan.place.device, seconds, result))
 
@@ -192,10 +193,10 @@ def plan_blocks(
     return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
 
 
-def _block(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32]:
+def _block(work: Work, block_id: tuple[int, ...] = ()) -> FittedTile:
     """Deconvolve the tile at a place among the tiles, with the result's axes."""
     tile = work.plan.tile(block_id)
-    return deconvolve_tile(work, tile).reshape((1,) * len(tile.frame) + tile.shape)
+    return deconvolve_tile(work, tile)[(None,) * len(tile.frame)]
 
 
 def _fingerprint(work: Work) -> str:

@@ -138,7 +138,14 @@ class BlockFile:
         """First voxels of the blocks that are on the disk, complete."""
         return set(self._journalled())
 
-    def write(self, origin: Sequence[int], block: npt.ArrayLike) -> None:
+    @property
+    def notes(self) -> dict[Origin, dict[str, Any] | None]:
+        """What was noted with each block that is on the disk, by its first voxel."""
+        return {first: record.get("note") for first, record in self._journalled().items()}
+
+    def write(
+        self, origin: Sequence[int], block: npt.ArrayLike, note: dict[str, Any] | None = None
+    ) -> None:
         """Write a block, and note it when it is on the disk.
 
         Threads and processes may write different blocks at the same time.
@@ -149,6 +156,8 @@ class BlockFile:
             Its first voxel.
         block : array_like
             Its voxels, of the file's dtype.
+        note : dict, optional
+            Plain values, given back by `notes` until the file is finished.
 
         Raises
         ------
@@ -157,9 +166,11 @@ class BlockFile:
             written before stays, and can be resumed.
         """
         with _refusals(self.path, " Blocks written before are kept, for a run that resumes."):
-            self._write(origin, block)
+            self._write(origin, block, note)
 
-    def _write(self, origin: Sequence[int], block: npt.ArrayLike) -> None:
+    def _write(
+        self, origin: Sequence[int], block: npt.ArrayLike, note: dict[str, Any] | None = None
+    ) -> None:
         """Write a block as `write` does; of a failure of the disk the system's error is raised."""
         first, voxels = tuple(int(n) for n in origin), np.asarray(block, self.layout.dtype)
         region = self.layout.region(first)
@@ -173,7 +184,7 @@ class BlockFile:
         others = tuple(n for n in range(voxels.ndim) if n != channel)
         self._target.write(region, voxels)
         low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
-        Journal(self._folder).note({"origin": first, "low": low, "high": high})
+        Journal(self._folder).note({"origin": first, "low": low, "high": high, "note": note})
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Complete the file, and give it its name; an image of this name is replaced.
@@ -257,20 +268,17 @@ class BlockFile:
         self._target.create()
         write_json(self._begun, with_)
 
-    def _journalled(self) -> dict[Origin, tuple[list[float], list[float]]]:
-        """Give the smallest and largest values of each written block, by its first voxel."""
-        records = Journal(self._folder).records()
-        return {tuple(r["origin"]): (r["low"], r["high"]) for r in records}
+    def _journalled(self) -> dict[Origin, dict[str, Any]]:
+        """Give what the journal says of each written block, by its first voxel."""
+        return {tuple(record["origin"]): record for record in Journal(self._folder).records()}
 
-    def _limits(
-        self, journalled: dict[Origin, tuple[list[float], list[float]]]
-    ) -> list[tuple[float, float]]:
+    def _limits(self, journalled: dict[Origin, dict[str, Any]]) -> list[tuple[float, float]]:
         """Give the smallest and largest value of each channel."""
         channel = self.image.axes.find("C")
         values: dict[int, list[float]] = {}
-        for origin, (low, high) in journalled.items():
+        for origin, record in journalled.items():
             first = 0 if channel < 0 else origin[channel]
-            for number, both in enumerate(zip(low, high, strict=True), first):
+            for number, both in enumerate(zip(record["low"], record["high"], strict=True), first):
                 values.setdefault(number, []).extend(both)
         return [(min(values[number]), max(values[number])) for number in sorted(values)]
 

@@ -88,6 +88,7 @@ class Batch:
                     return row | {"status": "skipped", "checksum": job.checksum}
                 outcome = self.workshop.run(job, watch)
                 row |= figures(outcome.result) | {"engine": outcome.record.get("engine", "")}
+                row |= outcome.record.get("made", {}).get("measured", {})  # of tiles
                 row |= {"status": "done", "checksum": job.checksum}
             except Exception as error:  # whatever is wrong with one file, the others are done
                 row |= {"status": "failed", "error": _reason(error)}

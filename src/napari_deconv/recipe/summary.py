@@ -72,7 +72,7 @@ def figures(result: Any) -> dict[str, Any]:
         if np.ndim(result) == 0:
             return {"background": float(result)}
         return {"voxels": int(np.prod(np.shape(result)))}
-    # Tiles are not measured while they are computed.
+    # Tiles are measured when they are written: `write_blocks` records it.
     history = result.history if isinstance(result, Deconvolution) else {}
     last = {name: _last(history, name) for name in _MEASURED if name in history}
     return {

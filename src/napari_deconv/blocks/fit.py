@@ -1,0 +1,174 @@
+"""How well the model explains a tile's own voxels: sums, which add up to those of the image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deconv.deconvolution.volume import Volume
+from napari_deconv.engines.protocol import Array, Line
+from napari_deconv.solvers.position import CHECK_EVERY, Monitor, Position
+
+__all__ = ["Fit", "FitOfOwn", "FittedTile", "Unmeasured", "figures_of", "in_all"]
+
+# Voxels of a tile that are measured at once: they are copied, and there should be no need to count
+# them in a tile's memory.
+_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Sums over voxels, in the image's units.
+
+    Attributes
+    ----------
+    first : float
+        I-divergence of the estimate that the finest level starts from.
+    divergence, flux : float
+        I-divergence, and light of the model, Σ Hx, of the last estimate that `deconvolve` would
+        measure: after every fifth iteration, before the last step.
+    """
+
+    first: float
+    divergence: float
+    flux: float
+
+
+@dataclass(frozen=True)
+class FittedTile:
+    """A tile as it is computed; it is indexed, and put together along new axes, as its voxels are.
+
+    Attributes
+    ----------
+    voxels : ndarray of float32
+        Without overlap.
+    fit : Fit or None
+        Of these voxels; None where nothing is measured: with direct filters and "nnls".
+    """
+
+    voxels: npt.NDArray[np.float32]
+    fit: Fit | None
+
+    def __getitem__(self, index: Any) -> FittedTile:
+        """Index the voxels: Dask does, to add an axis."""
+        return FittedTile(self.voxels[index], self.fit)
+
+    def __sizeof__(self) -> int:
+        """Tell Dask what it would cost to send it elsewhere."""
+        return sys.getsizeof(self.voxels) + self.voxels.nbytes
+
+
+class Unmeasured(Monitor):
+    """Measures nothing."""
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(volume.model, volume.observation)
+
+    @property
+    def fit(self) -> Fit | None:
+        """What was measured."""
+        return None
+
+    def due(self, position: Position) -> bool:
+        """Tell whether it is time to measure."""
+        return False
+
+
+class FitOfOwn(Unmeasured):
+    """Measures a tile's own voxels, at the first and the last time that `deconvolve` would.
+
+    Nothing in the tile depends on it: if it judged itself, it would go another way than its
+    neighbours.
+
+    Parameters
+    ----------
+    volume : Volume
+        The tile with its overlap, on its own voxels.
+    inside : sequence of slice
+        Where its own voxels are (z, y, x).
+    iterations : int
+        Steps that will be done.
+    """
+
+    def __init__(self, volume: Volume, inside: Sequence[slice], iterations: int) -> None:
+        super().__init__(volume)
+        self._scale = volume.scale
+        self._last = (iterations - 1) // CHECK_EVERY * CHECK_EVERY
+        self._places = [
+            np.arange(*part.indices(n)) for part, n in zip(inside, volume.shape, strict=True)
+        ]
+        self._found: dict[int, tuple[float, float]] = {}
+
+    @property
+    def fit(self) -> Fit:
+        """What was measured, once all steps are done."""
+        first, last = (np.multiply(self._found[n], self._scale) for n in (0, self._last))
+        return Fit(float(first[0]), *last.tolist())
+
+    def due(self, position: Position) -> bool:
+        """Tell whether it is the first or the last time."""
+        return position.iteration in (0, self._last)
+
+    def measure(self, position: Position, light: Array) -> None:
+        """Measure the tile's own voxels; the solver is told nothing."""
+        self._found[position.iteration] = self._of_own(light)
+
+    def _of_own(self, light: Array) -> tuple[float, float]:
+        z, y, x = self._places
+        step = max(1, _AT_ONCE // (y.size * x.size))
+        parts = [
+            self._of_planes(light, [z[start : start + step], y, x])
+            for start in range(0, z.size, step)
+        ]
+        divergence, flux = np.sum(parts, axis=0).tolist()
+        return divergence, flux
+
+    def _of_planes(self, light: Array, places: list[npt.NDArray[Any]]) -> tuple[float, float]:
+        engine, seen = self._engine, self._observation
+        z, y, x = (Line(n, n, np.zeros(n.size, np.float32)) for n in places)
+        shape = tuple(n.size for n in places)
+
+        def take(array: Array) -> Array:
+            if array.size == 1:
+                return array
+            part = engine.full(shape, 0.0)
+            engine.interpolate(array, (z, y, x), part)
+            return part
+
+        own = take(light)
+        others = take(seen.data), take(seen.background), take(seen.mask)
+        return engine.divergence(own, *others, seen.floor), engine.sum(own)
+
+
+def in_all(fits: Sequence[Fit | None]) -> Fit | None:
+    """Add up what was measured; None unless all of it is known."""
+    known = [tuple(asdict(fit).values()) for fit in fits if fit is not None]
+    return Fit(*np.sum(known, axis=0).tolist()) if 0 < len(known) == len(fits) else None
+
+
+def figures_of(volumes: Mapping[Any, Sequence[Fit | None]]) -> dict[str, float]:
+    """Give what `Deconvolution.history` ends with, as means over volumes.
+
+    Parameters
+    ----------
+    volumes : mapping
+        Of the tiles of each volume.
+
+    Returns
+    -------
+    dict of str to float
+        ``"divergence"``, ``"quality"`` and ``"flux"``; empty unless all tiles were measured.
+    """
+    fits = [fit for tiles in volumes.values() if (fit := in_all(tiles)) is not None]
+    if not fits or len(fits) < len(volumes):
+        return {}
+    qualities = [fit.first / fit.divergence for fit in fits if fit.divergence > 0]
+    return {
+        "divergence": float(np.mean([fit.divergence for fit in fits])),
+        "flux": float(np.mean([fit.flux for fit in fits])),
+    } | ({"quality": float(np.mean(qualities))} if qualities else {})
