@@ -8,10 +8,13 @@ import tifffile
 import zarr
 from hand import SPACING, blob
 from kinds import SERIES, STACK
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_deconv import Psf, deconvolve
 from napari_deconv.files import read_image, write_image
-from napari_deconv.widgets.common.layers import KEY, letters, role, spacing
+from napari_deconv.widgets.common.layers import KEY, letters, origin, role, spacing
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 
@@ -154,3 +157,36 @@ def test_a_saved_psf_is_a_psf_with_its_optics(viewer, open_widget, tmp_path, end
     quality = open_widget("PSF quality").widget
     assert quality.image.value == again
     assert quality.optics.numbers["na"].value == 1.2
+
+
+def drop(field, path):
+    """Drop a file on a field of a widget."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    with_it = mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    copied = Qt.DropAction.CopyAction
+    QApplication.sendEvent(field.native, QDragEnterEvent(QPoint(5, 5), copied, *with_it))
+    QApplication.sendEvent(field.native, QDropEvent(QPointF(5, 5), copied, *with_it))
+
+
+def test_what_is_dropped_on_a_psf_field_is_a_psf(viewer, open_widget, tmp_path):
+    """Whatever its name: for all widgets, with what its file says, and out of the image's way."""
+    path = tmp_path / "measured.ome.tif"
+    write_image(path, STACK, SPACING)
+    (cells,) = viewer.open(str(path), plugin="napari")
+    deconvolution = open_widget("Deconvolution").widget
+    subtraction = open_widget("Background subtraction").widget
+    quality = open_widget("PSF quality").widget
+    drop(deconvolution.psf, path)
+    measured = viewer.layers[-1]
+    assert deconvolution.psf.value == quality.image.value == measured
+    assert deconvolution.image.value == subtraction.image.value == cells
+    assert (role(measured), role(cells)) == ("psf", "image")
+    assert spacing(measured) == pytest.approx(SPACING)
+    assert origin(measured) == {"path": str(path)}
+    assert (cells.visible, measured.visible) == (True, False)
+    drop(quality.image, path)
+    assert quality.image.value == viewer.layers[-1]
+    assert viewer.layers[-1].visible
+    viewer.open(str(path), plugin="napari")
+    assert role(viewer.layers[-1]) == "image"

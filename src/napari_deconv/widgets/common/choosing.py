@@ -10,12 +10,13 @@ from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QWidget
 
 from napari_deconv.widgets.common.fields import VoxelSize, choice
-from napari_deconv.widgets.common.layers import role, space_axes
+from napari_deconv.widgets.common.layers import role, space_axes, take_for
 from napari_deconv.widgets.common.parts import Part, whole
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
+    from napari.utils.events import Event
 
 __all__ = ["LayerWidget"]
 
@@ -101,9 +102,25 @@ class LayerWidget(QWidget):
         return sensible[-1] if sensible else None
 
     def _open_dropped(self, field: ComboBox, paths: list[str]) -> None:
-        """Open files with napari's readers, and choose the first layer for this field only."""
-        others = {other: other.value for other in self._layer_fields() if other is not field}
-        layers = self._viewer.open(paths)
+        """Open files with napari's readers, and choose the first layer for this field only.
+
+        What is dropped on a field of PSFs is one, for all widgets, and does not cover an image.
+        """
+        fields = self._layer_fields()
+        others = {other: other.value for other in fields if other is not field}
+        covers = field is not self.image and self.image.value is not None
+
+        def take(event: Event) -> None:
+            take_for("psf", event.value)
+            event.value.visible = not covers
+
+        inserted = self._viewer.layers.events.inserted
+        if "psf" in fields[field]:
+            inserted.connect(take, position="first")  # other widgets choose when they hear of it
+        try:
+            layers = self._viewer.open(paths)
+        finally:
+            inserted.disconnect(take)
         if layers and layers[0] in field.choices:
             field.value = layers[0]
             for other, value in others.items():

@@ -36,6 +36,7 @@ __all__ = [
     "spacing",
     "spacing_is_certain",
     "take_away",
+    "take_for",
 ]
 
 KEY = "napari-deconv"
@@ -52,16 +53,17 @@ _FILES = (".tif", ".tiff", ".zarr")
 
 
 def known(layer: Layer) -> Mapping[str, Any]:
-    """Read where a layer comes from: from its metadata, or the file, which readers pass over."""
-    if KEY in layer.metadata:
-        written: Mapping[str, Any] = layer.metadata[KEY]
-        return written
+    """Read where a layer comes from: what its file says, which readers pass over, and its metadata.
+
+    Where they differ the metadata counts.
+    """
+    written: Mapping[str, Any] = layer.metadata.get(KEY, {})
     path = layer.source.path
     if path is None or not str(path).lower().endswith(_FILES):
-        return {}
+        return written
     if layer not in _of_files:
         _of_files[layer] = provenance_of(path)
-    return _of_files[layer]
+    return {**_of_files[layer], **written}
 
 
 def made_here(layer: Layer) -> bool:
@@ -185,10 +187,15 @@ def role(layer: Layer) -> str:
 
     "image", "psf", "true psf", "beads", "labels", "truth" or "result"; "aside" for what is shown
     for a while only. Layers made here say it themselves; of others, those with "PSF" in their name
-    are PSFs.
+    are PSFs, unless `take_for` says otherwise.
     """
     written: str | None = known(layer).get("role")
     return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")
+
+
+def take_for(kind: str, layer: Layer) -> None:
+    """Remember the role of a layer, whatever its name and its file say."""
+    layer.metadata[KEY] = {**layer.metadata.get(KEY, {}), "role": kind}
 
 
 def take_away(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
