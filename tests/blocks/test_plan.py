@@ -84,6 +84,15 @@ def test_the_limit_of_the_process_is_the_plan_s(no_limits):
     assert "voxels computed for each one of the image" in plan.describe()
 
 
+def test_tiles_that_are_nearly_all_surroundings_are_told_of():
+    image = volume(64, 256, 256)
+    advice = "Larger tiles compute fewer: give more memory."
+    small, large = (plan_blocks(image, PSF, block=n, engine="cpu") for n in (8, 64))
+    assert small.waste > 10 > large.waste
+    assert advice in small.describe()
+    assert advice not in large.describe()
+
+
 def test_a_terabyte_is_planned():
     plan = plan_blocks(volume(2048, 16384, 16384), PSF, memory=4e9, engine="cpu")
     assert plan.waste < 1.5

@@ -104,7 +104,7 @@ def test_what_is_written_stays_and_goes_on(
 ):  # fmt: skip
     blocks = []
     write = BlockFile.write
-    count = lambda file, origin, block: (write(file, origin, block), blocks.append(origin))  # noqa: E731
+    count = lambda file, origin, *block: (write(file, origin, *block), blocks.append(origin))  # noqa: E731
     monkeypatch.setattr(BlockFile, "write", count)
     path = tmp_path / "cells_rl.ome.zarr"
     hand = ready()

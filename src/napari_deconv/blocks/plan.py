@@ -30,6 +30,8 @@ __all__ = ["BlockPlan", "make_plan", "say_time"]
 
 Sizes = tuple[int, ...]
 
+_WASTEFUL = 10  # voxels computed for each one of the image
+
 
 @dataclass(frozen=True)
 class BlockPlan:
@@ -152,6 +154,8 @@ class BlockPlan:
         if self.memory.host:
             text += f" and {format_bytes(self.memory.host)} on the host"
         text += f"; {self.waste:.1f} voxels computed for each one of the image."
+        if self.waste > _WASTEFUL:
+            text += " Larger tiles compute fewer: give more memory."
         return text if tiles == 1 else f"{text} {doubt(self.order)}".rstrip()
 
 
