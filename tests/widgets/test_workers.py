@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import threading
 import time
 import warnings
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -49,24 +46,6 @@ def test_result_and_progress_arrive(qtbot):
     finish(qtbot, worker)
     assert returned == [(False,)]
     assert progressed == [(1, 3, False), (2, 3, False), (3, 3, False)]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="others are left to Qt")
-def test_what_computes_gives_way_to_the_window(qtbot):
-    def niceness():
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    def look(callback):
-        with ThreadPoolExecutor(1) as pool:  # as the engine has one
-            return niceness(), pool.submit(niceness).result()
-
-    before = niceness()
-    for _ in range(2):
-        worker = make(look)
-        returned = heard(worker.returned)
-        finish(qtbot, worker)
-        assert returned == [((10, 10),)]
-    assert niceness() == before < 10
 
 
 def test_quit_ends_it_at_the_next_step(qtbot):

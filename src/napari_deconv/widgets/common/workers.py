@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
-import sys
 import threading
 import time
 import traceback
@@ -13,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from napari.qt.threading import WorkerBase, WorkerBaseSignals
-from qtpy.QtCore import QThread, QThreadPool, Signal
+from qtpy.QtCore import QThreadPool, Signal
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
@@ -42,23 +40,6 @@ def _end_all() -> None:
     for worker in _made:
         worker.quit()
     QThreadPool.globalInstance().waitForDone(_PATIENCE)
-
-
-_NICENESS = 10
-
-
-def _give_way() -> None:
-    """Have this thread, and those that it will start, give way to the window.
-
-    The window holds Python's lock while it draws. Put off then by what computes, it held that up
-    too: with OpenCL on two cores a run took 1.7 times as long. Qt sets no priorities on Linux.
-    """
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        least = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
-        os.setpriority(os.PRIO_PROCESS, thread, least)
-    else:
-        QThread.currentThread().setPriority(QThread.Priority.LowPriority)
 
 
 def busy() -> bool:
@@ -181,7 +162,6 @@ class Worker(WorkerBase):
 
     def run(self) -> None:
         """Wait for the other workers, then run."""
-        _give_way()
         with _one_at_a_time:
             super().run()
 
