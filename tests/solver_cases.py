@@ -9,7 +9,7 @@ import scipy.ndimage
 import scipy.signal
 
 from napari_deconv.forward import Convolution, Observation, centred_at_origin, fast_shape
-from napari_deconv.solvers.position import Monitor, Position
+from napari_deconv.solvers.position import DataMonitor, Position
 
 FLOOR = 1e-6
 
@@ -30,7 +30,7 @@ class Case:
 
     def run(self, solver, position, iterations, **settings):
         """The solver's steps."""
-        monitor = Monitor(self.model, self.observation)
+        monitor = DataMonitor(self.model, self.observation)
         return solver(self.model, self.observation, position, iterations, monitor, **settings)
 
     def read(self, estimate):

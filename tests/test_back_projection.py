@@ -16,7 +16,7 @@ from napari_deconv.solvers.back_projection import (
     wiener_butterworth_kernel,
 )
 from napari_deconv.solvers.likelihood import Poisson
-from napari_deconv.solvers.position import Monitor, Position, load_position, save_position
+from napari_deconv.solvers.position import DataMonitor, Position, load_position, save_position
 from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
@@ -67,7 +67,7 @@ def specimen(engine):
 def unmatched(problem, position, iterations):
     model, seen = problem.model, problem.observation
     return unmatched_richardson_lucy(
-        model, seen, position, iterations, Monitor(model, seen),
+        model, seen, position, iterations, DataMonitor(model, seen),
         back_projector=problem.back_projector, regularization=Unregularized(), likelihood=Poisson(),
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ def unmatched(problem, position, iterations):
 def heavy_ball(problem, position, iterations):
     model, seen = problem.model, problem.observation
     return richardson_lucy(
-        model, seen, position, iterations, Monitor(model, seen),
+        model, seen, position, iterations, DataMonitor(model, seen),
         acceleration=HeavyBall(model.engine), regularization=Unregularized(),
     )  # fmt: skip
 

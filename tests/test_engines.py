@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from napari_deconv.engines import get_engine, list_devices
 from napari_deconv.engines.cpu import CpuEngine
+from napari_deconv.engines.opencl import OpenclEngine
 from napari_deconv.engines.opencl.device import _failure
 from napari_deconv.errors import DeviceError
 
@@ -235,6 +238,18 @@ def test_total_variation(engine, rng, shape):
     assert_close(engine.to_numpy(out), expected, 1e-5)
 
 
+@pytest.mark.parametrize("starts", [(0, 0, 0), (1, 2, 3), (0, 4, 0)])
+def test_a_box_is_cropped(engine, rng, shape, starts):
+    box = tuple(slice(a % n, n - a // 2) for a, n in zip(starts, shape, strict=True))
+    array = positive(rng, shape)
+    found = engine.crop(engine.asarray(array), box)
+    np.testing.assert_array_equal(engine.to_numpy(found), array[box])
+    # What is cropped can be measured.
+    assert engine.sum(found) == pytest.approx(array[box].sum(dtype=float), rel=1e-6)
+    one = engine.full((1, 1, 1), 1.0)
+    assert engine.divergence(found, found, engine.full((1, 1, 1), 0.0), one, 1e-6) == 0
+
+
 def test_sums(engine, rng, shape):
     first, second = rng.normal(size=shape) + 1, rng.normal(size=shape)
     arrays = engine.asarray(first), engine.asarray(second)
@@ -254,6 +269,23 @@ def test_largest_change(engine, rng, shape):
 def test_large_sums_do_not_drift(engine):
     values = np.full((64, 256, 256), 0.1, np.float32)
     assert engine.sum(engine.asarray(values)) == pytest.approx(values.sum(dtype=float), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["CPU", "GPU"])
+@pytest.mark.parametrize("n", [1, 8191, 8192, 8193, 100001])
+def test_every_voxel_is_shared_out_once(rng, kind, n):
+    """OpenCL's work items take stretches of their own on a CPU, and turns on a GPU."""
+    engine = OpenclEngine(get_engine("opencl").device)
+    engine.device = replace(engine.device, kind=kind)
+    first, second = positive(rng, (1, 1, n)), positive(rng, (1, 1, n))
+    x, y = engine.asarray(first), engine.asarray(second)
+    one, none = engine.full((1, 1, 1), 1.0), engine.full((1, 1, 1), 0.0)
+    u, v = first.astype(float), second.astype(float)
+    assert engine.sum(x) == pytest.approx(u.sum(), rel=1e-6)
+    assert engine.dot(x, y) == pytest.approx((u * v).sum(), rel=1e-6)
+    assert engine.largest_change(x, y) == pytest.approx(np.abs(u - v).max(), rel=1e-6)
+    divergence = (v * np.log(v / u) - v + u).sum()
+    assert engine.divergence(x, y, none, one, 1e-6) == pytest.approx(divergence, rel=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [(0.0, 2.0, 1.3), (1.1, 0.7, 6.0)])

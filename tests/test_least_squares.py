@@ -20,7 +20,7 @@ from napari_deconv.solvers.conjugate_gradients import ictm
 from napari_deconv.solvers.fista import fista, nnls
 from napari_deconv.solvers.landweber import landweber, step_size
 from napari_deconv.solvers.normalization import make_normalization
-from napari_deconv.solvers.position import Monitor, Position, load_position, save_position
+from napari_deconv.solvers.position import DataMonitor, Position, load_position, save_position
 from test_wavelets import cycle_spun_shrinkage
 
 BACKGROUND = 0.3
@@ -47,7 +47,7 @@ class Case:
     def run(self, solver, iterations, position=None):
         """Yield the estimate (float64, flat) after each step."""
         position = position or self.start()
-        monitor = Monitor(self.model, self.observation)
+        monitor = DataMonitor(self.model, self.observation)
         for _ in solver(self.model, self.observation, position, iterations, monitor):
             yield self.read(position)
 
@@ -134,7 +134,7 @@ def test_a_point_for_a_psf_gives_the_data_back_in_one_step(engine):
     one = engine.full((1, 1, 1), 1.0)
     seen = Observation(engine.asarray(data), engine.full((1, 1, 1), 0.4), one, 1e-6)
     position = Position(engine.full(shape, 3.0))
-    list(landweber(model, seen, position, 1, Monitor(model, seen)))
+    list(landweber(model, seen, position, 1, DataMonitor(model, seen)))
     assert position.step == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(engine.to_numpy(position.estimate), data - 0.4, atol=2e-6)
 
@@ -372,7 +372,7 @@ def test_an_image_that_sees_nothing_is_refused(engine, solver):
     seen = Observation(engine.full((1, 1, 2), 1.0), one, one, 1e-6)
     position = Position(engine.full((1, 16, 16), 1.0))
     with pytest.raises(DeconvError, match="1 % of its light"):
-        next(solver(model, seen, position, 1, Monitor(model, seen)))
+        next(solver(model, seen, position, 1, DataMonitor(model, seen)))
 
 
 def test_a_depth_varying_model_is_solved_as_well(solver):

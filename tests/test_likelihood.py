@@ -12,7 +12,7 @@ from napari_deconv import get_engine
 from napari_deconv.forward import Convolution, Observation, centred_at_origin
 from napari_deconv.solvers.acceleration import Unaccelerated
 from napari_deconv.solvers.likelihood import Anscombe, Damped, Poisson
-from napari_deconv.solvers.position import Monitor, Position
+from napari_deconv.solvers.position import DataMonitor, Position
 from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
@@ -100,7 +100,7 @@ def solve(model, data, likelihood, iterations, start=10.0):
     seen = Observation(engine.asarray(data), engine.full((1, 1, 1), 5.0), one, 1e-6)
     position = Position(engine.full(model.grid, start))
     steps = richardson_lucy(
-        model, seen, position, iterations, Monitor(model, seen),
+        model, seen, position, iterations, DataMonitor(model, seen),
         acceleration=Unaccelerated(engine), regularization=Unregularized(), likelihood=likelihood,
     )  # fmt: skip
     deque(steps, maxlen=0)

@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 
 from napari_deconv.forward import Convolution, Observation, centred_at_origin
 from napari_deconv.solvers.acceleration import HeavyBall
-from napari_deconv.solvers.position import Monitor, Position, load_position, save_position
+from napari_deconv.solvers.position import DataMonitor, Position, load_position, save_position
 from napari_deconv.solvers.regularization import (
     AdaptiveTotalVariation,
     TotalVariation,
@@ -238,7 +238,7 @@ def edge(engine):
     def solve(regularization, iterations=40, position=None):
         position = position or start()
         steps = richardson_lucy(
-            model, seen, position, iterations, Monitor(model, seen),
+            model, seen, position, iterations, DataMonitor(model, seen),
             acceleration=HeavyBall(engine), regularization=regularization,
         )  # fmt: skip
         deque(steps, maxlen=0)

@@ -16,6 +16,7 @@ from napari_deconv import (
     write_image,
 )
 from napari_deconv.blocks import tile as tiles
+from napari_deconv.blocks.fit import FitOfOwn
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 from napari_deconv.recipe.channels import stack_blocks
 
@@ -127,15 +128,22 @@ def test_halves_of_a_tile_count(tmp_path, monkeypatch):
     solve, image = tiles.solve, opened(tmp_path, cells())
     options = {"iterations": 8, "engine": "cpu"}
 
-    def short_of_memory(problem, *more):
+    def short_of_memory(problem, *more, **named):
         if problem.image.size > 12 * 34 * 50:
             raise DeviceMemoryError("too large")
-        return solve(problem, *more)
+        return solve(problem, *more, **named)
 
     monkeypatch.setattr(tiles, "solve", short_of_memory)
     with pytest.warns(DeconvWarning, match="smaller"):
         measured = in_tiles(tmp_path, image, block=(12, 50, 40), **options)
     assert is_close(measured, in_memory(cells(), **options))
+
+
+def test_only_writing_measures(monkeypatch):
+    """It would cost those something who look at a lazy image, and show them nothing."""
+    monkeypatch.setattr(FitOfOwn, "measure", None)
+    result = prepare_blocks(cells(), PSF, spacing=SPACING, iterations=6, engine="cpu", **TILES)
+    assert result.image.compute(scheduler="synchronous").max() > 0
 
 
 @pytest.mark.parametrize("method", ["wiener", "nnls"])

@@ -12,7 +12,7 @@ from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, tile
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
-from napari_deconv.solvers.position import Monitor
+from napari_deconv.solvers.position import DataMonitor
 
 QUICK = {"block": (16, 48, 48), "iterations": 1, "background": 1.8, "engine": "cpu"}
 
@@ -108,7 +108,7 @@ def test_no_tile_judges_itself(monkeypatch):
     sample = bars()
     options = QUICK | {"iterations": 12, "levels": "auto", "stop": "quality"}
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)
-    monkeypatch.setattr(Monitor, "measure", None)
+    monkeypatch.setattr(DataMonitor, "measure", None)
     assert tiled.compute(scheduler="synchronous").max() > 0
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.deconvolution.volume import Volume
-from napari_deconv.engines.protocol import Array, Line
-from napari_deconv.solvers.position import CHECK_EVERY, Monitor, Position
+from napari_deconv.engines.protocol import Array
+from napari_deconv.solvers.position import CHECK_EVERY, Position
 
 __all__ = ["Fit", "FitOfOwn", "FittedTile", "Unmeasured", "figures_of", "in_all"]
 
 # Voxels of a tile that are measured at once: they are copied, and there should be no need to count
 # them in a tile's memory.
 _AT_ONCE = 2**22
+
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class FittedTile:
     voxels : ndarray of float32
         Without overlap.
     fit : Fit or None
-        Of these voxels; None where nothing is measured: with direct filters and "nnls".
+        Of these voxels; None where nothing is measured.
     """
 
     voxels: npt.NDArray[np.float32]
@@ -63,23 +66,20 @@ class FittedTile:
         return sys.getsizeof(self.voxels) + self.voxels.nbytes
 
 
-class Unmeasured(Monitor):
+class Unmeasured:
     """Measures nothing."""
 
-    def __init__(self, volume: Volume) -> None:
-        super().__init__(volume.model, volume.observation)
-
-    @property
-    def fit(self) -> Fit | None:
-        """What was measured."""
-        return None
+    fit: Fit | None = None
 
     def due(self, position: Position) -> bool:
         """Tell whether it is time to measure."""
         return False
 
+    def measure(self, position: Position, light: Array) -> None:
+        """Measure nothing."""
 
-class FitOfOwn(Unmeasured):
+
+class FitOfOwn:
     """Measures a tile's own voxels, at the first and the last time that `deconvolve` would.
 
     Nothing in the tile depends on it: if it judged itself, it would go another way than its
@@ -96,12 +96,11 @@ class FitOfOwn(Unmeasured):
     """
 
     def __init__(self, volume: Volume, inside: Sequence[slice], iterations: int) -> None:
-        super().__init__(volume)
+        self._engine = volume.model.engine
+        self._seen = volume.observation
         self._scale = volume.scale
         self._last = (iterations - 1) // CHECK_EVERY * CHECK_EVERY
-        self._places = [
-            np.arange(*part.indices(n)) for part, n in zip(inside, volume.shape, strict=True)
-        ]
+        self._boxes = _boxes(inside, volume.shape)
         self._found: dict[int, tuple[float, float]] = {}
 
     @property
@@ -116,33 +115,28 @@ class FitOfOwn(Unmeasured):
 
     def measure(self, position: Position, light: Array) -> None:
         """Measure the tile's own voxels; the solver is told nothing."""
-        self._found[position.iteration] = self._of_own(light)
-
-    def _of_own(self, light: Array) -> tuple[float, float]:
-        z, y, x = self._places
-        step = max(1, _AT_ONCE // (y.size * x.size))
-        parts = [
-            self._of_planes(light, [z[start : start + step], y, x])
-            for start in range(0, z.size, step)
-        ]
+        parts = [self._in_box(light, box) for box in self._boxes]
         divergence, flux = np.sum(parts, axis=0).tolist()
-        return divergence, flux
+        self._found[position.iteration] = divergence, flux
 
-    def _of_planes(self, light: Array, places: list[npt.NDArray[Any]]) -> tuple[float, float]:
-        engine, seen = self._engine, self._observation
-        z, y, x = (Line(n, n, np.zeros(n.size, np.float32)) for n in places)
-        shape = tuple(n.size for n in places)
+    def _in_box(self, light: Array, box: Box) -> tuple[float, float]:
+        engine, seen = self._engine, self._seen
 
-        def take(array: Array) -> Array:
-            if array.size == 1:
-                return array
-            part = engine.full(shape, 0.0)
-            engine.interpolate(array, (z, y, x), part)
-            return part
+        def crop(array: Array) -> Array:
+            return array if array.size == 1 else engine.crop(array, box)
 
-        own = take(light)
-        others = take(seen.data), take(seen.background), take(seen.mask)
+        own = crop(light)
+        others = crop(seen.data), crop(seen.background), crop(seen.mask)
         return engine.divergence(own, *others, seen.floor), engine.sum(own)
+
+
+def _boxes(inside: Sequence[slice], shape: Sequence[int]) -> list[Box]:
+    """Cut a tile's own voxels along z into boxes that are measured at once."""
+    planes, *area = (range(n)[part] for part, n in zip(inside, shape, strict=True))
+    y, x = (slice(span.start, span.stop) for span in area)
+    step = max(1, _AT_ONCE // prod(map(len, area)))
+    starts = range(planes.start, planes.stop, step)
+    return [(slice(start, min(start + step, planes.stop)), y, x) for start in starts]
 
 
 def in_all(fits: Sequence[Fit | None]) -> Fit | None:

@@ -85,7 +85,9 @@ def solve(
     options: Options,
     survey: Survey,
     coarse: Sequence[Binning] = (),
-    inside: Sequence[slice] | None = None,
+    inside: Sequence[slice] = (slice(None),) * 3,
+    *,
+    measured: bool = False,
 ) -> FittedTile:
     """Deconvolve a region with what holds for the whole image, and give a part of it (z, y, x).
 
@@ -100,10 +102,13 @@ def solve(
     coarse : sequence of Binning
         How coarse levels are binned, the finest first.
     inside : sequence of slice, optional
-        What is given back, (z, y, x), and measured, if that leaves the method as it is. Without it
-        all is given back, and nothing measured.
+        What is given back, (z, y, x). Default: all of it.
+    measured : bool
+        Whether to measure how well the model explains that part, where this leaves the method as
+        it is: not with direct filters, which have no model, and not with "nnls", which begins its
+        momentum anew by what it sees when it is measured, in each tile elsewhere.
     """
-    own = (slice(None),) * 3 if inside is None else tuple(inside)
+    own = tuple(inside)
     if options.kind.direct:
         return FittedTile(_filter(problem, options, survey)[own].copy(), None)
     if options.fits_photons:
@@ -119,13 +124,12 @@ def solve(
     position = pyramid.volumes[0].start(None)
     for steps in survey.coarse_steps:
         level = pyramid.volumes[0]
-        for _ in _steps(level, position, options, steps, survey.gain, Unmeasured(level)):
+        for _ in _steps(level, position, options, steps, survey.gain, Unmeasured()):
             tell(0.0)  # they take little time
         position = pyramid.carry_up(position)
     finest, steps = pyramid.volumes[0], options.iterations
-    # "nnls" begins its momentum anew by what it sees when it is measured: each tile elsewhere.
-    measured = inside is not None and options.method != "nnls"
-    monitor = FitOfOwn(finest, own, steps) if measured else Unmeasured(finest)
+    measuring = measured and options.method != "nnls"
+    monitor = FitOfOwn(finest, own, steps) if measuring else Unmeasured()
     for _ in _steps(finest, position, options, steps, survey.gain, monitor):
         tell(position.iteration / steps)
     return FittedTile(pyramid.read(position.estimate)[own].copy(), monitor.fit)

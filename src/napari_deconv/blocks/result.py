@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 
-from napari_deconv.blocks.fit import FittedTile
 from napari_deconv.blocks.region import Survey
 
 __all__ = ["BlockDeconvolution"]
@@ -25,9 +22,10 @@ class BlockDeconvolution:
 
     Attributes
     ----------
+    image : dask.array.Array
+        The lazy image, as `deconvolve_blocks` gives it.
     tiles : dask.array.Array
-        What `write_blocks` computes: of the image's shape, each chunk a tile and how well the model
-        explains it.
+        What `write_blocks` computes: the same, each chunk with how well the model explains it.
     surveys : dict
         What holds for all tiles of a volume, by its index on the axes in front: iterations,
         background, scale, mean light, gain, offset, weight, steps on coarse levels.
@@ -41,17 +39,12 @@ class BlockDeconvolution:
         it is cut into tiles. Not of the device.
     """
 
+    image: da.Array
     tiles: da.Array
     surveys: Mapping[tuple[int, ...], Survey]
     weights: dict[str, float]
     recipe: dict[str, Any]
     fingerprint: str
-
-    @cached_property
-    def image(self) -> da.Array:
-        """The lazy image, as `deconvolve_blocks` gives it."""
-        empty = np.empty((0,) * self.tiles.ndim, np.float32)
-        return self.tiles.map_blocks(_voxels, dtype=np.float32, meta=empty)
 
     @property
     def iterations(self) -> int:
@@ -84,7 +77,3 @@ class BlockDeconvolution:
         frames = sorted(self.surveys)
         values = np.array([getattr(self.surveys[frame], name) for frame in frames])
         return values.reshape((*self.image.shape[: len(frames[0])], *values.shape[1:]))[()]
-
-
-def _voxels(tile: FittedTile) -> npt.NDArray[np.float32]:
-    return tile.voxels

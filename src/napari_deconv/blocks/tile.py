@@ -34,11 +34,14 @@ class Work:
         How it is cut, and what is done.
     surveys : dict
         What holds for each volume, by its index on the axes in front.
+    measured : bool
+        Whether to measure in each tile how well the model explains it.
     """
 
     source: Source
     plan: BlockPlan
     surveys: Mapping[tuple[int, ...], Survey]
+    measured: bool = False
 
 
 def deconvolve_tile(work: Work, tile: Tile) -> FittedTile:
@@ -104,5 +107,5 @@ def _whole(work: Work, tile: Tile) -> FittedTile:
     level = survey.background if background is None else background
     problem = make_problem(image, level, mask, options)
     inside = (slice(None),) * (3 - image.ndim) + tile.inside(region)
-    tiled = solve(problem, options, survey, work.plan.coarse, inside)
+    tiled = solve(problem, options, survey, work.plan.coarse, inside, measured=work.measured)
     return FittedTile(tiled.voxels.reshape(tile.shape), tiled.fit)

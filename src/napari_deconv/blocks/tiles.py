@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -150,19 +150,12 @@ def prepare_blocks(
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
     work = Work(source, plan, take_survey(source, plan, callback))
-    tiles: da.Array = da.map_blocks(
-        _block,
-        delayed(work, traverse=False),
-        dtype=np.float32,
-        chunks=plan.chunks,
-        meta=np.empty((0,) * len(source.shape), np.float32),
-        name=f"deconvolve-{uuid4().hex}",
-    )
+    image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
     weights = {} if rule is None else {rule: first.weight}
     sizes = {"block": None if block is None else plan.block, "overlap": overlap, "memory": memory}
     given = {name: value for name, value in sizes.items() if value is not None}
-    result = BlockDeconvolution(tiles, work.surveys, weights, {}, _fingerprint(work))
+    result = BlockDeconvolution(image, tiles, work.surveys, weights, {}, _fingerprint(work))
     seconds = time.perf_counter() - start
     return replace(result, recipe=_record(given | options, plan.place.device, seconds, result))
 
@@ -193,10 +186,27 @@ def plan_blocks(
     return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
 
 
-def _block(work: Work, block_id: tuple[int, ...] = ()) -> FittedTile:
+def _lazy(compute: Callable[..., Any], work: Work) -> da.Array:
+    """Make an array whose chunks are computed, tile by tile, of the work."""
+    plan = work.plan
+    return da.map_blocks(
+        compute,
+        delayed(work, traverse=False),
+        dtype=np.float32,
+        chunks=plan.chunks,
+        meta=np.empty((0,) * len(plan.chunks), np.float32),
+        name=f"deconvolve-{uuid4().hex}",
+    )
+
+
+def _tile(work: Work, block_id: tuple[int, ...] = ()) -> FittedTile:
     """Deconvolve the tile at a place among the tiles, with the result's axes."""
     tile = work.plan.tile(block_id)
     return deconvolve_tile(work, tile)[(None,) * len(tile.frame)]
+
+
+def _voxels(work: Work, block_id: tuple[int, ...] = ()) -> npt.NDArray[np.float32]:
+    return _tile(work, block_id).voxels
 
 
 def _fingerprint(work: Work) -> str:

@@ -16,7 +16,7 @@ from napari_deconv.deconvolution.volume import Problem, Volume
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.forward import Observation
 from napari_deconv.gain import CameraGain, estimate_gain
-from napari_deconv.solvers.position import Monitor
+from napari_deconv.solvers.position import DataMonitor, Monitor
 from napari_deconv.solvers.stopping import (
     HELD_OUT,
     Stopping,
@@ -86,14 +86,14 @@ class Camera:
     def monitor(self, volume: Volume) -> Monitor:
         """Make what measures the finest level."""
         if not self.gain > 0:
-            return Monitor(volume.model, volume.observation)
+            return DataMonitor(volume.model, volume.observation)
         counts, photon = self._counts(volume, self.problem.image), self.gain / volume.scale
         if self._held_out is None:
-            return Monitor(volume.model, volume.observation, counts, None, photon)
+            return DataMonitor(volume.model, volume.observation, counts, None, photon)
         # Both parts are as bright as the whole, of fewer photons.
         held_out = self._counts(volume, self._held_out)
         photons = photon / (1 - HELD_OUT), photon / HELD_OUT
-        return Monitor(volume.model, volume.observation, counts, held_out, *photons)
+        return DataMonitor(volume.model, volume.observation, counts, held_out, *photons)
 
     def _counts(self, volume: Volume, image: npt.NDArray[Any]) -> Observation:
         less = less_offset(self.problem, image, self._offset)

@@ -24,6 +24,7 @@ from napari_deconv.deconvolution.photons import Camera
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
 from napari_deconv.solvers.position import (
     Checkpoint,
+    DataMonitor,
     Monitor,
     Position,
     load_position,
@@ -207,7 +208,7 @@ class Run:
         while len(pyramid.volumes) > 1:
             volume = pyramid.volumes[0]
             history = History(volume.scale)
-            monitor = Monitor(volume.model, volume.observation)
+            monitor = DataMonitor(volume.model, volume.observation)
             for _ in self._solve(volume, position, planned, monitor):
                 history.note(position)
                 yield self._state(pyramid, position, planned, {})

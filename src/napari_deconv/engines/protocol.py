@@ -383,6 +383,10 @@ class Engine(Protocol):
         ...
 
     # -- from grid to grid -----------------------------------------------------------------------
+    def crop(self, image: Array, box: tuple[slice, slice, slice]) -> Array:
+        """Take a box (z, y, x) of voxels, to be read: it may share the image's memory."""
+        ...
+
     def interpolate(self, image: Array, lines: Lines, out: Array) -> None:
         """Interpolate linearly along each axis into `out`, of the lines' lengths."""
         ...

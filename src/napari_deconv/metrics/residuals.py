@@ -18,7 +18,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.psf.prepare import prepare_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.acceleration import HeavyBall
-from napari_deconv.solvers.position import CHECK_EVERY, Monitor, Position
+from napari_deconv.solvers.position import CHECK_EVERY, DataMonitor, Position
 from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
@@ -156,7 +156,7 @@ def _light(problem: Problem, estimate: Float, engine: Engine, callback: Callback
     around[tuple(slice(size) for size in estimate.shape)] = 0
     position = Position(engine.asarray(around / np.float32(volume.scale)))
     steps = richardson_lucy(
-        model, volume.observation, position, _MOST, Monitor(model, volume.observation),
+        model, volume.observation, position, _MOST, DataMonitor(model, volume.observation),
         acceleration=HeavyBall(engine), regularization=Unregularized(),
     )  # fmt: skip
     before = inf

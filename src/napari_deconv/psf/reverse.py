@@ -14,7 +14,7 @@ from napari_deconv.deconvolution.volume import ARRAYS, Problem, Volume, require_
 from napari_deconv.engines import Engine
 from napari_deconv.forward import Convolution, centred_at_origin, fast_shape
 from napari_deconv.solvers.acceleration import make_acceleration
-from napari_deconv.solvers.position import Monitor, Position
+from napari_deconv.solvers.position import DataMonitor, Position
 from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
@@ -117,7 +117,7 @@ def solve_psf(
         inside: Float = estimate[tuple(slice(size) for size in shape)]
         return inside * unit
 
-    for _ in solve(model, seen, position, steps.number, Monitor(model, seen)):
+    for _ in solve(model, seen, position, steps.number, DataMonitor(model, seen)):
         if callback is not None:
             done = steps.before + position.iteration
             divergence = position.divergence * volume.scale

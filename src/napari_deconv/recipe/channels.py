@@ -96,6 +96,7 @@ def stack_blocks(image: Image, results: Sequence[BlockDeconvolution]) -> BlockDe
     }
     stacked = replace(
         first,
+        image=da.stack([result.image for result in results], axis),
         tiles=da.stack([result.tiles for result in results], axis),
         surveys=surveys,
         fingerprint=" ".join(result.fingerprint for result in results),

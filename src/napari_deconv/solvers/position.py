@@ -15,6 +15,7 @@ from napari_deconv.forward import ForwardModel, Observation
 __all__ = [
     "CHECK_EVERY",
     "Checkpoint",
+    "DataMonitor",
     "Memory",
     "Monitor",
     "Position",
@@ -70,8 +71,20 @@ class Position:
     memory: Memory = field(default_factory=dict)
 
 
-class Monitor:
-    """Measures an estimate by the light it sends into the image, every fifth iteration.
+class Monitor(Protocol):
+    """Measures estimates on a solver's way."""
+
+    def due(self, position: Position) -> bool:
+        """Tell whether it is time to measure."""
+        ...
+
+    def measure(self, position: Position, light: Array) -> None:
+        """Measure an estimate by its light Hx, of the image's shape, which is kept."""
+        ...
+
+
+class DataMonitor:
+    """Writes into a position, every fifth iteration, what its light says about all of the image.
 
     Parameters
     ----------
@@ -110,7 +123,7 @@ class Monitor:
         return position.iteration % CHECK_EVERY == 0
 
     def measure(self, position: Position, light: Array) -> None:
-        """Write into the position what its light Hx, of the image's shape, says."""
+        """Write divergence, flux and what else can be told into the position."""
         position.divergence = self._divergence(light, self._observation)
         position.flux = self._engine.sum(light)
         if self._counts is not None:

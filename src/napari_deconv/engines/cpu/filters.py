@@ -65,6 +65,9 @@ class Filters(Slabs):
         return np.asarray(rolling_ball(image, kernel=heights.astype(np.float32)), np.float32)
 
     # -- from grid to grid -----------------------------------------------------------------------
+    def crop(self, image: Real, box: tuple[slice, slice, slice]) -> Real:
+        return image[box]
+
     def interpolate(self, image: Real, lines: Lines, out: Real) -> None:
         along_z, along_y, along_x = lines
 

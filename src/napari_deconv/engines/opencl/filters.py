@@ -77,6 +77,16 @@ class Filters(Kernels):
         return out
 
     # -- from grid to grid -----------------------------------------------------------------------
+    def crop(self, image: Array, box: tuple[slice, slice, slice]) -> Array:
+        spans = [range(n)[part] for n, part in zip(image.shape, box, strict=True)]
+        out = self.empty(tuple(map(len, spans)))
+        first = {f"first_{axis}": span.start for axis, span in zip("zyx", spans, strict=True)}
+        self.launch(
+            "grids", "crop", out.size, image=image, **sizes("m", image), **first, out=out,
+            **sizes("n", out),
+        )  # fmt: skip
+        return out
+
     def interpolate(self, image: Array, lines: Lines, out: Array) -> None:
         tables: dict[str, Array] = {}
         for name, line in zip("zyx", lines, strict=True):
@@ -84,7 +94,7 @@ class Filters(Kernels):
             tables[f"places_{name}"] = self.push(places[np.newaxis])
             tables[f"part_{name}"] = self._row(line.part)
         self.launch(
-            "interpolate", "interpolate", out.size, image=image, **sizes("m", image), **tables,
+            "grids", "interpolate", out.size, image=image, **sizes("m", image), **tables,
             out=out, **sizes("n", out),
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_deconv.engines.opencl.device import Kernels, stride
 from napari_deconv.engines.protocol import UPDATE_THRESHOLD, Array
@@ -131,34 +132,39 @@ class Steps(Kernels):
         )  # fmt: skip
 
     # -- reductions ----------------------------------------------------------------------------
-    def _reduce(self, kernel: str, items: int, /, **parameters: Any) -> float:
+    def _partial(self, kernel: str, items: int, /, **parameters: Any) -> npt.NDArray[np.float32]:
+        """Share voxels out among work items, and give what each of them found."""
         workers = min(items, _PARTIAL_SUMS)
+        share = -(-items // workers)
+        # A GPU reads at once what lies side by side: work items take turns. On a CPU each has a
+        # stretch of its own, where what follows is read ahead.
+        apart, step = (share, 1) if self.device.kind == "CPU" else (1, workers)
         partial = self.empty((1, 1, workers))
-        self.launch("reductions", kernel, workers, out=partial, workers=workers, **parameters)
-        return float(np.sum(partial.get(), dtype=np.float64))
+        self.launch(
+            "reductions", kernel, workers, out=partial, workers=workers, share=share, apart=apart,
+            step=step, n=items, **parameters,
+        )  # fmt: skip
+        found: npt.NDArray[np.float32] = partial.get()
+        return found
+
+    def _total(self, kernel: str, items: int, /, **parameters: Any) -> float:
+        return float(np.sum(self._partial(kernel, items, **parameters), dtype=np.float64))
 
     def sum(self, array: Array) -> float:
-        return self._reduce("sum", array.size, array=array, n=int(array.size))
+        return self._total("sum", int(array.size), array=array)
 
     def dot(self, first: Array, second: Array) -> float:
-        return self._reduce(
-            "dot_product", first.size, first=first, second=second, n=int(first.size)
-        )
+        return self._total("dot_product", int(first.size), first=first, second=second)
 
     def divergence(
         self, light: Array, data: Array, background: Array, mask: Array, floor: float
     ) -> float:
-        return self._reduce(
-            "i_divergence", data.size, light=light, data=data, background=background,
+        return self._total(
+            "i_divergence", int(data.size), light=light, data=data, background=background,
             background_stride=stride(background), mask=mask, mask_stride=stride(mask),
-            floor_value=float(floor), n=int(data.size),
+            floor_value=float(floor),
         )  # fmt: skip
 
     def largest_change(self, first: Array, second: Array) -> float:
-        workers = min(first.size, _PARTIAL_SUMS)
-        partial = self.empty((1, 1, workers))
-        self.launch(
-            "reductions", "largest_change", workers, out=partial, workers=workers, first=first,
-            second=second, n=int(first.size),
-        )  # fmt: skip
-        return float(np.max(partial.get()))
+        found = self._partial("largest_change", int(first.size), first=first, second=second)
+        return float(np.max(found))

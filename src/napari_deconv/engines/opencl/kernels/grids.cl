@@ -1,9 +1,19 @@
-// Linear interpolation, each axis with its own table: places (below, above) and the part of `above`.
+// From grid to grid.
+
+__kernel void crop(__global const float *image, const int mz, const int my, const int mx,
+                   const int first_z, const int first_y, const int first_x, __global float *out,
+                   const int nz, const int ny, const int nx) {
+    const int i = get_global_id(0);
+    if (i >= nz * ny * nx) return;
+    const int x = i % nx, y = (i / nx) % ny, z = i / (nx * ny);
+    out[i] = image[((first_z + z) * my + first_y + y) * mx + first_x + x];
+}
 
 float between(const float below, const float above, const float part) {
     return below + part * (above - below);
 }
 
+// Linear, each axis with its own table: places (below, above) and the part of `above`.
 __kernel void interpolate(__global const float *image, const int mz, const int my, const int mx,
                           __global const int *places_z, __global const float *part_z,
                           __global const int *places_y, __global const float *part_y,
