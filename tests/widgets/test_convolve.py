@@ -260,6 +260,6 @@ def test_the_recipe_makes_it_again(viewer, open_widget, tmp_path, truth, psf_lay
     viewer.add_image(truth, name="cells", scale=SPACING, units=UNITS)
     hand = open_widget(title)
     hand.run()
-    hand.widget.outcome.save(tmp_path / "recipe.yaml")
+    hand.widget.outcome.recipe.save(tmp_path / "recipe.yaml")
     again = Recipe.load(tmp_path / "recipe.yaml").run()
     np.testing.assert_array_equal(again, viewer.layers[-1].data)

@@ -210,22 +210,22 @@ def test_every_result_can_be_made_again(viewer, deconvolution):
 def test_the_recipe_is_shown_copied_and_saved(viewer, deconvolution, qapp, tmp_path, said):
     widget = deconvolution.widget
     outcome = widget.outcome
-    assert not outcome.save_button.isVisibleTo(widget)
+    assert not outcome.recipe.save_button.isVisibleTo(widget)
     widget.settings.iterations.value = 7
     deconvolution.run()
     outcome.fold_button.click()
-    text = outcome.text.toPlainText()
+    text = outcome.recipe.text.toPlainText()
     assert "deconvolution: {method: richardson_lucy, iterations: 7, levels: auto}" in text
     assert "napari 0." in text
     assert " CPU cores, 20" in text
 
-    outcome.save(tmp_path / "run.yaml")
+    outcome.recipe.save(tmp_path / "run.yaml")
     saved = sorted(path.name for path in tmp_path.iterdir())
     assert saved == ["run.image.ome.tif", "run.psf.ome.tif", "run.yaml"]
     result = Recipe.load(tmp_path / "run.yaml").run()
     np.testing.assert_array_equal(result.image, viewer.layers[-1].data)
 
-    outcome.copy_button.click()
+    outcome.recipe.copy_button.click()
     script = qapp.clipboard().text()
     assert "deconvolve(" in script
 
@@ -245,7 +245,7 @@ def test_a_chain_of_widgets_is_one_recipe(viewer, open_widget, bead_image, tmp_p
     assert layer.name == "beads · RL 5"
     recipe = Recipe.of(layer.metadata[KEY])
     assert recipe.layers == ("beads",)
-    hand.widget.outcome.save(tmp_path / "chain.yaml")
+    hand.widget.outcome.recipe.save(tmp_path / "chain.yaml")
     result = Recipe.load(tmp_path / "chain.yaml").run()
     np.testing.assert_array_equal(result.image, layer.data)
 
@@ -255,7 +255,7 @@ def test_a_chain_of_widgets_is_one_recipe(viewer, open_widget, bead_image, tmp_p
     distilling.run()
     edited = viewer.layers[-1]
     assert edited.metadata[KEY]["inputs"]["beads"] == {"layer": "beads · beads"}
-    distilling.widget.outcome.save(tmp_path / "edited.yaml")
+    distilling.widget.outcome.recipe.save(tmp_path / "edited.yaml")
     psf = Recipe.load(tmp_path / "edited.yaml").run()
     np.testing.assert_allclose(psf.data, edited.data, atol=1e-6 * edited.data.max())
 

@@ -71,7 +71,7 @@ def test_all_of_a_file_as_the_shell_does_it(
     np.testing.assert_array_equal(names["result"].image, written.data)
     saved = str(tmp_path / "recipe.yaml")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (saved, ""))
-    hand.widget.outcome.save_button.click()
+    hand.widget.outcome.recipe.save_button.click()
     made = tmp_path / "shell.ome.zarr"
     outcome = CliRunner().invoke(main, ["run", saved, "-o", str(made)])
     assert outcome.exit_code == 0, outcome.output
@@ -215,7 +215,7 @@ def test_nothing_is_read_here(viewer, ready, to_disk, bead_image, tmp_path, memo
     assert sum(reader is here for reader in readers) <= 2
     assert "“cells / 2” is in no file" in hand.widget.result_line.text()
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "r.yaml"), ""))
-    hand.widget.outcome.save_button.click()
+    hand.widget.outcome.recipe.save_button.click()
     assert not (tmp_path / "r.yaml").exists()
 
 
