@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
 from napari_deconv import Recipe
 from napari_deconv.widgets.recipe import RecipeDialog
 
-
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 
 
