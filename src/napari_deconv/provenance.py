@@ -28,7 +28,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def describe(operation: str, parameters: Mapping[str, Any], engine: Engine) -> d
         Plain values only (str, int, float, bool, None, list, dict), ready for JSON.
     """
     return {
-        "napari-deconv": version("napari-deconv"),
+        "napari-deconv": _version("napari-deconv"),
         "operation": operation,
         "parameters": {name: _plain(value) for name, value in parameters.items()},
         "engine": engine.device.key,
@@ -103,8 +104,14 @@ def made(
         "device": engine.device.name,
         **{name: value for name, value in how.items() if value},
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in libraries},
+        | {name: _version(name) for name in libraries},
     }
+
+
+@cache
+def _version(library: str) -> str:
+    """Look a version up, which takes some milliseconds."""
+    return metadata.version(library)
 
 
 def record(

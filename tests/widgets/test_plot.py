@@ -146,8 +146,8 @@ def test_drawing_again_keeps_axes_and_legend(plot, monkeypatch):
     monkeypatch.setattr(Figure, "clear", lambda figure: made.append(figure) or clear(figure))
     plot.show_curves(CURVES, **LABELS)
     before = pixels(plot)
-    lower = [replace(curve, y=np.asarray(curve.y) / 2) for curve in CURVES]
-    plot.show_curves([lower[0], *CURVES[1:]], **LABELS)
+    other = [replace(CURVES[0], label="divergence 2", y=CURVES[0].y / 2), CURVES[1]]
+    plot.show_curves(other, **LABELS)
     assert not np.array_equal(pixels(plot), before)
     assert len(made) == 1
 

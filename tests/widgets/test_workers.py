@@ -16,6 +16,7 @@ from napari.qt.threading import create_worker
 from napari_deconv import deconvolve
 from napari_deconv._progress import Progress
 from napari_deconv.errors import DeconvWarning
+from napari_deconv.widgets.common.results import contrast
 from napari_deconv.widgets.common.workers import Task, Worker
 
 
@@ -110,8 +111,9 @@ def test_quit_drops_the_result_of_work_without_steps(qtbot):
     assert (returned, aborted) == ([], [()])
 
 
-def test_it_waits_while_its_picture_is_drawn(qtbot):
-    image, steps, seen = np.ones((8, 8)), [], []
+@pytest.mark.parametrize("pictured", [True, False])
+def test_it_waits_while_what_it_has_sent_is_drawn(qtbot, pictured):
+    image, steps, pictures, seen = np.ones((8, 8)), [], [], []
 
     def improve(callback):
         def done(state):
@@ -120,18 +122,23 @@ def test_it_waits_while_its_picture_is_drawn(qtbot):
 
         deconvolve(image, np.ones((3, 3)), iterations=40, engine="cpu", callback=done)
 
-    def draw(picture, iteration):
+    def draw():
+        before = steps[-1]
         time.sleep(0.1)
-        seen.append((steps[-1], iteration))
+        seen.append((before, steps[-1]))
         worker.shown()
 
     worker = create_worker(
-        Task("test", improve, pictured=True), _worker_class=Worker, _ignore_errors=True
+        Task("test", improve, pictured=pictured), _worker_class=Worker, _ignore_errors=True
     )
-    worker.pictured.connect(draw)
+    worker.pictured.connect(lambda *picture: pictures.append(picture))
+    worker.waiting.connect(draw)
     finish(qtbot, worker)
     assert seen == [(1, 1)]
     assert steps[-1] == 40
+    assert [iteration for _, _, iteration in pictures] == [1] * pictured
+    for picture, limits, _ in pictures:
+        assert limits == contrast(picture, 0)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, StopIteration, MemoryError])

@@ -174,7 +174,7 @@ def _content(*arrays: Any, inside: tuple[slice, ...]) -> bytes:
         if np.ndim(array):
             number = crc32(f"{array.dtype} {array[inside].shape}".encode(), number)
             for plane in array[inside]:
-                number = crc32(plane.tobytes(), number)
+                number = crc32(np.ascontiguousarray(plane).data, number)
     return number.to_bytes(4, "little")
 
 

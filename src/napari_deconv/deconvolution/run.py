@@ -243,5 +243,6 @@ class Run:
         """What has to be the same for a run to go on from a checkpoint."""
         options, problem = self._options, self._problem
         arrays = (problem.image, *problem.psfs, problem.background, problem.mask)
-        sums = (None if a is None else zlib.crc32(a.tobytes()) for a in arrays)
+        # Of the memory itself: tobytes() would keep the interpreter to itself while it copies.
+        sums = (None if a is None else zlib.crc32(np.ascontiguousarray(a).data) for a in arrays)
         return (*sums, problem.depths, options.method, options.boundary, options.acceleration)

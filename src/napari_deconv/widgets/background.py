@@ -15,7 +15,7 @@ from napari_deconv.widgets.common.fields import choice, entry, layer_choice, num
 from napari_deconv.widgets.common.layers import space_axes
 from napari_deconv.widgets.common.parts import Part, seen, surroundings
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import aside, make_result, on_source
+from napari_deconv.widgets.common.results import aside, contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class BackgroundWidget(OperationWidget):
             return f"The background is {levels}.", call
         short = "background estimate" if estimate else "background"
         options = on_source(self._source, short, metadata)
-        self._add_layer(make_result(data, options, 0.1))
+        self._adding.layer(make_result([data], options, contrast(data, 0.1)))
         what = "shown" if estimate else "taken away"
         return f"Background {what}: {level:.4g} on average.", call
 

@@ -149,11 +149,11 @@ class BeadsWidget(OperationWidget):
         if labels is not None:
             name = f"{part.name} · {_METHODS[call['parameters']['method']]}"
             metadata = self._metadata(call, "labels")
-            self._add_layer(Labels(labels, name=name, metadata=metadata, **part.placement()))
+            self._adding.layer(Labels(labels, name=name, metadata=metadata, **part.placement()))
         options = bead_options(beads, features, part, self._metadata(call, "beads"))
         reasons = options.pop("text")  # napari takes its time to draw each letter first
         points = Points(beads.positions, **options)
-        self._turns.add(partial(self._add_layer, points, text=reasons))
+        self._adding.layer(points, text=reasons)
         self._go_to_a_bead(beads)
         return _summary(beads), call
 

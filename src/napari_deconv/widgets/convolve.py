@@ -16,7 +16,7 @@ from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
 from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
 from napari_deconv.widgets.common.parts import Part, whole
-from napari_deconv.widgets.common.results import make_result, on_source
+from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class ConvolveWidget(BlurringWidget):
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         data, call = result
         options = on_source(self._source, "blurred", self._metadata(call, "result"))
-        self._add_layer(make_result(data, options, 0))
+        self._adding.layer(make_result([data], options, contrast(data, 0)))
         return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 

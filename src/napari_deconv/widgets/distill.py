@@ -127,7 +127,7 @@ class DistillWidget(OperationWidget):
         psf, line = result
         source = self._inputs.layers["image"]
         metadata = self._metadata(psf.metadata, "psf")
-        self._show_psf(psf, f"PSF ({source.name})", metadata, source)
+        self._adding.psf(psf, f"PSF ({source.name})", metadata, source)
         return line, psf.metadata
 
     def _input_layers(self) -> dict[str, Layer | None]:

@@ -210,7 +210,7 @@ class SyntheticPsfWidget(OperationWidget):
         if known.get("modality", "widefield") != "widefield":
             microscope = MODALITIES[known["modality"]]
             name += f", {microscope if microscope.isupper() else microscope.lower()}"
-        self._show_psf(psf, name, self._metadata(call, "psf"), self._inputs.layers.get("image"))
+        self._adding.psf(psf, name, self._metadata(call, "psf"), self._inputs.layers.get("image"))
         shift = known.get("focal_shift", 0.0)
         moved = f" The best focus lies {shift:+.2f} µm from the paraxial one." if shift else ""
         return f"{line}.{moved}", call

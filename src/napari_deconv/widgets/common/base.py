@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Label, Widget
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 from napari_deconv.engines import get_engine, set_limits
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import made, record
+from napari_deconv.widgets.common.adding import Adding
 from napari_deconv.widgets.common.canvas import RemovalContext
 from napari_deconv.widgets.common.choosing import LayerWidget
 from napari_deconv.widgets.common.devices import device_field, find_devices, offer_devices
@@ -29,7 +30,6 @@ from napari_deconv.widgets.common.layers import provenance
 from napari_deconv.widgets.common.outcome import Outcome
 from napari_deconv.widgets.common.preferences import preferences
 from napari_deconv.widgets.common.progress import ProgressBar
-from napari_deconv.widgets.common.results import around, field_of_view, in_sight, psf_options
 from napari_deconv.widgets.common.turns import Turns
 from napari_deconv.widgets.common.words import in_fields_words, in_short
 from napari_deconv.widgets.common.workers import Task, Worker, busy, traced
@@ -39,12 +39,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_deconv.engines.protocol import Device
-    from napari_deconv.psf.psf import Psf
     from napari_deconv.widgets.common.preview import Preview
+    from napari_deconv.widgets.common.results import Limits
 
 __all__ = ["OperationWidget"]
-
-_Layer = TypeVar("_Layer", bound=Layer)
 
 _WIDTH = 320
 _OVERVIEW = 0.2  # s
@@ -69,6 +67,7 @@ class OperationWidget(LayerWidget):
         super().__init__(viewer)
         self._worker: Worker | None = None
         self._turns = Turns(self)
+        self._adding = Adding(viewer, self, self._turns)
         self._removal_context = RemovalContext(viewer)
         self._started = self._seconds = self._overviewed = 0.0
         self._said: list[str] = []
@@ -104,7 +103,7 @@ class OperationWidget(LayerWidget):
         """Tell whether estimates on the way to the result are shown."""
         return False
 
-    def _pictured(self, image: Any, iteration: int) -> None:
+    def _pictured(self, image: Any, limits: Limits, iteration: int) -> None:
         """Show an estimate."""
 
     def _measured(self, row: dict[str, float]) -> None:
@@ -214,26 +213,6 @@ class OperationWidget(LayerWidget):
         self._record = record(call, self._inputs.origins, how)
         return provenance(self._record, kind, self._inputs.layers.get("image"), **more)
 
-    def _show_psf(
-        self, psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None
-    ) -> None:
-        """Add a PSF beside the layer it belongs to, in focus in the current plane; show both."""
-        options = psf_options(psf, name, metadata, source)
-        place = around(field_of_view(self._viewer).mean(0), psf.shape, options["scale"])
-        if source is not None:
-            place[-2:] = options["translate"][-2:]
-        layer = self._add_layer(Image(psf.data, **options | {"translate": place}))
-        if not in_sight(self._viewer, layer):
-            self._viewer.reset_view()
-
-    def _add_layer(self, layer: _Layer, **later: Any) -> _Layer:
-        """Add a layer, draw it, and set what else takes long to draw, each in a turn of its own."""
-        layer.visible = False
-        self._viewer.add_layer(layer)
-        for name, value in {"visible": True, **later}.items():
-            self._turns.add(partial(setattr, layer, name, value))
-        return layer
-
     # -- running ---------------------------------------------------------------------------------
     def _run_or_cancel(self) -> None:
         if self._worker is None:
@@ -288,6 +267,7 @@ class OperationWidget(LayerWidget):
         self.result_line.setText("Waiting for the other run …" if busy() else "")
         worker.measured.connect(self._measured)
         worker.pictured.connect(self._pictured)
+        worker.waiting.connect(self._waited_for)
         worker.start()
 
     def _begun(self) -> None:
@@ -308,6 +288,10 @@ class OperationWidget(LayerWidget):
             overview = self._worker.pbar
             overview.total = iterations
             overview.update(int(done) - overview.n)
+
+    def _waited_for(self) -> None:
+        """Let the worker go on when what it has sent is drawn, which is after this turn."""
+        self._turns.add(self._worker.shown)
 
     def _warned(self, warning: tuple[Any, ...]) -> None:
         message, category = warning[:2]

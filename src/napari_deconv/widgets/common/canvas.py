@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_deconv.widgets.common.window import main_window
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
 
 __all__ = ["RemovalContext"]
 
@@ -32,11 +34,10 @@ class RemovalContext:
 
     def watch(self, widget: QWidget) -> None:
         """Look after the canvas of the window that a widget is shown in."""
-        while not isinstance(widget, QMainWindow):  # a dock that floats is a window too
-            widget = widget.parentWidget()
-            if widget is None:
-                return
-        self._canvas = widget.centralWidget().findChild(QOpenGLWidget)
+        window = main_window(widget)
+        if window is None:
+            return
+        self._canvas = window.centralWidget().findChild(QOpenGLWidget)
         self._viewer.layers.events.removing.connect(self._enter)
 
     def release(self) -> None:

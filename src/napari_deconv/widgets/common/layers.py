@@ -143,7 +143,7 @@ def micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
 
 def checksum(data: npt.ArrayLike) -> int:
     """Tell whether data have been changed since."""
-    return zlib.crc32(np.ascontiguousarray(data).tobytes())
+    return zlib.crc32(np.ascontiguousarray(data).data)
 
 
 def origin(layer: Layer) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication, QMenu, QSizePolicy, QWidget
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
     from qtpy.QtGui import QContextMenuEvent, QPaintEvent
 
 __all__ = ["Curve", "Plot"]
@@ -80,8 +81,10 @@ class Plot(QWidget):
         self._labels = ("", "", "")
         self._log_y = False
         self._picture: QImage | None = None
+        self._look: tuple[object, ...] = ()
         self._framed: tuple[object, ...] = ()
         self._lines: list[Line2D] = []
+        self._texts: list[Text] = []
         self._figure = Figure(dpi=_DPI, facecolor="none")
         self._canvas = FigureCanvasAgg(self._figure)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -122,26 +125,18 @@ class Plot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw if the curves, the size or the colours have changed."""
         ink = self.palette().color(QPalette.ColorRole.WindowText).name()
-        size = (self.width(), self.height(), self.devicePixelRatioF())
-        curves = [(curve.label, curve.right, curve.dashed) for curve in self._curves]
-        frame = (ink, *size, self._labels, self._log_y, *curves)
-        if frame != self._framed:
-            self._lines, self._framed = self._make_frame(ink, *size), frame
-            self._picture = None
-        if self._picture is None:
-            self._picture = self._draw(size[-1])
+        look = (ink, self.width(), self.height(), self.devicePixelRatioF())
+        if self._picture is None or look != self._look:
+            self._picture, self._look = self._draw(*look), look
         painter = QPainter(self)
         painter.drawImage(0, 0, self._picture)
         painter.end()
 
-    def _make_frame(self, ink: str, width: int, height: int, ratio: float) -> list[Line2D]:
-        """Make axes, legend and empty lines, which takes longer than to draw them."""
-        self._figure.dpi = _DPI * ratio
-        self._figure.set_size_inches(width / _DPI, height / _DPI)
+    def _make_frame(self, ink: str, width: int, height: int, rows: int) -> None:
+        """Make axes, empty lines and an empty legend, which takes longer than to draw them."""
         self._figure.clear()
         twofold = any(curve.right for curve in self._curves)
         right = _RIGHT if twofold else _NARROW
-        texts, rows = self._legend_texts(width)
         top = _TOP + _ROW * (rows - 1)
         box = (_LEFT, _BOTTOM, width - _LEFT - right, height - top - _BOTTOM)
         place = np.maximum(box, 1) / (width, height, width, height)
@@ -155,13 +150,14 @@ class Plot(QWidget):
         if twofold:
             scales[True] = axes.twinx()
             _style(scales[True], ink, right_label, False)
-        colours, lines = cycle(_COLOURS), []
+        colours = cycle(_COLOURS)
+        self._lines, self._texts = [], []
         for curve in self._curves:
             colour, style, width = (ink, "--", 0.8) if curve.dashed else (next(colours), "-", 1.3)
-            lines += scales[curve.right].plot(
+            self._lines += scales[curve.right].plot(
                 [], [], style, color=colour, linewidth=width, marker="o", markersize=4
             )
-        named = [line for line, curve in zip(lines, self._curves, strict=True) if curve.label]
+        named = [line for line, curve in zip(self._lines, self._curves, strict=True) if curve.label]
         if named:
             legend = axes.legend(
                 named, ["…"] * len(named), fontsize=_SMALL, labelcolor=ink, frameon=False,
@@ -171,10 +167,7 @@ class Plot(QWidget):
             )  # fmt: skip
             for sample in legend.get_lines():
                 sample.set_marker("")
-            # What begins with _ matplotlib would leave out, and $ take for a formula.
-            for text, words in zip(legend.get_texts(), texts, strict=True):
-                text.set(text=words, parse_math=False)
-        return lines
+            self._texts = legend.get_texts()
 
     def _legend_texts(self, width: int) -> tuple[list[str], int]:
         """Name the curves so that no name is cut off at the right, in one row or more."""
@@ -190,7 +183,18 @@ class Plot(QWidget):
         labels = [curve.label for curve in self._curves if curve.label]
         return _fitting(labels, lambda texts, rows: wide(texts, rows) <= room)
 
-    def _draw(self, ratio: float) -> QImage:
+    def _draw(self, ink: str, width: int, height: int, ratio: float) -> QImage:
+        self._figure.dpi = _DPI * ratio
+        self._figure.set_size_inches(width / _DPI, height / _DPI)
+        texts, rows = self._legend_texts(width)
+        kinds = [(bool(curve.label), curve.right, curve.dashed) for curve in self._curves]
+        frame = (ink, width, height, ratio, rows, self._labels, self._log_y, *kinds)
+        if frame != self._framed:
+            self._make_frame(ink, width, height, rows)
+            self._framed = frame
+        # What begins with _ matplotlib would leave out of a legend, and $ take for a formula.
+        for text, words in zip(self._texts, texts, strict=True):
+            text.set(text=words, parse_math=False)
         for line, curve in zip(self._lines, self._curves, strict=True):
             x, y, marked = _points(curve)
             line.set_data(x, y)

@@ -26,18 +26,21 @@ if TYPE_CHECKING:
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = [
+    "Limits",
     "around",
     "aside",
     "centred",
     "contrast",
     "field_of_view",
     "in_sight",
-    "make_levels",
     "make_result",
     "on_source",
     "psf_options",
     "set_contrast",
 ]
+
+Limits = tuple[float, float, float]
+"""What is black and what is white in a layer, and its brightest voxel."""
 
 _SAMPLES = 100_000  # voxels that contrast is set by
 
@@ -85,60 +88,56 @@ def aside(
     """Make what is shown of a part for a while: data, options and type of a layer."""
     options = on_source(part, what, provenance({}, "aside")) | {"name": f"Preview · {what}"}
     low, high, _ = contrast(data, darkest)
-    if low < high:
-        options["contrast_limits"] = low, high
+    options["contrast_limits"] = low, high
     return data, options, "image"
 
 
-def make_result(data: npt.NDArray[Any], options: Mapping[str, Any], darkest: float) -> Image:
-    """Make an image layer, its contrast set as by `set_contrast`."""
-    layer = Image(data, **options)
-    set_contrast(layer, darkest)
-    return layer
-
-
-def make_levels(
-    levels: Sequence[Any], options: Mapping[str, Any], limits: tuple[float, float, float]
-) -> Image:
-    """Make an image layer of several resolutions, or one, of which nothing is read but to draw it.
+def make_result(levels: Sequence[Any], options: Mapping[str, Any], limits: Limits) -> Image:
+    """Make an image layer, of which nothing is read but to draw it.
 
     Parameters
     ----------
-    levels : sequence of dask.array.Array
-        The full resolution first.
+    levels : sequence of array_like
+        One, or several resolutions, the full one first.
     options : mapping
         Of the layer.
     limits : tuple of float
         What `contrast` says of it, or of a part.
     """
-    low, high, brightest = limits
+    low, high, _ = limits
     several = len(levels) > 1
-    shown = (low, high) if low < high else (low, low + 1)
     layer = Image(
-        levels if several else levels[0], multiscale=several, contrast_limits=shown, **options
+        levels if several else levels[0], multiscale=several, contrast_limits=(low, high), **options
     )
-    layer.contrast_limits_range = min(low, 0.0), max(shown[1], brightest)
+    layer.contrast_limits_range = _range(limits)
     return layer
 
 
-def set_contrast(layer: Image, darkest: float) -> None:
-    """Show a result from `darkest`, a percentile, to the 99.9th or a fifth of the brightest voxel.
+def set_contrast(layer: Image, limits: Limits) -> None:
+    """Show a layer as `contrast` says."""
+    low, high, _ = limits
+    layer.contrast_limits_range = _range(limits)
+    layer.contrast_limits = low, high
 
-    A few voxels outshine the rest; in a sparse image they are what there is to see.
+
+def contrast(data: npt.NDArray[Any], darkest: float) -> Limits:
+    """Find what is black and what is white, and the brightest voxel, in some milliseconds.
+
+    A result is shown from `darkest`, a percentile, to the 99.9th or a fifth of the brightest voxel:
+    a few voxels outshine the rest, and in a sparse image they are what there is to see. White is
+    above black, also where all is the same.
     """
-    low, high, brightest = contrast(layer.data, darkest)
-    if low < high:
-        darkest_shown, _ = layer.contrast_limits_range
-        layer.contrast_limits_range = min(low, darkest_shown), max(high, brightest)
-        layer.contrast_limits = low, high
-
-
-def contrast(data: npt.NDArray[Any], darkest: float) -> tuple[float, float, float]:
-    """Find what is black and what is white, and the brightest voxel, in some milliseconds."""
     values = data.flat[:: data.size // _SAMPLES | 1]  # an odd step keeps to no column
-    low, high = np.percentile(values, (darkest, 99.9))
+    low, high = map(float, np.percentile(values, (darkest, 99.9)))
     brightest = float(np.max(data))
-    return float(low), float(max(high, brightest / 5)), brightest
+    high = max(high, brightest / 5)
+    return low, high if high > low else low + 1, brightest
+
+
+def _range(limits: Limits) -> tuple[float, float]:
+    """Give how far the slider of the contrast goes."""
+    low, high, brightest = limits
+    return min(low, 0.0), max(high, brightest)
 
 
 def field_of_view(viewer: ViewerModel) -> npt.NDArray[np.float64]:

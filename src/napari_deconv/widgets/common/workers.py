@@ -17,6 +17,7 @@ from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
 from napari_deconv.engines import get_engine
 from napari_deconv.provenance import describe, file_origin
+from napari_deconv.widgets.common.results import contrast
 
 __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 
@@ -24,7 +25,7 @@ __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 # several operations at once are not faster: one at a time.
 _one_at_a_time = threading.Lock()
 
-# Seconds from one picture to the next, at least, and how many times as long as one takes to make.
+# Seconds from one wait for the window to the next, at least, and how many times as long as one.
 _BETWEEN_PICTURES = 0.25
 _RARELY = 10
 _DRAWN = 0.5  # s; to draw one takes less, unless nobody draws any more
@@ -122,7 +123,8 @@ class Task:
 class _Signals(WorkerBaseSignals):
     progressed = Signal(float, int, bool)
     measured = Signal(dict)
-    pictured = Signal(object, int)
+    pictured = Signal(object, tuple, int)
+    waiting = Signal()
     aborted = Signal()
 
 
@@ -131,10 +133,10 @@ class Worker(WorkerBase):
 
     Signals, besides those of `WorkerBase`: ``progressed(done, iterations, coarse)`` after each
     step, which is on a coarse level or not; ``measured(row)`` when a deconvolution has measured
-    how it fits (see `State`); ``pictured(image, iteration)`` now and then with the estimate, where
-    the task is pictured, which then waits until `shown` is called: the window has the processor to
-    itself while it draws; ``aborted()`` when the task ended because of `quit`, which takes one step
-    at most.
+    how it fits (see `State`); ``pictured(image, limits, iteration)`` now and then with the estimate
+    and its contrast, where the task is pictured; ``waiting()`` after these: the task waits until
+    `shown` is called, so that the window has the processor to itself while it draws; ``aborted()``
+    when the task ended because of `quit`, which takes one step at most.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ class Worker(WorkerBase):
         self._task = task
         _made.add(self)
         self._enough = False
-        self._next_picture = 0.0
+        self._next_picture = self._next_row = 0.0
         self._row = -1.0
         self._shown = threading.Event()
         self._shown.set()
@@ -157,7 +159,7 @@ class Worker(WorkerBase):
         self._enough = True
 
     def shown(self) -> None:
-        """Say that the last picture has been shown."""
+        """Say that what was sent last has been shown."""
         self._shown.set()
 
     def run(self) -> None:
@@ -191,16 +193,23 @@ class Worker(WorkerBase):
     def _tell(self, state: State) -> None:
         """Send what has been measured, and the estimate if it is time for another picture."""
         row = state.measured.get("iteration", self._row)
-        if row != self._row:
+        is_new = row != self._row
+        if is_new:
             self._row = row
             self.measured.emit(state.measured)
-        start = time.perf_counter()
-        if self._task.pictured and start >= self._next_picture and self._shown.is_set():
+        start, is_drawn = time.perf_counter(), self._shown.is_set()
+        is_pictured = is_drawn and self._task.pictured and start >= self._next_picture
+        if is_pictured:
+            image = state.image
+            self.pictured.emit(image, contrast(image, 0), state.iteration)
+        if is_pictured or (is_drawn and is_new and start >= self._next_row):
             self._shown.clear()
-            self.pictured.emit(state.image, state.iteration)
+            self.waiting.emit()
             self._shown.wait(_DRAWN)
             now = time.perf_counter()
-            self._next_picture = now + max(_BETWEEN_PICTURES, _RARELY * (now - start))
+            again = now + max(_BETWEEN_PICTURES, _RARELY * (now - start))
+            self._next_row = again if is_new else self._next_row
+            self._next_picture = again if is_pictured else self._next_picture
 
     def _stop_if_asked(self) -> None:
         if self.abort_requested:

@@ -189,4 +189,4 @@ class CompareWidget(ViewingWidget):
         look = {"colormap": layer.colormap, "blending": layer.blending, "rgb": False}
         look |= {"name": f"{layer.name} · {what}", "metadata": provenance({}, kind, layer)}
         look |= self._part.placement() | options
-        self._add_layer(Image(np.reshape(data, self._part.shape), **look))
+        self._adding.layer(Image(np.reshape(data, self._part.shape), **look))

@@ -29,7 +29,7 @@ from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.layers import provenance
-from napari_deconv.widgets.common.results import contrast, make_levels, on_source
+from napari_deconv.widgets.common.results import Limits, contrast, make_result, on_source
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of
 from napari_deconv.widgets.deconvolution.work import psf_of
 
@@ -60,8 +60,8 @@ class Written:
         How: see `napari_deconv.provenance`.
     levels : list of dask.array.Array
         Its resolutions, the full one first.
-    limits : tuple of float
-        What is black and what is white, and the largest value, of the coarsest one.
+    limits : Limits
+        Of the coarsest one.
     """
 
     source: Part
@@ -69,7 +69,7 @@ class Written:
     result: BlockDeconvolution
     record: dict[str, Any]
     levels: list[da.Array]
-    limits: tuple[float, float, float]
+    limits: Limits
 
     def describe(self) -> str:
         """Say what was written, and what its recipe cannot do."""
@@ -88,7 +88,7 @@ class Written:
         found = found_in(self.result)
         metadata = provenance(self.record, "result", self.source.layer, **found)
         options = on_source(self.source, name_of(self.result), metadata)
-        return make_levels(self.levels, options, self.limits)
+        return make_result(self.levels, options, self.limits)
 
 
 def target_of(layer: Layer, method: str) -> Path:

@@ -28,7 +28,7 @@ from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import aside
+from napari_deconv.widgets.common.results import Limits, aside, contrast
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written
@@ -36,7 +36,12 @@ from napari_deconv.widgets.deconvolution.estimate import Estimate
 from napari_deconv.widgets.deconvolution.method import MethodFields
 from napari_deconv.widgets.deconvolution.to_disk import DiskButton
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of, short_name
-from napari_deconv.widgets.deconvolution.work import deconvolve_part, planes_of, preview_part
+from napari_deconv.widgets.deconvolution.work import (
+    deconvolve_part,
+    planes_of,
+    preview_part,
+    with_contrast,
+)
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -100,7 +105,7 @@ class DeconvolutionWidget(OperationWidget):
         self._make_more()
         self._last: Deconvolution | None = None
         self._one_volume = True
-        self._estimate = Estimate(napari_viewer, self._add_layer)
+        self._estimate = Estimate(napari_viewer, self._adding)
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.region, self.voxel_size.field, self.voxel_size.note]
         main += [
@@ -206,7 +211,7 @@ class DeconvolutionWidget(OperationWidget):
         self._done = self._field_values()
         self._of_region = "" if source.is_whole else f"Of the region in view, {source.extent}. "
         self._estimate.begin(source)
-        return self._job
+        return partial(with_contrast, self._job)
 
     def _prepare_disk(self) -> Callable[..., Any] | None:
         source, psf = self._images()
@@ -272,12 +277,12 @@ class DeconvolutionWidget(OperationWidget):
         """
         if self._last.recipe["parameters"]["stop"] == "consensus":
             more = {"iterations": self._last.iterations + _GO_ON, "stop": None}
-            self._run(lambda: partial(self._job, **more))
+            self._run(lambda: partial(with_contrast, partial(self._job, **more)))
             return
         level = self._last.recipe["parameters"]["background"]
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
         before = self._record
-        self._run(lambda: partial(self._job, **more))
+        self._run(lambda: partial(with_contrast, partial(self._job, **more)))
         self._inputs.origins["initial"] = before
         self.course.resume()
 
@@ -312,35 +317,41 @@ class DeconvolutionWidget(OperationWidget):
     def _measured(self, row: dict[str, float]) -> None:
         self.course.add(row)
 
-    def _pictured(self, image: Any, iteration: int) -> None:
+    def _pictured(self, image: Any, limits: Limits, iteration: int) -> None:
         if not self._worker.abort_requested:
-            self._estimate.picture(image, f"{short_name(self._method)} {iteration}")
-        self._turns.add(self._worker.shown)  # it is drawn when the turn of the picture is over
+            self._estimate.picture(image, limits, f"{short_name(self._method)} {iteration}")
 
-    def _show(self, result: Deconvolution | Written) -> tuple[str, Mapping[str, Any]]:
+    def _show(
+        self, result: tuple[Deconvolution, Limits] | Written
+    ) -> tuple[str, Mapping[str, Any]]:
         if isinstance(result, Written):
             return self._show_written(result)
+        return self._show_estimate(*result)
+
+    def _show_estimate(
+        self, result: Deconvolution, limits: Limits
+    ) -> tuple[str, Mapping[str, Any]]:
         call = result.recipe
         name = call["parameters"]["method"]
         method = METHODS[name]
         kept = {"keep_every": None}  # for the slider only
         call = call | {"parameters": call["parameters"] | kept}
         metadata = self._metadata(call, "result", result.stop_reason, **found_in(result))
-        self._estimate.show(result.image, name_of(result), metadata)
+        self._estimate.show(result.image, limits, name_of(result), metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "result", result.stop_reason)
             image = self._inputs.layers["image"]
-            self._turns.add(partial(self._show_psf, result.psf, "PSF (blind)", found, image))
+            self._adding.psf(result.psf, "PSF (blind)", found, image)
         self._last = None if method.direct else result
         given = call["parameters"]
         by_rule = given["stop"] is not None and result.iterations < given["iterations"]
-        self.course.end(result, by_rule)
+        self._turns.add(partial(self.course.end, result, by_rule))
         return f"{self._of_region}{line_of(result)}", call
 
     def _show_written(self, written: Written) -> tuple[str, Mapping[str, Any]]:
         self._record = written.record
-        self._add_layer(written.layer())
+        self._adding.layer(written.layer())
         return in_fields_words(written.describe(), self._parameters()), written.record
 
     def _step_to(self, iteration: int) -> None:
@@ -356,7 +367,8 @@ class DeconvolutionWidget(OperationWidget):
         call = last.recipe | {"parameters": parameters | changed}
         reason = f"stepped to iteration {iteration}"
         metadata = self._metadata(call, "result", reason, **found_in(last))
-        self._estimate.show(image, f"{short_name(parameters['method'])} {iteration}", metadata)
+        name = f"{short_name(parameters['method'])} {iteration}"
+        self._estimate.show(image, contrast(image, 0), name, metadata)
         self.outcome.take(self._record)
         self._offer_going_on()
 

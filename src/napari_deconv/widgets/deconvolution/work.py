@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from napari_deconv.deconvolution import Deconvolution, deconvolve
 from napari_deconv.psf.clean import repair_psf
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.parts import Part
+from napari_deconv.widgets.common.results import Limits, contrast
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["deconvolve_part", "planes_of", "preview_part", "psf_of"]
+__all__ = ["deconvolve_part", "planes_of", "preview_part", "psf_of", "with_contrast"]
 
 
 def planes_of(psf: Part, given: Mapping[str, Any]) -> int:
@@ -61,6 +62,14 @@ def deconvolve_part(
     if leave_out is not None:
         parameters["mask"] = np.asarray(leave_out) == 0
     return deconvolve(np.asarray(source), points, callback=callback, **parameters)
+
+
+def with_contrast(
+    job: Callable[..., Deconvolution], callback: Callback
+) -> tuple[Deconvolution, Limits]:
+    """Do it, and find how its result is to be shown: in the window's thread it would be a halt."""
+    result = job(callback=callback)
+    return result, contrast(result.image, 0)
 
 
 def _level_around(

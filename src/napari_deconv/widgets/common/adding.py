@@ -1,0 +1,65 @@
+"""Results come into the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari.layers import Image, Layer
+
+from napari_deconv.widgets.common.results import around, field_of_view, in_sight, psf_options
+from napari_deconv.widgets.common.window import paint_later
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QWidget
+
+    from napari_deconv.psf.psf import Psf
+    from napari_deconv.widgets.common.turns import Turns
+
+__all__ = ["Adding"]
+
+_Layer = TypeVar("_Layer", bound=Layer)
+
+
+class Adding:
+    """Adds layers in steps, so that the window is never held up for long.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where they go.
+    widget : QWidget
+        In whose window that is.
+    turns : Turns
+        What each step has one of.
+    """
+
+    def __init__(self, viewer: ViewerModel, widget: QWidget, turns: Turns) -> None:
+        self._viewer, self._widget, self._turns = viewer, widget, turns
+
+    def layer(self, layer: _Layer, **later: Any) -> _Layer:
+        """Add a layer, draw it, and set what else takes long to draw, each in a turn of its own."""
+        layer.visible = False
+        self._turns.add(partial(self._add, layer))
+        for name, value in {"visible": True, **later}.items():
+            self._turns.add(partial(setattr, layer, name, value))
+        return layer
+
+    def psf(self, psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None) -> None:
+        """Add a PSF beside the layer it belongs to, in focus in the current plane; show both."""
+        options = psf_options(psf, name, metadata, source)
+        place = around(field_of_view(self._viewer).mean(0), psf.shape, options["scale"])
+        if source is not None:
+            place[-2:] = options["translate"][-2:]
+        layer = self.layer(Image(psf.data, **options | {"translate": place}))
+        self._turns.add(partial(self._look_at, layer))
+
+    def _add(self, layer: Layer) -> None:
+        paint_later(self._widget)  # napari takes as long again to show the layer's controls
+        self._viewer.add_layer(layer)
+
+    def _look_at(self, layer: Layer) -> None:
+        if not in_sight(self._viewer, layer):
+            self._viewer.reset_view()
