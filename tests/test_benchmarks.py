@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import signal
+import time
 from functools import partial
 from itertools import islice
 
@@ -12,6 +14,7 @@ from benchmarks.gpu import GpuStep
 from benchmarks.iteration import Ratio, Step
 from benchmarks.measure import Measurement, _fewest, correlations, in_own_process, measure, point
 from benchmarks.scipy_loop import scipy_loop
+from benchmarks.standstill import Standstill
 
 from napari_deconv import deconvolve
 from napari_deconv.deconvolution import METHODS
@@ -211,3 +214,21 @@ def test_nrmse_does_not_know_the_unit(small):
     assert solvers_table.nrmse(7 * truth, truth) == pytest.approx(0, abs=1e-12)
     cosine = (truth.ravel() @ truth[::-1].ravel()) / np.sum(truth**2)
     assert solvers_table.nrmse(truth[::-1], truth) == pytest.approx(np.sqrt(1 - cosine**2))
+
+
+def test_a_machine_that_stands_still_is_noticed():
+    watcher = Standstill()
+    try:
+        end = time.monotonic() + 20
+        while not watcher.ready and time.monotonic() < end:
+            time.sleep(0.01)
+        before = time.monotonic()
+        watcher.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        watcher.process.send_signal(signal.SIGCONT)
+        after = time.monotonic()
+        time.sleep(0.2)
+        assert 0.2 < watcher.within(before, after) <= after - before
+        assert watcher.within(before - 20, before - 10) == 0
+    finally:
+        watcher.stop()
