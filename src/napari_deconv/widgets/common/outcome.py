@@ -57,3 +57,5 @@ class Outcome(QWidget):
         unfolded = self.recipe.text.isHidden()
         self.fold_button.setText("▾ Recipe" if unfolded else "▸ Recipe")
         self.recipe.text.setVisible(unfolded)
+        if unfolded:
+            self.recipe.write()

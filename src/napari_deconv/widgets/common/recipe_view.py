@@ -74,15 +74,21 @@ class RecipeView(QWidget):
         Raises
         ------
         DeconvError
-            If the record does not say enough.
+            If the record does not say enough for a text that is not hidden.
         """
+        self._record = record
+        if not self.text.isHidden():
+            self.write()
+
+    def write(self) -> None:
+        """Write the text; while it is hidden it is not."""
+        record = self._record
         made = record["made"]
         device = f"# {made['seconds']:.1f} s on {made['device']}, {made['date']}"
         reason = f"\n# {made['stop_reason']}" if "stop_reason" in made else ""
         versions = ", ".join(f"{name} {value}" for name, value in made["versions"].items())
         recipe = Recipe.of(record).to_yaml()
         self.text.setPlainText(f"{device}{reason}\n# {versions}\n{recipe}")
-        self._record = record
 
     def _copy(self) -> None:
         QApplication.clipboard().setText(Recipe.of(self._record).to_python())
