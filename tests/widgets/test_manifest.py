@@ -17,10 +17,8 @@ from napari_deconv.widgets.common.layers import KEY
 PACKAGE = Path(napari_deconv.__file__).parent
 GUI = {"napari", "qtpy", "magicgui", "superqt", "PyQt6", "PyQt5", "PySide6", "vispy"}
 # Contributions to any other menu are silently ignored.
-MENUS = {
-    f"napari/layers/{name}" for name in ("filter", "measure", "metadata", "segment", "visualize")
-}
-MENUS |= {"napari/file/new_layer"}
+LAYERS = ("filter", "measure", "metadata", "segment", "visualize")
+MENUS = {f"napari/layers/{name}" for name in LAYERS} | {"napari/file/new_layer"}
 
 
 @pytest.fixture(scope="module")
