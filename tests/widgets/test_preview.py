@@ -11,8 +11,11 @@ from napari_deconv.beads import detect_beads, threshold_beads
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.synthetic.models import make_psf
+from napari_deconv.widgets.common import workers
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.results import in_sight
+
+shown = workers.Worker.shown
 
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
 
@@ -187,6 +190,16 @@ def test_deconvolution_is_nearly_that_of_the_run(viewer, preview, cells, psf_arr
     assert 10 < rows.start < rows.stop < 122
     error = np.linalg.norm(plane - whole) / np.linalg.norm(whole)
     assert error < 0.05  # of another number of voxels outside
+
+
+def test_its_work_goes_on_when_what_it_sent_is_drawn(viewer, preview, cells, settle, monkeypatch):
+    monkeypatch.setattr(workers, "_DRAWN", 3600.0)
+    said = []
+    monkeypatch.setattr(workers.Worker, "shown", lambda worker: said.append(shown(worker)))
+    widget = preview("Deconvolution")
+    widget.settings.iterations.value = 15
+    settle(widget)
+    assert said
 
 
 @pytest.mark.filterwarnings("ignore:.*below 0 and count as 0")

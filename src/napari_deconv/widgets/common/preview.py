@@ -156,15 +156,12 @@ class Preview(QObject):
             return
         task = Task("Preview", function, pictured=True)
         self._worker = worker = Worker(task)  # napari would remember each until its window closes
-        worker.pictured.connect(lambda image, _: self._pictured(worker, image))
+        worker.pictured.connect(lambda image, limits, iteration: self._show(worker, image))
+        worker.waiting.connect(lambda: worker.shown())
         worker.returned.connect(lambda result: self._show(worker, result))
         worker.errored.connect(self._failed)
         worker.finished.connect(self._finished)
         worker.start()
-
-    def _pictured(self, worker: Worker, image: Any) -> None:
-        self._show(worker, image)
-        worker.shown()
 
     def _show(self, worker: Worker, result: Any) -> None:
         """Put the newest picture in place of the one before."""
