@@ -1,12 +1,13 @@
 """How long the machine itself stands still, as a process notices that does nothing else.
 
 Virtual machines now and then do not run at all, and what runs on them cannot tell that from work of
-its own. A process that sleeps, and finds that it was woken late, can: with three others that keep
-both cores busy it is never `LATE`.
+its own. A process that sleeps, and finds that it was woken late, can: with three others that kept
+both of two cores busy it was never `LATE`.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,8 @@ class Standstill:
     """
 
     def __init__(self) -> None:
-        self._notes = Path(tempfile.mkdtemp()) / "notes.txt"
+        self._folder = tempfile.TemporaryDirectory()
+        self._notes = Path(self._folder.name) / "notes.txt"
         command = [sys.executable, "-m", "benchmarks.standstill", str(self._notes)]
         self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
 
@@ -49,13 +51,15 @@ class Standstill:
         """End the process."""
         self.process.terminate()
         self.process.wait()
+        self._folder.cleanup()
 
 
 def main(notes: Path) -> None:
-    """Write the beginning and the end of each standstill into a file."""
+    """Write the beginning and the end of each standstill into a file, as long as anybody reads."""
+    reader = os.getppid()
     with notes.open("a", encoding="utf-8", buffering=1) as file:
         last = time.monotonic()
-        while True:
+        while os.getppid() == reader:
             time.sleep(_NAP)
             now = time.monotonic()
             if now - last > LATE:

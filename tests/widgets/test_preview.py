@@ -15,8 +15,6 @@ from napari_deconv.widgets.common import workers
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.results import in_sight
 
-shown = workers.Worker.shown
-
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
 
 
@@ -194,7 +192,7 @@ def test_deconvolution_is_nearly_that_of_the_run(viewer, preview, cells, psf_arr
 
 def test_its_work_goes_on_when_what_it_sent_is_drawn(viewer, preview, cells, settle, monkeypatch):
     monkeypatch.setattr(workers, "_DRAWN", 3600.0)
-    said = []
+    said, shown = [], workers.Worker.shown
     monkeypatch.setattr(workers.Worker, "shown", lambda worker: said.append(shown(worker)))
     widget = preview("Deconvolution")
     widget.settings.iterations.value = 15

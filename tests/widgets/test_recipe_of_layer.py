@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hand import SPACING
 from napari._app_model import get_app_model
 from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
 
-from napari_deconv import Recipe
+from napari_deconv import Recipe, deconvolve, write_image
 from napari_deconv.widgets.recipe import RecipeDialog
 
 pytestmark = pytest.mark.usefixtures("dask_in_place")
 
 
 @pytest.fixture
-def ask(viewer, qtbot):
+def ask(viewer):
     """Choose “Recipe of the layer” in the menu, and give the window that opens, if any."""
 
     def ask(layer):
         viewer.layers.selection.active = layer
         get_app_model().commands.execute_command("napari-deconv.recipe").result()
         found = [w for w in QApplication.topLevelWidgets() if isinstance(w, RecipeDialog)]
-        for dialog in found:
-            qtbot.addWidget(dialog)
         return found[0] if found else None
 
     return ask
@@ -59,6 +58,42 @@ def test_a_layer_that_is_gone_cannot_be_saved(viewer, result, ask, tmp_path, sai
     dialog.view.save(tmp_path / "recipe.yaml")
     assert "arrays of PSF" in said()[-1]
     assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_edited_beads_are_saved_on_the_voxels_of_their_image(
+    viewer, open_widget, bead_image, ask, qtbot, tmp_path, said
+):
+    """The image is a file, and no layer that the recipe names."""
+    write_image(tmp_path / "beads.ome.tif", bead_image, SPACING)
+    (image,) = viewer.open(tmp_path / "beads.ome.tif")
+    open_widget("Bead detection").run()
+    points = viewer.layers["beads.ome · beads"]
+    points.selected_data = {0}
+    points.remove_selected()
+    distilling = open_widget("PSF distilling")
+    distilling.widget.iterations.value = "10"
+    distilling.run()
+    psf = viewer.layers[-1]
+    dialog = ask(psf)
+    dialog.view.save(tmp_path / "edited.yaml")
+    again = Recipe.load(tmp_path / "edited.yaml").run()
+    np.testing.assert_allclose(again.data, psf.data, atol=1e-6 * psf.data.max())
+    with qtbot.waitSignal(dialog.destroyed):
+        dialog.close()
+
+    viewer.layers.remove(image)
+    ask(psf).view.save(tmp_path / "without.yaml")
+    assert said()[-1] == "The recipe needs the arrays of beads.ome · beads: they are in no file."
+    assert not (tmp_path / "without.yaml").exists()
+
+
+def test_a_result_of_a_script_has_no_inputs_to_tell(viewer, ask, tmp_path, said):
+    plane = np.random.default_rng(0).poisson(20, (16, 16)).astype(np.uint16)
+    result = deconvolve(plane, np.ones((3, 3)), iterations=2, engine="cpu")
+    write_image(tmp_path / "script.ome.tif", result.image, SPACING[1:], result.recipe)
+    (layer,) = viewer.open(tmp_path / "script.ome.tif")
+    assert ask(layer) is None
+    assert "has no recipe" in said()[-1]
 
 
 def test_a_window_for_each_layer_which_closes(result, ask, qtbot):

@@ -18,9 +18,6 @@ from napari_deconv.widgets.common.recipe_view import RecipeView
 
 __all__ = ["RecipeDialog", "show_recipe"]
 
-# Nothing else holds a window that may have no parent.
-_open: set[RecipeDialog] = set()
-
 
 class RecipeDialog(QDialog):
     """The recipe of one layer.
@@ -48,8 +45,6 @@ class RecipeDialog(QDialog):
         self.view = RecipeView(lambda names: Inputs(layers).arrays(viewer, names))
         self.view.take(written)
         QVBoxLayout(self).addWidget(self.view)
-        _open.add(self)
-        self.finished.connect(lambda: _open.discard(self))
 
 
 def show_recipe(viewer: ViewerModel) -> None:
@@ -57,8 +52,8 @@ def show_recipe(viewer: ViewerModel) -> None:
     layer = viewer.layers.selection.active
     if layer is None:
         show_info("Select one layer to see its recipe.")
-    elif "operation" not in known(layer):
-        show_info(f"“{layer.name}” has no recipe: it was not made by napari-deconv.")
+    elif not {"operation", "inputs", "made"} <= known(layer).keys():
+        show_info(f"“{layer.name}” has no recipe: its file or layer does not say how to make it.")
     else:
         try:
             RecipeDialog(viewer, layer).show()
@@ -73,6 +68,11 @@ def _main_window() -> QWidget | None:
 
 
 def _named(viewer: ViewerModel, record: Mapping[str, Any]) -> dict[str, Layer | None]:
-    """Find the layers that a record names as its inputs, where they are still open."""
-    names = {name: origin.get("layer") for name, origin in record["inputs"].items()}
+    """Find the layers that a record names as its inputs, where they are still open.
+
+    The image is named besides, whatever it comes from: beads edited by hand are read on its voxels.
+    """
+    names = {"image": record.get("source")} | {
+        name: origin["layer"] for name, origin in record["inputs"].items() if "layer" in origin
+    }
     return {name: viewer.layers[layer] for name, layer in names.items() if layer in viewer.layers}

@@ -40,7 +40,7 @@ class Adding:
         self._viewer, self._widget, self._turns = viewer, widget, turns
 
     def layer(self, layer: _Layer, **later: Any) -> _Layer:
-        """Add a layer, draw it, and set what else takes long to draw, each in a turn of its own."""
+        """Add a layer, draw it, and set what else takes long to draw, each in a turn to come."""
         layer.visible = False
         self._turns.add(partial(self._add, layer))
         for name, value in {"visible": True, **later}.items():

@@ -94,12 +94,16 @@ class Inputs:
     def arrays(self, viewer: ViewerModel, names: Sequence[str]) -> dict[str, Any]:
         """Give what layers of these names hold, but for those that are too large."""
         layers = [viewer.layers[name] for name in names if name in viewer.layers]
-        arrays = {layer.name: self._array(layer) for layer in layers if _is_held(layer)}
+        arrays = {layer.name: self._array(layer) for layer in layers if self._can_read(layer)}
         if self._is_less and self._part.name in names:
             arrays[self._part.name] = as_file_image(self._part)
         if "mask" in self.layers and self._mask.name in set(names) - set(arrays):
             arrays[self._mask.name] = np.asarray(self._mask) == 0  # what is painted is left out
         return arrays
+
+    def _can_read(self, layer: Layer) -> bool:
+        """Tell whether what a layer holds is there, and can be taken into memory."""
+        return "image" in self.layers if isinstance(layer, Points) else fits(layer)
 
     def _array(self, layer: Layer) -> Any:
         if isinstance(layer, Points):
@@ -108,8 +112,3 @@ class Inputs:
         if isinstance(layer, Labels):  # what is painted is left out
             return np.asarray(whole(layer, "mask")) == 0
         return as_file_image(whole(layer, "image"))
-
-
-def _is_held(layer: Layer) -> bool:
-    """Tell whether what a layer holds can be taken into memory."""
-    return isinstance(layer, Points) or fits(layer)

@@ -131,7 +131,7 @@ def contrast(data: npt.NDArray[Any], darkest: float) -> Limits:
     low, high = map(float, np.percentile(values, (darkest, 99.9)))
     brightest = float(np.max(data))
     high = max(high, brightest / 5)
-    return low, high if high > low else low + 1, brightest
+    return low, high if high > low else low + (abs(low) or 1.0), brightest
 
 
 def _range(limits: Limits) -> tuple[float, float]:

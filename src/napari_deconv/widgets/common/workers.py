@@ -26,7 +26,7 @@ __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 _one_at_a_time = threading.Lock()
 
 # Seconds from one wait for the window to the next, at least, and how many times as long as one.
-_BETWEEN_PICTURES = 0.25
+_BETWEEN = 0.25
 _RARELY = 10
 _DRAWN = 0.5  # s; to draw one takes less, unless nobody draws any more
 
@@ -207,7 +207,7 @@ class Worker(WorkerBase):
             self.waiting.emit()
             self._shown.wait(_DRAWN)
             now = time.perf_counter()
-            again = now + max(_BETWEEN_PICTURES, _RARELY * (now - start))
+            again = now + max(_BETWEEN, _RARELY * (now - start))
             self._next_row = again if is_new else self._next_row
             self._next_picture = again if is_pictured else self._next_picture
 
