@@ -225,6 +225,30 @@ def test_time_stands_for_z_and_is_said(tmp_path):
     assert image.axes == "ZYX"
 
 
+def test_leading_axes_come_in_one_order(tmp_path):
+    series = np.arange(2 * 3 * STACK.size, dtype=np.uint16).reshape(2, 3, *STACK.shape)
+    image = read_image(ome(tmp_path / "a.ome.tif", series, axes="CTZYX", TimeIncrement=1.0))
+    assert image.axes == "TCZYX"
+    np.testing.assert_array_equal(image.data, series.swapaxes(0, 1))
+
+
+def test_unnamed_axes_of_a_series_are_guessed_and_said(tmp_path):
+    series = np.arange(2 * STACK.size, dtype=np.uint16).reshape(2, *STACK.shape)
+    tifffile.imwrite(tmp_path / "a.tif", series, photometric="minisblack")
+    with pytest.warns(DeconvWarning, match=r"does not say what its axes are.*as c, z, y, x"):
+        image = read_image(tmp_path / "a.tif")
+    assert image.axes == "CZYX"
+    np.testing.assert_array_equal(image.data, series)
+
+
+@pytest.mark.parametrize("axes", ["RCZYX", "AZYX", "QZYX"])
+def test_axes_that_are_neither_time_nor_channel_nor_space(tmp_path, axes):
+    series = np.zeros((2,) * (len(axes) - 3) + STACK.shape, np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", series, photometric="minisblack", metadata={"axes": axes})
+    with pytest.raises(DeconvError, match=rf"axes {axes}, shape .*: expected times \(T\)"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_channels_do_not_stand_for_z(tmp_path):
     image = read_image(
         ome(tmp_path / "a.ome.tif", axes="CYX", PhysicalSizeX=0.1, PhysicalSizeY=0.2)

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from block_files import DATA, FORMATS, RECORD, contents, start, write_all
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import read_image, write_image
 from napari_deconv.files.atomic import put_in_place
-from napari_deconv.files.blockwise import begun
+from napari_deconv.files.blockwise import BlockFile
+from napari_deconv.files.unfinished import begun, written
 
 SCRIPT = """
 import sys, numpy as np
@@ -138,7 +140,7 @@ def test_a_torn_line_of_the_journal(tmp_path):
     origins = list(file.layout.origins)
     for origin in origins[:3]:
         file.write(origin, DATA[file.layout.region(origin)])
-    (journal,) = (tmp_path / ".a.ome.zarr.part").glob("*.journal")
+    (journal,) = (tmp_path / ".a.ome.zarr.part").rglob("*.journal")
     whole = journal.read_bytes()
     last = whole.rstrip(b"\n").rindex(b"\n")
     for size in range(last + 1, len(whole) - 1):
@@ -189,10 +191,10 @@ def test_a_block_is_on_the_disk_before_it_is_noted(tmp_path, monkeypatch, name, 
 
     monkeypatch.setattr(os, "fsync", watched)
     file.write((0, 0, 0, 0), DATA[:1, :8, :128, :145])
-    folder = tmp_path / f".{name}.part"
-    chunks = [path for path in (folder / "image").rglob("*") if path.name[0].isdigit()]
-    voxels = [path for path in chunks if path.is_file()] or [folder / "image"]
-    (journal,) = folder.glob("*.journal")
+    store = file.parts.store
+    chunks = [path for path in store.rglob("*") if path.name[0].isdigit()]
+    voxels = [path for path in chunks if path.is_file()] or [store]
+    (journal,) = store.parent.glob("*.journal")
     assert sorted(flushed[:-1]) == sorted(path.stat().st_ino for path in voxels)
     assert flushed[-1] == journal.stat().st_ino
 
@@ -275,3 +277,36 @@ def test_a_full_disk_leaves_nothing_under_the_name_and_can_be_resumed(
     write_all(file)
     file.finish(RECORD)
     np.testing.assert_array_equal(read_image(path).data, DATA)
+
+
+@pytest.mark.parametrize(("name", "ngff"), FORMATS)
+def test_a_worker_of_a_run_that_was_given_up_writes_into_no_other(tmp_path, name, ngff):
+    path = tmp_path / name
+    late = start(path, ngff)
+    late.write((0, 0, 0, 0), DATA[:1, :8, :128, :145])
+    with pytest.warns(DeconvWarning, match="thrown away"):
+        file = start(path, ngff, fingerprint="y")
+    with pytest.raises((DeconvError, FileNotFoundError)):
+        late.write((0, 0, 0, 0), DATA[:1, :8, :128, :145] + 1)
+    assert file.done == set()
+    write_all(file)
+    with pytest.raises((DeconvError, FileNotFoundError)):
+        late.write((0, 0, 0, 0), DATA[:1, :8, :128, :145] + 1)
+    file.finish({})
+    np.testing.assert_array_equal(read_image(path).data, DATA)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize(("name", "ngff"), FORMATS)
+def test_a_kill_when_it_has_its_name_leaves_nothing_to_go_on_with(
+    tmp_path, monkeypatch, name, ngff
+):
+    path = tmp_path / name
+    file = start(path, ngff)
+    write_all(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockFile, "discard", lambda self: None)
+        file.finish({})
+    assert (begun(path), written(path)) == (None, 0)
+    with warnings.catch_warnings(action="error"):
+        assert start(path, ngff, resume=True).done == set()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_deconv import (
+    Deconvolution,
     Recipe,
     convolve,
     deconvolve_blocks,
@@ -20,10 +21,12 @@ from napari_deconv import (
     subtract_background,
     write_image,
 )
+from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import provenance_of
-from napari_deconv.files.blockwise import written
+from napari_deconv.files.unfinished import begun, written
+from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.summary import figures
 from napari_deconv.recipe.ways import IN_BLOCKS
@@ -100,6 +103,14 @@ def test_times_and_channels_with_their_own_psfs():
     assert again.to_dict()["blocks"] == Recipe.load("recipe.yaml").to_dict()["blocks"]
     assert [psf.file is None for psf in again.psf.channels] == [False, True]
     assert np.abs(again.run().image - whole).max() == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_one_mask_serves_all_channels():
+    write_image("two.ome.zarr", np.stack([cells(), 2 * cells()]), SPACING, channels=["a", "b"])
+    write_image("mask.tif", (cells() < 800).astype(np.uint8))
+    whole, blocks = both_ways(BLOCKS + "mask: mask.tif\n", "two.ome.zarr")
+    assert np.abs(whole - blocks).max() < 1e-3 * whole.max()
 
 
 @pytest.mark.usefixtures("folder")
@@ -208,6 +219,16 @@ class Stop(Exception):
     """What ends a run in the middle."""
 
 
+def stopped_after(tiles):
+    """Watch a run, and end it when so many tiles are done."""
+
+    def stop(progress):
+        if progress.iteration >= tiles:
+            raise Stop
+
+    return lambda step: _Callback(stop if step == "blocks" else None)
+
+
 @pytest.mark.usefixtures("folder")
 def test_an_interrupted_run_is_resumed_and_gives_the_same_bits():
     recipe = Recipe.load("recipe.yaml")
@@ -249,20 +270,64 @@ def test_tiles_of_an_interrupted_run_are_not_thrown_away_unasked():
     recipe, source = Recipe.load("recipe.yaml"), Path("cells.ome.tif")
     job = Job(recipe.on(source), source, Path("a.ome.zarr"))
 
-    def stop(progress):
-        if progress.iteration == 3:
-            raise Stop
-
     with pytest.raises(Stop):
-        Workshop().run(job, lambda step: _Callback(stop if step == "blocks" else None))
+        Workshop().run(job, stopped_after(3))
     there = written(job.target)
     assert there >= 2
     with pytest.raises(DeconvError, match=rf"^{there} blocks of a.ome.zarr are there, .*--resume"):
         Workshop().run(job)
     assert written(job.target) == there
-    with pytest.warns(DeconvWarning, match=f"{there} of its blocks were written. They were thrown"):
-        Workshop(begun="anew").run(job)
+    Workshop(begun="anew").run(job)
     assert job.target.exists()
+
+
+@pytest.mark.parametrize("target", ["a.ome.zarr", "a.ome.tif"])
+@pytest.mark.usefixtures("folder")
+def test_tiles_are_gone_on_with_where_the_image_fits_into_memory_by_now(target):
+    source, target = Path("cells.ome.tif"), Path(target)
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [16, 24, 32]}\n")
+    Path("whole.yaml").write_text(RECIPE)
+    job, now = (
+        Job(Recipe.load(f"{name}.yaml").on(source), source, target) for name in ("recipe", "whole")
+    )
+    assert Workshop().plans(now) == []
+
+    with pytest.raises(Stop):
+        Workshop().run(job, stopped_after(2))
+    there = written(target)
+    assert there >= 2
+    with pytest.raises(DeconvError, match="are there, of a run that was interrupted: go on"):
+        Workshop().run(now)
+    assert written(target) == there
+    said = []
+    outcome = Workshop(begun="resume", say=said.append).run(now)
+    assert isinstance(outcome.result, BlockDeconvolution)
+    assert said[0].startswith(f"{there} of ")
+    tiled = read_image(target).data
+
+    with pytest.raises(Stop):
+        Workshop().run(job, stopped_after(2))
+    outcome = Workshop(begun="anew").run(now)
+    assert isinstance(outcome.result, Deconvolution)
+    assert begun(target) is None
+    assert not target.with_name(f".{target}.part").exists()
+    np.testing.assert_allclose(read_image(target).data, tiled, atol=1e-3 * tiled.max())
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_result_is_of_the_input_that_there_was_when_it_was_begun():
+    source = Path("cells.ome.tif")
+    recipe = Recipe.load("recipe.yaml").on(source)
+    job = Job(recipe, source, Path("a.ome.zarr"))
+    before = checksum(recipe, source)
+
+    def replaced(step):
+        write_image(source, cells()[::-1], SPACING)
+        return _Callback(None)
+
+    Workshop().run(job, replaced)
+    assert provenance_of(job.target)["checksum"] == before
+    assert not Job(recipe, source, job.target).is_done("")
 
 
 @pytest.mark.usefixtures("folder")

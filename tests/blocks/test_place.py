@@ -147,7 +147,7 @@ def test_written_by_the_workers_as_planned_for_them(few, tmp_path):
     assert result.image.npartitions > 1
     pids = set()
     write_blocks(tmp_path / "a.ome.zarr", result, image, callback=lambda _: pids.update(
-        int(file.stem.rpartition("-")[2]) for file in tmp_path.glob(".*.part/*.journal")
+        int(file.stem.rpartition("-")[2]) for file in tmp_path.glob(".*.part/*/*.journal")
     ))  # fmt: skip
     assert set() < pids <= set(few.run(os.getpid).values())
     with dask.config.set(scheduler="synchronous"):

@@ -181,7 +181,7 @@ def test_another_image_or_recipe_does_not_go_on(image, tmp_path):
             write_blocks(path, result, image)
         said = str(refused.value)
         assert "another input or other settings, and 3 of its blocks are written" in said
-        assert "choose another name, or delete" in said
+        assert "choose another name, or begin anew (--redo" in said
         assert "resum" not in said  # of which napari has no option
     write_blocks(path, prepared(image), image)
 

@@ -21,7 +21,7 @@ from shell_cases import SPACING
 import napari_deconv
 from napari_deconv import Psf, load_psf, read_image, write_image
 from napari_deconv.files import provenance_of
-from napari_deconv.files.blockwise import begun
+from napari_deconv.files.unfinished import begun
 
 RECIPE = """napari-deconv: 1
 psf: {file: psf.tif}
@@ -187,6 +187,31 @@ def test_a_bad_file_does_not_hold_up_the_others(shell):
     assert len(Path("out/napari-deconv.log").read_text().splitlines()) == 7
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_the_recipe_reads_is_not_replaced(shell):
+    Path("psf.tif").rename("psf.ome.tif")
+    Path("recipe.yaml").write_text(RECIPE.replace("psf.tif", "psf.ome.tif"))
+    shutil.copy("data/b.tif", "data/psf.tif")
+    before = Path("psf.ome.tif").read_bytes()
+    said = shell("run recipe.yaml data/psf.tif data/b.tif --output .", code=2).stderr
+    assert "psf.ome.tif is read: choose another folder" in said
+    assert Path("psf.ome.tif").read_bytes() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_no_result_is_not_replaced(shell):
+    Path("out").mkdir()
+    raw = Path("out/a.ome.tif")
+    shutil.copy("data/a.ome.tif", raw)
+    before = raw.read_bytes()
+    for more in ("", " --redo"):
+        result = shell_failing(shell, f"run recipe.yaml data --output out{more}")
+        assert "out/a.ome.tif is there already, and no result: move it" in result.stderr
+        assert raw.read_bytes() == before
+    raw.unlink()
+    assert "1 done, 2 skipped" in shell("run recipe.yaml data --output out").stdout
+
+
 def shell_failing(shell, command):
     """Run what ends with exit code 1, which is no single error in the last line."""
     from click.testing import CliRunner
@@ -236,7 +261,7 @@ def test_positions_are_results_of_their_own(shell, image):
         ("data/*.png --output out", "No image fits data/*.png: expected names that end in .tif"),
         ("missing.tif data --output out", "There is no file missing.tif"),
         ("data/deep/d.tif twice/d.ome.tif --output out", "would both become out/d.ome.tif"),
-        ("data/a.ome.tif data/b.tif --output data", "data/a.ome.tif is an input"),
+        ("data/a.ome.tif data/b.tif --output data", "data/a.ome.tif is read: choose"),
         ("empty --output out", "There is no image in empty"),
         ("data --output out --scheduler none.json", "There is no scheduler file none.json"),
     ],

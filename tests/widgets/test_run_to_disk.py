@@ -18,8 +18,9 @@ from qtpy.QtWidgets import QFileDialog
 from napari_deconv import deconvolve, deconvolve_blocks, estimate_background
 from napari_deconv.cli import main
 from napari_deconv.files import open_image, read_image, write_image
-from napari_deconv.files.blockwise import BlockFile, begun
+from napari_deconv.files.blockwise import BlockFile
 from napari_deconv.files.lock import alone
+from napari_deconv.files.unfinished import begun
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.widgets.common.layers import KEY, letters, role, spacing
 
@@ -239,6 +240,20 @@ def test_channels_and_times_are_looped(viewer, ready, to_disk, bead_image, tmp_p
     assert viewer.layers[-1].ndim == 5
 
 
+def test_times_are_times_where_the_reader_does_not_say_so(
+    viewer, ready, to_disk, bead_image, tmp_path
+):
+    series = np.stack([bead_image[:9, :40, :40], bead_image[9:18, :40, :40]])
+    path = tmp_path / "times.ome.tif"
+    write_image(path, series, SPACING, axes="TZYX", time_interval=3.0)
+    viewer.open(str(path), plugin="napari")
+    hand = ready()
+    hand.widget.voxel_size.field.value = " × ".join(map(str, SPACING))
+    to_disk(hand, tmp_path / "out.ome.zarr")
+    written = open_image(tmp_path / "out.ome.zarr")
+    assert (written.axes, written.time_interval) == ("TZYX", 3.0)
+
+
 def test_a_channel_is_known_in_its_file(viewer, ready, to_disk, bead_image, tmp_path):
     path = tmp_path / "both.ome.zarr"
     small = bead_image[:9, :40, :40]
@@ -269,7 +284,7 @@ def test_tiles_are_written_where_dask_computes(ready, to_disk, cells, bead_image
     from distributed import Client, LocalCluster
 
     path, written = tmp_path / "cells_rl.ome.zarr", set()
-    note = lambda *_: written.update(f.name for f in tmp_path.glob(".*.part/*.journal"))  # noqa: E731
+    note = lambda *_: written.update(f.name for f in tmp_path.glob(".*.part/*/*.journal"))  # noqa: E731
     hand = ready()
     hand.widget.progress_bar.valueChanged.connect(note)
     with (

@@ -16,7 +16,7 @@ from napari.qt.threading import create_worker
 from napari_deconv import deconvolve
 from napari_deconv._progress import Progress
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.widgets.common.results import contrast
+from napari_deconv.widgets.common.results import contrast, contrasted
 from napari_deconv.widgets.common.workers import Task, Worker
 
 
@@ -129,15 +129,17 @@ def test_it_waits_while_what_it_has_sent_is_drawn(qtbot, pictured):
         worker.shown()
 
     worker = create_worker(
-        Task("test", improve, pictured=pictured), _worker_class=Worker, _ignore_errors=True
+        Task("test", improve, contrasted if pictured else None),
+        _worker_class=Worker,
+        _ignore_errors=True,
     )
     worker.pictured.connect(lambda *picture: pictures.append(picture))
     worker.waiting.connect(draw)
     finish(qtbot, worker)
     assert seen == [(1, 1)]
     assert steps[-1] == 40
-    assert [iteration for _, _, iteration in pictures] == [1] * pictured
-    for picture, limits, _ in pictures:
+    assert [iteration for _, iteration in pictures] == [1] * pictured
+    for (picture, limits), _ in pictures:
         assert limits == contrast(picture, 0)
 
 

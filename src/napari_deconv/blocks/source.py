@@ -94,19 +94,21 @@ def check_source(image: Any, background: Any, mask: Any) -> Source:
 
 
 def _of_shape(array: Any, shape: tuple[int, ...], name: str) -> Any:
-    """Take an array of the image's shape, or a NumPy array that broadcasts to it."""
+    """Take an array of the image's shape, or one that broadcasts to it."""
     if not hasattr(array, "chunks"):
         array = np.asarray(array)
     if array.dtype.kind not in "buif":
         raise DeconvError(f"The {name} has dtype {array.dtype}: expected numbers.")
-    if isinstance(array, np.ndarray):
-        try:
-            return np.broadcast_to(array, shape)
-        except ValueError:
-            pass
-    elif tuple(array.shape) == shape:
+    if tuple(array.shape) == shape:
         return array
-    raise DeconvError(f"The {name} has shape {tuple(array.shape)}, the image {shape}.")
+    try:
+        if isinstance(array, np.ndarray):
+            return np.broadcast_to(array, shape)
+        return da.broadcast_to(da.asarray(array), shape)
+    except ValueError:
+        raise DeconvError(
+            f"The {name} has shape {tuple(array.shape)}, the image {shape}."
+        ) from None
 
 
 def _read(array: Any, index: Index) -> npt.NDArray[Any]:

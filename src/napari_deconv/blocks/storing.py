@@ -126,7 +126,7 @@ def begun_blocks(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
         Voxels of a tile along each axis of the image; None, with which it is chosen anew, if
         nothing was begun.
     """
-    from napari_deconv.files.blockwise import begun
+    from napari_deconv.files.unfinished import begun
 
     before = begun(path)
     return None if before is None else before.layout.blocks
@@ -158,7 +158,7 @@ def check_begun(
     DeconvError
         If it was begun with another dtype, shape, PSF or other parameters.
     """
-    from napari_deconv.files.blockwise import begun, begun_with_another, written
+    from napari_deconv.files.unfinished import begun, begun_with_another, written
 
     path, before = Path(path), begun(path)
     if before is None:

@@ -13,7 +13,7 @@ from napari_deconv.blocks import BlockPlan
 from napari_deconv.blocks.plan import say_time
 from napari_deconv.cli.shell import is_quiet, note, progress, report
 from napari_deconv.errors import DeconvError
-from napari_deconv.files.blockwise import begun
+from napari_deconv.files.unfinished import begun
 from napari_deconv.recipe.batch import SUMMARY, Batch, line_of
 
 __all__ = ["make_folder", "preview_batch", "run_batch", "told"]

@@ -30,7 +30,7 @@ from napari_deconv.cli.shell import (
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
-from napari_deconv.files.blockwise import begun
+from napari_deconv.files.unfinished import begun
 from napari_deconv.psf import Psf
 from napari_deconv.recipe.batch import Batch
 from napari_deconv.recipe.inputs import find_inputs

@@ -1,20 +1,18 @@
 """An image that is written block by block, under a temporary name until it is complete.
 
-All of it lies in a hidden folder beside the file, ``.NAME.part``: the unfinished image, what it was
-begun with, and a journal of the blocks that are on disk. It stays there after a crash, for the run
-to be resumed; it can be deleted at any time.
+Until then it lies where `napari_deconv.files.unfinished` says, and can be resumed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +20,13 @@ import numpy.typing as npt
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files.atomic import check_target, put_in_place, unwritten
 from napari_deconv.files.image import IMAGE_SUFFIXES, Image
-from napari_deconv.files.journal import Journal, read_json, write_json
 from napari_deconv.files.layout import Layout, Origin, block_sizes
 from napari_deconv.files.lock import alone
 from napari_deconv.files.tiff_target import TiffTarget
+from napari_deconv.files.unfinished import Unfinished, begun, begun_with_another, discard
 from napari_deconv.files.zarr_target import ZarrTarget
 
-__all__ = ["Begun", "BlockFile", "begun", "begun_with_another", "write_in_blocks", "written"]
+__all__ = ["BlockFile", "write_in_blocks"]
 
 
 class Target(Protocol):
@@ -69,12 +67,15 @@ class BlockFile:
         How it is cut into blocks.
     ngff : {"0.5", "0.4"}
         Version of OME-Zarr, where it is one.
+    parts : Unfinished
+        Where it lies until it is complete.
     """
 
     path: Path
     image: Image
     layout: Layout
-    ngff: Literal["0.4", "0.5"] = "0.5"
+    ngff: Literal["0.4", "0.5"]
+    parts: Unfinished
 
     @classmethod
     def open(
@@ -124,13 +125,17 @@ class BlockFile:
         check_target(path, IMAGE_SUFFIXES)
         layout = Layout(shape, np.dtype(dtype).name, block_sizes(chunks, shape))
         name = image.name or path.name.split(".")[0]
-        file = cls(path, replace(image, data=np.empty(0), name=name), layout, ngff)
+        about = replace(image, data=np.empty(0), name=name)
         with_ = {
-            "format": ngff if file._is_zarr else "tiff", "shape": list(layout.shape),
+            "format": ngff if _is_zarr(path) else "tiff", "shape": list(layout.shape),
             "dtype": layout.dtype, "blocks": list(layout.blocks), "fingerprint": fingerprint,
         }  # fmt: skip
         with _refusals(path):
-            file._begin(with_, resume)
+            before = _resumed(path, with_) if resume else None
+            if before is not None:
+                return cls(path, about, layout, ngff, before)
+            file = cls(path, about, layout, ngff, Unfinished(path, uuid4().hex[:8]))
+            file._begin(with_)
         return file
 
     @property
@@ -184,7 +189,7 @@ class BlockFile:
         others = tuple(n for n in range(voxels.ndim) if n != channel)
         self._target.write(region, voxels)
         low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
-        Journal(self._folder).note({"origin": first, "low": low, "high": high, "note": note})
+        self.parts.journal.note({"origin": first, "low": low, "high": high, "note": note})
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Complete the file, and give it its name; an image of this name is replaced.
@@ -209,54 +214,23 @@ class BlockFile:
             )
         with _refusals(self.path):
             self._target.complete(metadata, self._limits(journalled))
-            put_in_place(self._store, self.path, self._replaced)
+            put_in_place(self.parts.store, self.path, self.parts.replaced)
         self.discard()
 
     def discard(self) -> None:
         """Give up what was written; an older image with the final name stays."""
-        # a folder without it is begun anew, should this be interrupted
-        self._begun.unlink(missing_ok=True)
-        if self._replaced.exists() and not self.path.exists():
-            self._replaced.replace(self.path)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def _folder(self) -> Path:
-        return _folder_of(self.path)
-
-    @property
-    def _store(self) -> Path:
-        return self._folder / "image"
-
-    @property
-    def _replaced(self) -> Path:
-        return self._folder / "replaced"
-
-    @property
-    def _is_zarr(self) -> bool:
-        return self.path.suffix.lower() == ".zarr"
+        discard(self.path)
 
     @property
     def _target(self) -> Target:
-        if self._is_zarr:
-            return ZarrTarget(self._store, self.image, self.layout, self.ngff)
-        return TiffTarget(self._store, self.image, self.layout)
+        if _is_zarr(self.path):
+            return ZarrTarget(self.parts.store, self.image, self.layout, self.ngff)
+        return TiffTarget(self.parts.store, self.image, self.layout)
 
-    @property
-    def _begun(self) -> Path:
-        return self._folder / "begun.json"
-
-    def _begin(self, with_: dict[str, Any], resume: bool) -> None:
-        """Go on with what is there, or begin anew."""
-        before = read_json(self._begun) if self._store.exists() else None
-        if resume and before is not None:
-            for key, now in with_.items():
-                if before.get(key) != now:
-                    raise begun_with_another(self.path, key, before.get(key), now)
-            for torn in self._folder.rglob("*.partial"):  # what Zarr was at when it was killed
-                torn.unlink()
-            return
-        if before is not None and (lost := len(self._journalled())):
+    def _begin(self, with_: dict[str, Any]) -> None:
+        """Begin anew."""
+        before = begun(self.path)
+        if before is not None and (lost := len(before.parts.journal.records())):
             warnings.warn(
                 f"{self.path.name} was begun before, and {lost} of its blocks were written. They "
                 "were thrown away, for it was not to be resumed.",
@@ -264,13 +238,13 @@ class BlockFile:
                 stacklevel=4,
             )
         self.discard()
-        self._folder.mkdir()
+        self.parts.begin()
         self._target.create()
-        write_json(self._begun, with_)
+        self.parts.note(with_)
 
     def _journalled(self) -> dict[Origin, dict[str, Any]]:
         """Give what the journal says of each written block, by its first voxel."""
-        return {tuple(record["origin"]): record for record in Journal(self._folder).records()}
+        return {tuple(record["origin"]): record for record in self.parts.journal.records()}
 
     def _limits(self, journalled: dict[Origin, dict[str, Any]]) -> list[tuple[float, float]]:
         """Give the smallest and largest value of each channel."""
@@ -281,71 +255,6 @@ class BlockFile:
             for number, both in enumerate(zip(record["low"], record["high"], strict=True), first):
                 values.setdefault(number, []).extend(both)
         return [(min(values[number]), max(values[number])) for number in sorted(values)]
-
-
-def begun_with_another(path: Path, what: str, before: Any, now: Any) -> DeconvError:
-    """Make the error about an unfinished file that does not fit what is to be written.
-
-    Parameters
-    ----------
-    path : Path
-        The final name.
-    what : {"format", "shape", "dtype", "blocks", "fingerprint"}
-        What differs.
-    before, now : object
-        Its values.
-    """
-    given = "" if what == "fingerprint" else f" ({before}, now {now})"
-    return DeconvError(
-        f"{path.name} was begun with another {_BEGUN_WITH[what]}{given}, and {written(path)} of "
-        "its blocks are written. Give what it was begun with to go on, choose another name, or "
-        f"delete {_folder_of(path)} to begin anew."
-    )
-
-
-@dataclass(frozen=True)
-class Begun:
-    """What an unfinished file was begun with.
-
-    Attributes
-    ----------
-    layout : Layout
-        Its blocks.
-    fingerprint : str
-        As `BlockFile.open` was given it.
-    """
-
-    layout: Layout
-    fingerprint: str
-
-
-def begun(path: str | os.PathLike[str]) -> Begun | None:
-    """Give what an unfinished file was begun with, for a run that resumes it.
-
-    Parameters
-    ----------
-    path : path-like
-        The final name.
-
-    Returns
-    -------
-    Begun or None
-        None if nothing was begun.
-    """
-    record = read_json(_folder_of(Path(path)) / "begun.json")
-    if record is None:
-        return None
-    layout = Layout(tuple(record["shape"]), record["dtype"], tuple(record["blocks"]))
-    return Begun(layout, record["fingerprint"])
-
-
-def written(path: str | os.PathLike[str]) -> int:
-    """Count the blocks that are on the disk of a file that was begun, by its final name."""
-    return len(Journal(_folder_of(Path(path))).records())
-
-
-def _folder_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
 
 
 def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5") -> None:
@@ -368,13 +277,22 @@ def write_in_blocks(path: Path, image: Image, ngff: Literal["0.4", "0.5"] = "0.5
 
 # Whole chunks, and not many blocks.
 _BLOCK = {"Z": 64, "Y": 1024, "X": 1024}
-_BEGUN_WITH = {
-    "format": "format",
-    "shape": "shape",
-    "dtype": "dtype",
-    "blocks": "size of blocks",
-    "fingerprint": "input or other settings",
-}
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr"
+
+
+def _resumed(path: Path, with_: dict[str, Any]) -> Unfinished | None:
+    """Give the parts of what is to be gone on with; None if there is nothing."""
+    before = begun(path)
+    if before is None:
+        return None
+    for key, now in with_.items():
+        if before.with_.get(key) != now:
+            raise begun_with_another(path, key, before.with_.get(key), now)
+    before.parts.take_back_torn()
+    return before.parts
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import tifffile
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files.atomic import replacing
 from napari_deconv.files.header import METADATA_KEY, Header, ome_colour, read_header
-from napari_deconv.files.image import Image, chosen_position
+from napari_deconv.files.image import DEFAULT_AXES, Image, chosen_position
 from napari_deconv.files.voxels import Voxels
 
 __all__ = [
@@ -47,8 +47,18 @@ def open_tiff(path: Path, position: int | None) -> tuple[Image, dict[str, float 
         header = read_header(tif, position or 0)
         series = _checked_series(tif, path, position)
         named, order = _order(series.axes, _means_time(header))
+    if sorted(named) != sorted(order):
+        raise DeconvError(
+            f"{path} has axes {series.axes}, shape {series.shape}: expected times (T), channels "
+            "(C) and planes (Z) at most in front of y and x. Split it, or save it with these axes."
+        )
     if "T" in series.axes and "T" not in order:
         _warn(f"{path.name} has a time axis and no z: it was taken as a z stack.")
+    if len(order) > 3 and not set(order) <= set(series.axes):
+        _warn(
+            f"{path.name} does not say what its axes are (shape {series.shape}): they were taken "
+            f"as {', '.join(order.lower())}. OME-TIFF names them."
+        )
     image = Image(
         data=Voxels(
             path,
@@ -194,8 +204,10 @@ def _order(axes: str, timed: bool) -> tuple[str, str]:
     """Name a file's axes, z instead of a lone unnamed one or time, and give our order of them."""
     extra = axes.replace("Y", "").replace("X", "")
     if extra in ("I", "Q") or (extra == "T" and not timed):
-        axes, extra = axes.replace(extra, "Z"), "Z"
-    return axes, extra.replace("Z", "") + ("ZYX" if "Z" in extra else "YX")
+        axes = axes.replace(extra, "Z")
+    elif axes.endswith("YX") and set(extra) <= set("IQ"):
+        axes = DEFAULT_AXES.get(len(axes), axes)
+    return axes, "".join(axis for axis in "TCZYX" if axis in axes)
 
 
 def _check_complete(series: tifffile.TiffPageSeries, path: Path) -> None:

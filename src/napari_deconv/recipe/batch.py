@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.files import provenance_of
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.notes import noted
 from napari_deconv.recipe.plan import Watch, unwatched
@@ -52,10 +53,15 @@ class Batch:
         Raises
         ------
         DeconvError
-            If a file that it needs is missing.
+            If a file that it needs is missing, or its result would replace a file that is none.
         """
-        known = Summary(self.folder / SUMMARY).row(job.target.name)
-        return not self.redo and job.is_done(known.get("checksum", ""))
+        known = Summary(self.folder / SUMMARY).row(job.target.name).get("checksum", "")
+        made_here = known or "operation" in provenance_of(job.target)
+        if job.target.exists() and not made_here:
+            raise DeconvError(
+                f"{job.target} is there already, and no result: move it, or choose another folder."
+            )
+        return not self.redo and job.is_done(known)
 
     def run(self, watch: Watch = unwatched) -> Iterator[Row]:
         """Do the jobs one after the other.

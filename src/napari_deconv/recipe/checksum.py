@@ -38,13 +38,15 @@ def checksum(recipe: Recipe, source: Path, position: str = "") -> str:
     DeconvError
         If a file is missing or cannot be read.
     """
-    data = recipe.on("").to_dict()
+    others = recipe.on("")
+    data = others.to_dict()
     written = data.pop("output", {})
     written.pop("path", None)
-    named = [Path(path) for path in (holder.pop(key) for holder, key in paths_in(data)) if path]
+    for holder, key in paths_in(data):
+        del holder[key]
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([data, written, position], sort_keys=True).encode())
-    for path in (source, *named):
+    for path in (source, *others.files):
         digest.update(checksum_of_file(path))
     return digest.hexdigest()
 

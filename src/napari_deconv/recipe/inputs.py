@@ -48,13 +48,15 @@ def find_inputs(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return list(found.values())
 
 
-def check_targets(pairs: Iterable[tuple[Path, Path]]) -> None:
+def check_targets(pairs: Iterable[tuple[Path, Path]], named: Iterable[Path] = ()) -> None:
     """Check the names of results before any is made.
 
     Parameters
     ----------
     pairs : iterable of (Path, Path)
         A file, and what its result will be called.
+    named : iterable of Path
+        What else is read.
 
     Raises
     ------
@@ -62,17 +64,17 @@ def check_targets(pairs: Iterable[tuple[Path, Path]]) -> None:
         If two results would have the same name, or one the name of a file that is read.
     """
     pairs = list(pairs)
-    read = {source.resolve() for source, _ in pairs}
-    named: dict[str, Path] = {}
+    read = {path.resolve() for path in (*named, *(source for source, _ in pairs))}
+    results: dict[str, Path] = {}
     for source, target in pairs:
-        if target.name.casefold() in named:
+        other = results.setdefault(target.name.casefold(), source)
+        if other is not source:
             raise DeconvError(
-                f"{named[target.name.casefold()]} and {source} would both become {target}: rename "
-                "one, or run them with different folders for the output."
+                f"{other} and {source} would both become {target}: rename one, or run them with "
+                "different folders for the output."
             )
-        named[target.name.casefold()] = source
         if target.resolve() in read:
-            raise DeconvError(f"{target} is an input: choose another folder for the output.")
+            raise DeconvError(f"{target} is read: choose another folder for the output.")
 
 
 def stem_of(path: Path) -> str:

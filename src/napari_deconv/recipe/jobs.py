@@ -17,8 +17,8 @@ from napari_deconv.blocks.storing import check_begun
 from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.errors import DeconvError, WholeImageError
 from napari_deconv.files import Image, open_image, positions, provenance_of
-from napari_deconv.files.blockwise import written
 from napari_deconv.files.lock import alone
+from napari_deconv.files.unfinished import begun, discard, written
 from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.inputs import check_targets, stem_of
@@ -97,7 +97,7 @@ def jobs_of(recipe: Recipe, sources: Sequence[Path], folder: Path) -> list[Job]:
             own = recipe.on(source, number if name else None)
             pairs.append((source, folder / f"{stem}{ending}"))
             jobs.append(Job(own, *pairs[-1], name))
-    check_targets(pairs)
+    check_targets(pairs, recipe.on("").files)
     return jobs
 
 
@@ -155,7 +155,7 @@ class Workshop:
             If the file or the PSF cannot be read, or the recipe lacks something.
         """
         recipe, image = self._resolved(job)
-        asked = current_client() is not None or recipe.blocks is not None
+        asked = current_client() is not None or recipe.blocks is not None or self._goes_on(job)
         try:
             check_blocks(recipe)
             plans = [] if image is None else self._plans(recipe)
@@ -201,25 +201,38 @@ class Workshop:
         DeconvError
             As the functions; and if the result cannot be written.
         """
+        more = _more(job)  # of the input as it is now: it may be replaced meanwhile
         recipe, _ = self._resolved(job)
         plans = self.plans(job)
+        if begun(job.target) is not None and not self._goes_on(job):
+            self._give_up(job)
         if not plans:
             outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
-            write(job.target, outcome, recipe.output, _more(job))
+            write(job.target, outcome, recipe.output, more)
             return outcome
+        with alone(job.target):
+            return self._run_in_blocks(job, recipe, plans, more, watch, tell)
+
+    def _goes_on(self, job: Job) -> bool:
+        """Tell whether there are tiles of an interrupted run to go on with."""
+        return self._begun == "resume" and begun(job.target) is not None
+
+    def _give_up(self, job: Job) -> None:
+        """Throw away what an interrupted run has written, if that was asked for."""
         with alone(job.target):
             if self._begun == "refuse" and (there := written(job.target)):
                 raise DeconvError(
                     f"{there} blocks of {job.target} are there, of a run that was interrupted: go "
                     "on with them (--resume), or begin anew (--redo)."
                 )
-            return self._run_in_blocks(job, recipe, plans, watch, tell)
+            discard(job.target)
 
     def _run_in_blocks(
         self,
         job: Job,
         recipe: Recipe,
         plans: Sequence[BlockPlan],
+        more: dict[str, Any],
         watch: Watch,
         tell: Callable[[Sequence[BlockPlan]], object] | None,
     ) -> Outcome:
@@ -238,7 +251,7 @@ class Workshop:
         with watch("blocks") as callback:
             record = write_blocks(
                 job.target, outcome.result, image, dtype=output.dtype,
-                ngff=output.ngff or "0.5", resume=self._begun == "resume", metadata=_more(job),
+                ngff=output.ngff or "0.5", resume=resumed, metadata=more,
                 callback=callback,
             )  # fmt: skip
         return replace(outcome, record=record)

@@ -131,6 +131,13 @@ class Recipe(Steps):
         """Names of the layers whose arrays `save` needs, as nothing can make them again."""
         return tuple(dict.fromkeys(holder["layer"] for holder, _ in _layers(self.to_dict())))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it reads."""
+        data = self.to_dict()
+        data.pop("output", None)
+        return tuple(Path(holder[key]) for holder, key in paths_in(data) if holder[key])
+
     def to_dict(self) -> dict[str, Any]:
         """Give what the recipe says, in plain values; defaults are left out, but for methods."""
         data = self.model_dump(by_alias=True, exclude_defaults=True)

@@ -15,7 +15,7 @@ from napari_deconv.widgets.common.fields import choice, entry, layer_choice, num
 from napari_deconv.widgets.common.layers import space_axes
 from napari_deconv.widgets.common.parts import Part, seen, surroundings
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import aside, contrast, make_result, on_source
+from napari_deconv.widgets.common.results import Limits, aside, contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class BackgroundWidget(OperationWidget):
         return [aside(part, data, "background", 0.1)]
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        data, call, level = result
+        data, limits, call, level = result
         metadata = self._metadata(call, "result")
         estimate = call["operation"] == "estimate_background"
         if np.size(data) < np.prod(self._source.shape):
@@ -151,7 +151,7 @@ class BackgroundWidget(OperationWidget):
             return f"The background is {levels}.", call
         short = "background estimate" if estimate else "background"
         options = on_source(self._source, short, metadata)
-        self._adding.layer(make_result([data], options, contrast(data, 0.1)))
+        self._adding.layer(make_result([data], options, limits))
         what = "shown" if estimate else "taken away"
         return f"Background {what}: {level:.4g} on average.", call
 
@@ -184,12 +184,12 @@ def _preview(
 
 def _subtract(
     function: Callable[..., Any], part: Part, *, method: str, **parameters: Any
-) -> tuple[Any, Any, float]:
-    """Subtract or estimate the background, and say how bright it is on average."""
+) -> tuple[Any, Limits, Any, float]:
+    """Subtract or estimate the background; find its contrast, and its level on average."""
     image = np.asarray(part)
     data, call = recorded(function, image, method=method, **parameters)
     level = float(np.mean(data, dtype=float))
     if function is subtract_background:
         mean = float(np.mean(image, dtype=float))
         level = parameters["factor"] * mean if method == "mean" else mean - level
-    return data, call, level
+    return data, contrast(data, 0.1), call, level

@@ -106,9 +106,9 @@ class ConvolveWidget(BlurringWidget):
         return self._blurring(convolve)
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        data, call = result
+        data, limits, call = result
         options = on_source(self._source, "blurred", self._metadata(call, "result"))
-        self._adding.layer(make_result([data], options, contrast(data, 0)))
+        self._adding.layer(make_result([data], options, limits))
         return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 
@@ -118,6 +118,7 @@ def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: An
     if not made_here(psf.layer):
         points, _ = repair_psf(points)
     known = spacing(psf.layer)
-    return recorded(
+    data, call = recorded(
         function, np.asarray(image), points if known is None else Psf(points, known), **parameters
     )
+    return data, contrast(data, 0.1), call

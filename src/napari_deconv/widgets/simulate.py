@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deconv.acquisition import simulate_acquisition
 from napari_deconv.widgets.common.fields import choice, integer, layer_choice, number
-from napari_deconv.widgets.common.results import contrast, make_result, on_source
+from napari_deconv.widgets.common.results import make_result, on_source
 from napari_deconv.widgets.convolve import BlurringWidget
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class SimulateWidget(BlurringWidget):
         )
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        data, call = result
+        data, limits, call = result
         options = on_source(self._source, "simulated", self._metadata(call, "image"))
         self._by_hand.add(self.image)  # what it makes is an image, and not the next object
-        self._adding.layer(make_result([data], options, contrast(data, 0.1)))
+        self._adding.layer(make_result([data], options, limits))
         return _line(call["parameters"]), call
 
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from napari_deconv.engines.protocol import Device
     from napari_deconv.widgets.common.preview import Preview
-    from napari_deconv.widgets.common.results import Limits
 
 __all__ = ["OperationWidget"]
 
@@ -99,12 +98,12 @@ class OperationWidget(LayerWidget):
         """Name the layers that a run reads as the function that it calls does."""
         return {"image": self.image.value}
 
-    def _is_pictured(self) -> bool:
-        """Tell whether estimates on the way to the result are shown."""
-        return False
+    def _picture(self) -> Callable[[Any], Any] | None:
+        """Give what is made in the thread of an estimate to show it, if any is shown."""
+        return None
 
-    def _pictured(self, image: Any, limits: Limits, iteration: int) -> None:
-        """Show an estimate."""
+    def _pictured(self, picture: Any, iteration: int) -> None:
+        """Show what was made of an estimate."""
 
     def _measured(self, row: dict[str, float]) -> None:
         """Show how well it fits."""
@@ -249,7 +248,7 @@ class OperationWidget(LayerWidget):
         if self.preview is not None:
             self.preview.pause(True)
         traceable = partial(traced, function, self._inputs.files())
-        task = Task(self.title, traceable, pictured=self._is_pictured())
+        task = Task(self.title, traceable, self._picture())
         worker = create_worker(
             task, _worker_class=Worker, _ignore_errors=True, _progress={"desc": self.title}
         )

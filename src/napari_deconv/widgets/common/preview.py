@@ -154,9 +154,9 @@ class Preview(QObject):
         if function is None:
             self.clear()
             return
-        task = Task("Preview", function, pictured=True)
+        task = Task("Preview", function, picture=np.asarray)
         self._worker = worker = Worker(task)  # napari would remember each until its window closes
-        worker.pictured.connect(lambda image, limits, iteration: self._show(worker, image))
+        worker.pictured.connect(lambda image, iteration: self._show(worker, image))
         worker.waiting.connect(lambda: worker.shown())
         worker.returned.connect(lambda result: self._show(worker, result))
         worker.errored.connect(self._failed)

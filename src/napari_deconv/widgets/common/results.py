@@ -31,6 +31,7 @@ __all__ = [
     "aside",
     "centred",
     "contrast",
+    "contrasted",
     "field_of_view",
     "in_sight",
     "make_result",
@@ -132,6 +133,11 @@ def contrast(data: npt.NDArray[Any], darkest: float) -> Limits:
     brightest = float(np.max(data))
     high = max(high, brightest / 5)
     return low, high if high > low else low + (abs(low) or 1.0), brightest
+
+
+def contrasted(estimate: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Limits]:
+    """Give an estimate with the contrast that it is shown with."""
+    return estimate, contrast(estimate, 0)
 
 
 def _range(limits: Limits) -> tuple[float, float]:

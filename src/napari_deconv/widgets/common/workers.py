@@ -17,7 +17,6 @@ from napari_deconv._progress import Callback, Progress
 from napari_deconv.deconvolution import State
 from napari_deconv.engines import get_engine
 from napari_deconv.provenance import describe, file_origin
-from napari_deconv.widgets.common.results import contrast
 
 __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 
@@ -100,12 +99,17 @@ class Task:
         What napari shows of it.
     function : callable
         Called with ``callback=``; whatever it returns is the result.
-    pictured : bool
-        Whether estimates on the way are to be seen.
+    picture : callable, optional
+        What is made of an estimate on the way, in the thread, to show it; by default none is shown.
     """
 
-    def __init__(self, title: str, function: Callable[..., Any], pictured: bool = False) -> None:
-        self.pictured = pictured
+    def __init__(
+        self,
+        title: str,
+        function: Callable[..., Any],
+        picture: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.picture = picture
         self._title = title
         self._function: Callable[..., Any] | None = function
 
@@ -123,7 +127,7 @@ class Task:
 class _Signals(WorkerBaseSignals):
     progressed = Signal(float, int, bool)
     measured = Signal(dict)
-    pictured = Signal(object, tuple, int)
+    pictured = Signal(object, int)
     waiting = Signal()
     aborted = Signal()
 
@@ -133,10 +137,10 @@ class Worker(WorkerBase):
 
     Signals, besides those of `WorkerBase`: ``progressed(done, iterations, coarse)`` after each
     step, which is on a coarse level or not; ``measured(row)`` when a deconvolution has measured
-    how it fits (see `State`); ``pictured(image, limits, iteration)`` now and then with the estimate
-    and its contrast, where the task is pictured; ``waiting()`` after these: the task waits until
-    `shown` is called, so that the window has the processor to itself while it draws; ``aborted()``
-    when the task ended because of `quit`, which takes one step at most.
+    how it fits (see `State`); ``pictured(picture, iteration)`` now and then with what the task
+    makes of the estimate; ``waiting()`` after these: the task waits until `shown` is called, so
+    that the window has the processor to itself while it draws; ``aborted()`` when the task ended
+    because of `quit`, which takes one step at most.
 
     Parameters
     ----------
@@ -198,18 +202,17 @@ class Worker(WorkerBase):
             self._row = row
             self.measured.emit(state.measured)
         start, is_drawn = time.perf_counter(), self._shown.is_set()
-        is_pictured = is_drawn and self._task.pictured and start >= self._next_picture
-        if is_pictured:
-            image = state.image
-            self.pictured.emit(image, contrast(image, 0), state.iteration)
-        if is_pictured or (is_drawn and is_new and start >= self._next_row):
+        picture = self._task.picture if is_drawn and start >= self._next_picture else None
+        if picture is not None:
+            self.pictured.emit(picture(state.image), state.iteration)
+        if picture is not None or (is_drawn and is_new and start >= self._next_row):
             self._shown.clear()
             self.waiting.emit()
             self._shown.wait(_DRAWN)
             now = time.perf_counter()
             again = now + max(_BETWEEN, _RARELY * (now - start))
             self._next_row = again if is_new else self._next_row
-            self._next_picture = again if is_pictured else self._next_picture
+            self._next_picture = again if picture is not None else self._next_picture
 
     def _stop_if_asked(self) -> None:
         if self.abort_requested:

@@ -197,6 +197,8 @@ def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...])
     if "path" not in origin:
         return image
     stated = open_image(origin["path"], channel=origin.get("channel"))
+    if len(stated.axes) == len(image.axes):  # readers do not say which axis is time
+        image = replace(image, axes=stated.axes)
     step = image.time_interval or stated.time_interval
     image = replace(image, time_interval=step if "T" in image.axes else None)
     if len(stated.channels) != image.channel_count:

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_deconv.blocks.order import check_for_tiles
-from napari_deconv.files.blockwise import begun
+from napari_deconv.files.unfinished import begun
 from napari_deconv.widgets.deconvolution.disk import check_new, run_to_disk, target_of
 from napari_deconv.widgets.deconvolution.words import short_name
 

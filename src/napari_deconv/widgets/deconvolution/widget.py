@@ -28,7 +28,7 @@ from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
 from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import Limits, aside, contrast
+from napari_deconv.widgets.common.results import Limits, aside, contrast, contrasted
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written
@@ -295,7 +295,7 @@ class DeconvolutionWidget(OperationWidget):
         super()._run(prepare)
         if self._worker is not None:
             self.course.begin(self._stop())
-            self.keep_button.setVisible(self._is_pictured())
+            self.keep_button.setVisible(self._picture() is not None)
             self.keep_button.setEnabled(True)
             self.go_on_button.setVisible(False)
             self.disk_button.setVisible(False)
@@ -311,14 +311,15 @@ class DeconvolutionWidget(OperationWidget):
         self._arrange()
 
     # -- what is seen of it ----------------------------------------------------------------------
-    def _is_pictured(self) -> bool:
-        return self._one_volume and not self.settings.kind.direct
+    def _picture(self) -> Callable[[Any], Any] | None:
+        return contrasted if self._one_volume and not self.settings.kind.direct else None
 
     def _measured(self, row: dict[str, float]) -> None:
         self.course.add(row)
 
-    def _pictured(self, image: Any, limits: Limits, iteration: int) -> None:
+    def _pictured(self, picture: tuple[Any, Limits], iteration: int) -> None:
         if not self._worker.abort_requested:
+            image, limits = picture
             self._estimate.picture(image, limits, f"{short_name(self._method)} {iteration}")
 
     def _show(
