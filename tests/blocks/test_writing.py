@@ -28,7 +28,7 @@ from napari_deconv import (
 )
 from napari_deconv._progress import Progress
 from napari_deconv.blocks.storing import check_begun
-from napari_deconv.files import provenance_of
+from napari_deconv.files import Image, provenance_of
 from napari_deconv.files.lock import alone
 
 SPACING = (0.2, 0.1, 0.1)
@@ -101,6 +101,35 @@ def test_begun_anew_where_it_is_asked_for(image, tmp_path):
     assert set(far) == {0.5 * n for n in range(1, 17)}
     expected = result.image.compute(scheduler="synchronous")
     np.testing.assert_array_equal(read_image(path).data, expected)
+
+
+def test_the_pyramid_is_told_of_and_can_be_stopped(tmp_path):
+    voxels = np.random.default_rng(0).poisson(20, (4, 600, 40)).astype(np.uint16)
+    image = Image(voxels, SPACING, "ZYX")
+    result = prepared(image, iterations=1, block=(4, 150, 40))
+    write_blocks(tmp_path / "whole.ome.zarr", result, image)
+    path, told = tmp_path / "out.ome.zarr", []
+
+    def stop(progress):
+        told.append(progress)
+        if len(told) > 8 and progress.iterations != 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, result, image, callback=stop)
+    chunks = told[-1].iterations
+    assert told[-1] == Progress(1, chunks)
+    assert not path.exists()
+    told.clear()
+    write_blocks(path, result, image, callback=told.append)
+    assert [progress for progress in told if progress.iterations == chunks] == [
+        Progress(n, chunks) for n in range(1, chunks + 1)
+    ]
+    whole, written = (zarr.open_group(tmp_path / f"{name}.ome.zarr") for name in ("whole", "out"))
+    assert sorted(whole) == sorted(written) == ["0", "1", "2"]
+    for name, level in whole.arrays():
+        np.testing.assert_array_equal(written[name], level)
+    assert written["2"].shape == (2, 150, 10)
 
 
 def test_tiles_stay_though_another_amount_of_memory_is_free(image, tmp_path):
@@ -181,7 +210,7 @@ def test_another_image_or_recipe_does_not_go_on(image, tmp_path):
             write_blocks(path, result, image)
         said = str(refused.value)
         assert "another input or other settings, and 3 of its blocks are written" in said
-        assert "choose another name, or begin anew (--redo" in said
+        assert "choose another name, or begin anew (in the shell with --redo)" in said
         assert "resum" not in said  # of which napari has no option
     write_blocks(path, prepared(image), image)
 

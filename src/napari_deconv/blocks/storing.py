@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import uuid4
@@ -68,8 +69,8 @@ def write_blocks(
         Plain values to store with the image, besides how it was made.
     callback : callable, optional
         Called with a `Progress` after each tile, counting those that were there before, and here
-        after each iteration of a tile, with the part of it that is done. What it raises ends the
-        work.
+        after each iteration of a tile, with the part of it that is done; then after each chunk of
+        the pyramid, level by level. What it raises ends the work.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def write_blocks(
         seconds = round(before["seconds"] + time.perf_counter() - start, 3)
         made = before | {"seconds": seconds, "measured": _measured(result, file)}
         record = {**result.recipe, **(metadata or {}), "made": made}
-        file.finish(record)
+        file.finish(record, partial(_compute, callback=callback))
     return record
 
 
@@ -206,7 +207,11 @@ def store_blocks(result: da.Array, file: Store, callback: Callback | None = None
         connection to the cluster is lost. What is written stays in the file: it can be resumed.
     """
     tasks = _tasks(result, file)
-    for _ in compute_each(tasks, callback, result.npartitions - len(tasks)):
+    _compute(tasks, callback, result.npartitions - len(tasks))
+
+
+def _compute(tasks: Sequence[Delayed], callback: Callback | None, before: int = 0) -> None:
+    for _ in compute_each(tasks, callback, before):
         pass
 
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from dask.delayed import Delayed
 
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files.atomic import check_target, put_in_place, unwritten
@@ -24,9 +25,15 @@ from napari_deconv.files.layout import Layout, Origin, block_sizes
 from napari_deconv.files.lock import alone
 from napari_deconv.files.tiff_target import TiffTarget
 from napari_deconv.files.unfinished import Unfinished, begun, begun_with_another, discard
-from napari_deconv.files.zarr_target import ZarrTarget
+from napari_deconv.files.zarr_target import Compute, ZarrTarget
 
 __all__ = ["BlockFile", "write_in_blocks"]
+
+
+def _in_turn(tasks: Sequence[Delayed]) -> None:
+    """Do tasks here, one after the other."""
+    for task in tasks:
+        task.compute(scheduler="synchronous")
 
 
 class Target(Protocol):
@@ -38,7 +45,9 @@ class Target(Protocol):
     def write(self, region: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Write a block; it is on the disk when this returns. Others may be written meanwhile."""
 
-    def complete(self, metadata: dict[str, Any], limits: list[tuple[float, float]]) -> None:
+    def complete(
+        self, metadata: dict[str, Any], limits: list[tuple[float, float]], compute: Compute
+    ) -> None:
         """Add what is not voxels, after the last block.
 
         Parameters
@@ -47,6 +56,8 @@ class Target(Protocol):
             What is to be stored with the image.
         limits : list of (float, float)
             Smallest and largest value of each channel.
+        compute : callable
+            Does what takes long.
         """
 
 
@@ -191,13 +202,16 @@ class BlockFile:
         low, high = (np.atleast_1d(f(voxels, axis=others)).tolist() for f in (np.min, np.max))
         self.parts.journal.note({"origin": first, "low": low, "high": high, "note": note})
 
-    def finish(self, metadata: dict[str, Any]) -> None:
+    def finish(self, metadata: dict[str, Any], compute: Compute = _in_turn) -> None:
         """Complete the file, and give it its name; an image of this name is replaced.
 
         Parameters
         ----------
         metadata : dict
             Plain values, stored as JSON; `napari_deconv.files.read_image` gives them back.
+        compute : callable
+            Does the tasks that it is given: chunks of the pyramid, level by level. Default: here,
+            one after the other.
 
         Raises
         ------
@@ -213,7 +227,7 @@ class BlockFile:
                 "resume the run that writes them."
             )
         with _refusals(self.path):
-            self._target.complete(metadata, self._limits(journalled))
+            self._target.complete(metadata, self._limits(journalled), compute)
             put_in_place(self.parts.store, self.path, self.parts.replaced)
         self.discard()
 

@@ -16,6 +16,7 @@ from napari_deconv.files.image import Image
 from napari_deconv.files.journal import flush
 from napari_deconv.files.layout import Layout
 from napari_deconv.files.tiff import ome_metadata, suitable
+from napari_deconv.files.zarr_target import Compute
 
 __all__ = ["TiffTarget"]
 
@@ -61,7 +62,9 @@ class TiffTarget:
             file.flush()
             os.fsync(file.fileno())
 
-    def complete(self, metadata: dict[str, Any], limits: list[tuple[float, float]]) -> None:
+    def complete(
+        self, metadata: dict[str, Any], limits: list[tuple[float, float]], compute: Compute
+    ) -> None:
         """Describe the image anew, now with what is to be stored with it."""
         shape = self.layout.shape
         xml = tifffile.OmeXml()

@@ -149,7 +149,7 @@ def begun_with_another(path: Path, what: str, before: Any, now: Any) -> DeconvEr
     return DeconvError(
         f"{path.name} was begun with another {_BEGUN_WITH[what]}{given}, and {written(path)} of "
         "its blocks are written. Give what it was begun with to go on, choose another name, or "
-        "begin anew (--redo; resume=False in Python)."
+        "begin anew (in the shell with --redo)."
     )
 
 

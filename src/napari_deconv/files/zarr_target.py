@@ -5,16 +5,17 @@ Specification: https://ngff.openmicroscopy.org/0.5/. The arrays are `zarr`'s wor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import dask.array
 import numpy as np
 import numpy.typing as npt
 import zarr
+from dask import delayed
+from dask.delayed import Delayed
 from zarr.codecs import BloscCodec
 
 from napari_deconv.files.header import METADATA_KEY
@@ -22,7 +23,10 @@ from napari_deconv.files.image import Image
 from napari_deconv.files.journal import flush
 from napari_deconv.files.layout import Layout
 
-__all__ = ["ZarrTarget"]
+__all__ = ["Compute", "ZarrTarget"]
+
+Compute = Callable[[Sequence[Delayed]], object]
+"""Does tasks, in any order, perhaps on other machines with the same file system."""
 
 # Voxels of a chunk, and the largest side of the coarsest level.
 _CHUNK = {"Z": 16, "Y": 256, "X": 256}
@@ -75,7 +79,9 @@ class ZarrTarget:
             if file.exists():  # a chunk of zeros is none
                 flush(file)
 
-    def complete(self, metadata: dict[str, Any], limits: list[tuple[float, float]]) -> None:
+    def complete(
+        self, metadata: dict[str, Any], limits: list[tuple[float, float]], compute: Compute
+    ) -> None:
         """Add the pyramid and the attributes.
 
         Each level halves y and x, and z where its voxels are not larger than those of x by then;
@@ -89,7 +95,7 @@ class ZarrTarget:
         origin = np.array([*np.zeros(len(leading)), *(image.origin or np.zeros(len(size)))])
         datasets = [
             _dataset(name, step, origin + np.where(_is_space(image.axes), (step - scale) / 2, 0.0))
-            for name, step in self._levels(group, scale)
+            for name, step in self._levels(group, scale, compute)
         ]
         own = {METADATA_KEY: metadata} if metadata else {}
         group.attrs.put(_attributes(self.version, image, datasets, limits) | own)
@@ -98,7 +104,7 @@ class ZarrTarget:
                 flush(file)
 
     def _levels(
-        self, group: zarr.Group, step: npt.NDArray[np.float64]
+        self, group: zarr.Group, step: npt.NDArray[np.float64], compute: Compute
     ) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
         """Make each level from the one before; give their names and voxel sizes."""
         fine = _array(group, "0")
@@ -109,7 +115,7 @@ class ZarrTarget:
             shape = [n // b for n, b in zip(fine.shape, bins, strict=True)]
             chunks = list(map(min, shape, fine.chunks))
             coarse = self._create_level(group, name, shape, chunks)
-            _fill(coarse, fine, bins)
+            compute(_averages(self.store, fine, coarse, bins))
             fine, step = coarse, step * bins
             yield name, step
 
@@ -159,17 +165,24 @@ def _bins(shape: Sequence[int], step: npt.NDArray[np.float64], axes: str) -> tup
     )
 
 
-def _fill(coarse: zarr.Array[Any], fine: zarr.Array[Any], bins: tuple[int, ...]) -> None:
-    """Average a level over bins; what is left over at an end is left out.
+def _averages(
+    store: Path, fine: zarr.Array[Any], coarse: zarr.Array[Any], bins: tuple[int, ...]
+) -> list[Delayed]:
+    """Make a task of each chunk of a level: what it reads is up to eight times as large."""
+    starts = product(*map(range, (0,) * coarse.ndim, coarse.shape, coarse.chunks))
+    average = delayed(_average, pure=False, traverse=False)
+    return [average(store, fine.basename, coarse.basename, bins, start) for start in starts]
 
-    Chunk by chunk, one at a time: what is read for one is up to eight times as large.
-    """
-    read = tuple(n * b for n, b in zip(coarse.chunks, bins, strict=True))
-    whole = tuple(slice(n * b) for n, b in zip(coarse.shape, bins, strict=True))
-    source = dask.array.from_array(fine, read, name=False)[whole]
-    chunks = dask.array.core.normalize_chunks(coarse.chunks, coarse.shape)
-    means = source.map_blocks(_binned, bins, dtype=fine.dtype, chunks=chunks)
-    means.store(coarse, lock=False, scheduler="synchronous")
+
+def _average(
+    store: Path, fine: str, coarse: str, bins: tuple[int, ...], start: tuple[int, ...]
+) -> None:
+    """Average a level over bins, for one chunk; what is left over at an end is left out."""
+    source, means = (zarr.open_array(store, path=name, mode="r+") for name in (fine, coarse))
+    stop = tuple(map(min, np.add(start, means.chunks).tolist(), means.shape))
+    region = tuple(map(slice, start, stop))
+    read = tuple(slice(a * b, z * b) for a, z, b in zip(start, stop, bins, strict=True))
+    means[region] = _binned(np.asarray(source[read]), bins)
 
 
 def _binned(data: npt.NDArray[Any], bins: Sequence[int]) -> npt.NDArray[Any]:

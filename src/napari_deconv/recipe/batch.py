@@ -56,8 +56,7 @@ class Batch:
             If a file that it needs is missing, or its result would replace a file that is none.
         """
         known = Summary(self.folder / SUMMARY).row(job.target.name).get("checksum", "")
-        made_here = known or "operation" in provenance_of(job.target)
-        if job.target.exists() and not made_here:
+        if job.target.exists() and not known and "operation" not in provenance_of(job.target):
             raise DeconvError(
                 f"{job.target} is there already, and no result: move it, or choose another folder."
             )

@@ -63,7 +63,11 @@ class DiskButton(QPushButton):
 
     def describe_cancelled(self) -> str:
         """Say what a cancelled run to the disk has left; nothing where there is nothing."""
-        if self.path is None or begun(self.path) is None:
+        if self.path is None:
+            return ""
+        if self.path.exists():
+            return f"{self.path.name} was complete by then."
+        if begun(self.path) is None:
             return ""
         return (
             "The tiles that are written are kept. Run all to disk as "
