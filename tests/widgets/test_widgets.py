@@ -9,7 +9,8 @@ from hand import SPACING, blob
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import Rejection, detect_beads, threshold_beads
 from napari_deconv.widgets.common.layers import KEY
-from napari_deconv.widgets.common.points import REASONS
+from napari_deconv.widgets.common.parts import whole
+from napari_deconv.widgets.common.points import REASONS, read_beads
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 
@@ -88,6 +89,24 @@ def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said)
     widget.beads.value = viewer.layers["clicks"].__wrapped__
     hand.click()
     assert "“clicks” holds no measured beads" in said()[-1]
+
+
+def test_a_point_added_by_hand_is_an_accepted_bead(viewer, beads, bead_image):
+    image = bead_image + 1000 * blob(bead_image.shape, (len(bead_image) - 2, 36, 44))
+    source = viewer.add_image(image, name="cut", **UM).__wrapped__
+    beads.run()
+    layer = viewer.layers[-1]
+    assert layer.features["status"].iloc[-1] == "edge"
+    before = read_beads(layer.__wrapped__, whole(source, "image"), SPACING)
+
+    layer.add([5.0, 6.0, 7.0])
+    after = read_beads(layer.__wrapped__, whole(source, "image"), SPACING)
+    assert list(after.status) == [*before.status, "accepted"]
+    assert after.flux[-1] == np.median(before.flux)
+    np.testing.assert_allclose(after.fwhm[-1], np.median(before.fwhm, axis=0))
+    np.testing.assert_allclose(layer.border_color[-1], [0, 1, 0, 1])
+    assert layer.size[-1] == layer.size[0]
+    assert layer.features["reason"].iloc[-1] == ""
 
 
 def test_choosing_no_layer_by_hand_lasts(viewer, beads, open_widget, bead_image):

@@ -26,7 +26,12 @@ from napari_deconv.widgets.common.fields import (
 )
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.parts import Part, seen, single
-from napari_deconv.widgets.common.points import REASONS, bead_features, bead_options
+from napari_deconv.widgets.common.points import (
+    ACCEPTED_COLOUR,
+    REASONS,
+    bead_features,
+    bead_options,
+)
 from napari_deconv.widgets.common.preview import LayerData, Preview
 
 if TYPE_CHECKING:
@@ -153,6 +158,7 @@ class BeadsWidget(OperationWidget):
         options = bead_options(beads, features, part, self._metadata(call, "beads"))
         reasons = options.pop("text")  # napari takes its time to draw each letter first
         points = Points(beads.positions, **options)
+        points.current_border_color, points.current_size = ACCEPTED_COLOUR, options["size"]
         self._adding.layer(points, text=reasons)
         self._go_to_a_bead(beads)
         return _summary(beads), call

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_deconv.widgets.common.parts import Part
 
-__all__ = ["REASONS", "bead_features", "bead_options", "read_beads"]
+__all__ = ["ACCEPTED_COLOUR", "REASONS", "bead_features", "bead_options", "read_beads"]
 
 REASONS = {
     "edge": "cut",
@@ -33,7 +33,10 @@ REASONS = {
 
 _CIRCLE = 3.0
 """Diameter of a circle, in FWHM of the beads."""
-_COLOURS = {True: "lime", False: "orange"}
+ACCEPTED_COLOUR = "lime"
+"""Of a circle around a bead that is used."""
+
+_REJECTED_COLOUR = "orange"
 
 
 def bead_features(beads: Beads) -> DataFrame:
@@ -66,13 +69,16 @@ def bead_options(
     return {
         "name": f"{part.name} · beads",
         "features": features,
+        "feature_defaults": _of_added(features),
         "size": size,
         "face_color": "transparent",
-        "border_color": [_COLOURS[bool(accepted)] for accepted in beads.accepted],
+        "border_color": [
+            ACCEPTED_COLOUR if accepted else _REJECTED_COLOUR for accepted in beads.accepted
+        ],
         "border_width": 0.1,
         "text": {
             "string": "{reason}",
-            "color": "orange",
+            "color": _REJECTED_COLOUR,
             "size": 7,
             "anchor": "upper_left",
             "translation": np.eye(part.ndim)[-1] * size / 2,
@@ -80,6 +86,11 @@ def bead_options(
         "metadata": {KEY: {**metadata[KEY], "checksum": checksum(beads.positions)}},
         **part.placement(),
     }
+
+
+def _of_added(features: DataFrame) -> dict[str, Any]:
+    """Give the features of a point that the user adds: accepted, and nothing measured."""
+    return dict.fromkeys(features, np.nan) | {"status": ACCEPTED, "reason": ""}
 
 
 def _circle(beads: Beads) -> float:
