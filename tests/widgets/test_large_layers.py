@@ -114,6 +114,28 @@ def test_labels_are_left_out_of_the_region(viewer, ready, bead_image):
     np.testing.assert_array_equal(recipe.run(arrays=arrays).image, expected)
 
 
+def test_going_on_is_of_the_same_region_though_a_preview_takes_another(viewer, ready, bead_image):
+    viewer.add_image(da.from_array(bead_image, chunks=(8, 36, 36)), name="cells", **UM)
+    hand = ready()
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 2
+    hand.run()
+    before = dict(viewer.layers[-1].metadata[KEY]["inputs"]["image"])
+    assert before == {"layer": "cells (region)"}
+    hand.widget.preview.box.value = True
+    hand.widget.settings.iterations.value += 1
+    idle = lambda: hand.widget.preview._worker is None  # noqa: E731
+    hand.qtbot.wait(100)
+    hand.qtbot.waitUntil(idle, timeout=20_000)
+    hand.widget.go_on_button.click()
+    hand.wait()
+    result = viewer.layers["cells (region) · RL 16"]
+    assert result.metadata[KEY]["inputs"]["image"] == before
+    recipe = Recipe.of(result.metadata[KEY])
+    arrays = hand.widget._inputs.arrays(viewer, recipe.layers)
+    np.testing.assert_array_equal(recipe.run(arrays=arrays).image, result.data)
+
+
 def test_going_on_keeps_the_background(viewer, ready, bead_image):
     layer = viewer.add_image(da.from_array(bead_image, chunks=(8, 36, 36)), name="cells", **UM)
     hand = ready()

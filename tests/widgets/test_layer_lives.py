@@ -9,6 +9,8 @@ import pytest
 from hand import SPACING, Hand, blob
 from kinds import KINDS, NAME, STACK
 from napari.settings import get_plugin_settings
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_deconv import Psf, convolve, deconvolve
 from napari_deconv.widgets.common.layers import KEY
@@ -136,6 +138,46 @@ def test_of_two_runs_at_once_the_second_waits(viewer, image, open_widget, held):
     np.testing.assert_array_equal(viewer.layers[f"{NAME} · blurred"].data, convolve(STACK, psf))
     expected = deconvolve(STACK, psf, spacing=SPACING, iterations=3, levels="auto").image
     np.testing.assert_array_equal(viewer.layers[f"{NAME} · RL 3"].data, expected)
+
+
+def test_a_run_that_waits_is_cancelled_at_once(viewer, image, open_widget, held):
+    first, second = open_widget("Convolve"), open_widget("Deconvolution")
+    first.click()
+    first.qtbot.waitUntil(lambda: first.widget.result_line.text() == "")
+    second.click()
+    second.qtbot.wait(100)
+    second.click()
+    second.wait()
+    assert second.widget.result_line.text() == "Cancelled."
+    assert first.widget.run_button.text() == "Cancel"
+    held.set()
+    first.wait()
+    assert viewer.layers[-1].name == f"{NAME} · blurred"
+
+
+def test_a_preview_says_that_it_waits(viewer, image, open_widget, held):
+    run, hand = open_widget("Convolve"), open_widget("Background subtraction")
+    run.click()
+    run.qtbot.waitUntil(lambda: run.widget.result_line.text() == "")
+    note = hand.widget.preview.note
+    hand.widget.preview.box.value = True
+    hand.qtbot.waitUntil(lambda: note.text() == "The preview waits for another run to end.")
+    held.set()
+    hand.qtbot.waitUntil(lambda: note.text().startswith("Of "), timeout=10_000)
+    run.wait()
+
+
+def test_a_window_is_closed_while_a_preview_is_made(qtbot, make_napari_viewer, held, said):
+    gone, stays = make_napari_viewer(), make_napari_viewer()
+    gone.add_image(STACK, name=NAME, **UM)
+    gone.window.add_plugin_dock_widget("napari-deconv", "Background subtraction")
+    qtbot.wait(200)  # it has begun
+    gone.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    held.set()
+    qtbot.wait(300)
+    assert not said()
+    assert len(stays.layers) == 0
 
 
 @pytest.mark.parametrize("title", TITLES)

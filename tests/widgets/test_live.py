@@ -260,6 +260,39 @@ def test_a_chain_of_widgets_is_one_recipe(viewer, open_widget, bead_image, tmp_p
     np.testing.assert_allclose(psf.data, edited.data, atol=1e-6 * edited.data.max())
 
 
+def test_a_recipe_is_of_the_layer_that_was_read(viewer, deconvolution, bead_image, tmp_path, said):
+    deconvolution.widget.settings.iterations.value = 3
+    deconvolution.run()
+    result = viewer.layers[-1]
+    viewer.layers["cells"].name = "mitochondria"
+    viewer.add_image(bead_image[::-1], name="cells", **UM)
+    view = deconvolution.widget.outcome.recipe
+    view.save(tmp_path / "run.yaml")
+    again = Recipe.load(tmp_path / "run.yaml").run()
+    np.testing.assert_array_equal(again.image, result.data)
+
+    viewer.layers["mitochondria"].data = bead_image[::-1]
+    view.save(tmp_path / "other.yaml")
+    assert "cells" in said()[-1]
+    assert not (tmp_path / "other.yaml").exists()
+
+
+def test_labels_of_beads_are_left_out_by_a_recipe_too(
+    viewer, deconvolution, open_widget, bead_image, tmp_path
+):
+    beads = open_widget("Bead detection")
+    beads.widget.method.value = "otsu"
+    beads.run()
+    widget = deconvolution.widget
+    widget.image.value, widget.psf.value = viewer.layers["cells"], viewer.layers["PSF"]
+    widget.leave_out.value = next(each for each in viewer.layers if "Otsu" in each.name)
+    widget.settings.iterations.value = 3
+    deconvolution.run()
+    widget.outcome.recipe.save(tmp_path / "run.yaml")
+    again = Recipe.load(tmp_path / "run.yaml").run()
+    np.testing.assert_array_equal(again.image, viewer.layers[-1].data)
+
+
 # -- history -------------------------------------------------------------------------------------
 def entries(widget):
     return [action.menu() for action in widget.history.fill().actions()]

@@ -15,7 +15,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeySequence, QShortcut, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
-from napari_deconv.engines import get_engine, set_limits
+from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import made, record
 from napari_deconv.widgets.common.adding import Adding
@@ -28,7 +28,7 @@ from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.kept import Kept
 from napari_deconv.widgets.common.layers import provenance
 from napari_deconv.widgets.common.outcome import Outcome
-from napari_deconv.widgets.common.preferences import preferences
+from napari_deconv.widgets.common.preferences import apply_limits
 from napari_deconv.widgets.common.progress import ProgressBar
 from napari_deconv.widgets.common.turns import Turns
 from napari_deconv.widgets.common.words import in_fields_words, in_short
@@ -232,9 +232,8 @@ class OperationWidget(LayerWidget):
 
     def _run(self, prepare: Callable[[], Callable[..., Any] | None]) -> None:
         """Call in the thread what `prepare` gives, if anything."""
-        preferred = preferences()
         try:
-            set_limits(preferred.threads, preferred.memory)
+            apply_limits()
             function = prepare()
         except DeconvError as error:
             self._failed(error)

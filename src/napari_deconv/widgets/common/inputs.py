@@ -41,6 +41,7 @@ class Inputs:
     def __init__(self, layers: Mapping[str, Layer | None], part: Part | None = None) -> None:
         self.layers = {name: layer for name, layer in layers.items() if layer is not None}
         self.origins = {name: origin(layer) for name, layer in self.layers.items()}
+        self._held = {name: layer.data for name, layer in self.layers.items()}
         # A widget that does not always take it may have that of another image.
         its = part is not None and part.layer is self.layers.get("image")
         self._part = part if its else None
@@ -92,13 +93,27 @@ class Inputs:
             self.origins[name] |= place or {"layer": self.layers[name].name}
 
     def arrays(self, viewer: ViewerModel, names: Sequence[str]) -> dict[str, Any]:
-        """Give what layers of these names hold, but for those that are too large."""
-        layers = [viewer.layers[name] for name in names if name in viewer.layers]
-        arrays = {layer.name: self._array(layer) for layer in layers if self._can_read(layer)}
-        if self._is_less and self._part.name in names:
-            arrays[self._part.name] = as_file_image(self._part)
-        if "mask" in self.layers and self._mask.name in set(names) - set(arrays):
-            arrays[self._mask.name] = np.asarray(self._mask) == 0  # what is painted is left out
+        """Give what layers of these names hold, but for those that are too large.
+
+        Those that were read are found whatever they are called by now, unless they hold other data.
+        """
+        layers = {name: viewer.layers[name] for name in names if name in viewer.layers}
+        for role, origin_ in self.origins.items():
+            if origin_.get("layer") in names:
+                layers[origin_["layer"]] = self.layers[role]
+        changed = [
+            layer for role, layer in self.layers.items() if layer.data is not self._held[role]
+        ]
+        arrays = {}
+        for name, layer in layers.items():
+            if layer in changed:
+                continue
+            if self._is_less and name == self._part.name:
+                arrays[name] = as_file_image(self._part)
+            elif "mask" in self.layers and name == self._mask.name:
+                arrays[name] = np.asarray(self._mask) == 0  # what is painted is left out
+            elif self._can_read(layer):
+                arrays[name] = self._array(layer)
         return arrays
 
     def _can_read(self, layer: Layer) -> bool:

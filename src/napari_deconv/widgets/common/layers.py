@@ -149,10 +149,11 @@ def checksum(data: npt.ArrayLike) -> int:
 def origin(layer: Layer) -> dict[str, Any]:
     """Tell how the data of a layer can be had again: see `napari_deconv.provenance`.
 
-    Points that have been edited by hand nothing can make again.
+    Points that have been edited by hand nothing can make again, nor labels: they may be painted on.
     """
     written = layer.metadata.get(KEY, {})
-    if "checksum" in written and written["checksum"] != checksum(layer.data):
+    edited = "checksum" in written and written["checksum"] != checksum(layer.data)
+    if edited or written.get("role") == "labels":
         return {"layer": layer.name}
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
@@ -185,9 +186,9 @@ def provenance(
 def role(layer: Layer) -> str:
     """Tell what a layer is for.
 
-    "image", "psf", "true psf", "beads", "labels", "truth" or "result"; "aside" for what is shown
-    for a while only. Layers made here say it themselves; of others, those with "PSF" in their name
-    are PSFs, unless `take_for` says otherwise.
+    "image", "psf", "true psf", "found psf", "beads", "labels", "truth" or "result"; "aside" for
+    what is shown for a while only. Layers made here say it themselves; of others, those with "PSF"
+    in their name are PSFs, unless `take_for` says otherwise.
     """
     written: str | None = known(layer).get("role")
     return written or ("psf" if re.search("psf", layer.name, re.IGNORECASE) else "image")

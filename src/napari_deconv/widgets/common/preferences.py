@@ -11,10 +11,11 @@ from typing import Any
 
 from napari.settings import get_plugin_settings
 
+from napari_deconv.engines import set_limits
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import replacing
 
-__all__ = ["Preferences", "preferences", "recall", "remember"]
+__all__ = ["Preferences", "apply_limits", "preferences", "recall", "remember"]
 
 _PLUGIN = "napari-deconv"
 
@@ -54,6 +55,18 @@ def preferences() -> Preferences:
         compute.threads or None,
         settings.layers.unit,
     )
+
+
+def apply_limits() -> None:
+    """Set what operations may take to what is preferred now.
+
+    Raises
+    ------
+    DeconvError
+        If that is no amount of memory or number of threads.
+    """
+    preferred = preferences()
+    set_limits(preferred.threads, preferred.memory)
 
 
 def remember(title: str, values: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.fields import check
 from napari_deconv.widgets.common.layers import take_away
 from napari_deconv.widgets.common.line import Line
+from napari_deconv.widgets.common.preferences import apply_limits
 from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 """Data, options and type of a layer."""
 
 _DEBOUNCE = 40  # ms
+_PATIENCE = 1000  # ms
 
 # What differs from one picture to the next.
 _CHANGING = (
@@ -85,6 +87,10 @@ class Preview(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DEBOUNCE)
         self._timer.timeout.connect(self._start)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(_PATIENCE)
+        self._patience.timeout.connect(self._explain)
         self.box.changed.connect(self._switch)
         viewer.dims.events.point.connect(self.follow)
         viewer.scene.camera.events.connect(self.follow)
@@ -147,6 +153,7 @@ class Preview(QObject):
             self._worker.quit()
             return
         try:
+            apply_limits()
             function = self._prepare()
         except DeconvError as error:
             self._failed(error)
@@ -156,16 +163,27 @@ class Preview(QObject):
             return
         task = Task("Preview", function, picture=np.asarray)
         self._worker = worker = Worker(task)  # napari would remember each until its window closes
-        worker.pictured.connect(lambda image, iteration: self._show(worker, image))
-        worker.waiting.connect(lambda: worker.shown())
-        worker.returned.connect(lambda result: self._show(worker, result))
+        # Of methods: these connections end with this object, when its window is closed.
+        worker.pictured.connect(self._show)
+        worker.waiting.connect(self._waited_for)
+        worker.returned.connect(self._show)
         worker.errored.connect(self._failed)
         worker.finished.connect(self._finished)
         worker.start()
+        self._patience.start()
 
-    def _show(self, worker: Worker, result: Any) -> None:
+    def _waited_for(self) -> None:
+        """Let the worker go on: what it has sent is drawn."""
+        self._worker.shown()
+
+    def _explain(self) -> None:
+        """Say why there is nothing to be seen yet, if another run is the reason."""
+        if self._worker is not None and not self._worker.is_running:
+            self._say("The preview waits for another run to end.")
+
+    def _show(self, result: Any) -> None:
         """Put the newest picture in place of the one before."""
-        if worker.abort_requested:
+        if self._worker.abort_requested:
             return
         made = self._present(result)
         self._broken = False

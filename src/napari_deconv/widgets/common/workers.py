@@ -24,6 +24,8 @@ __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 # several operations at once are not faster: one at a time.
 _one_at_a_time = threading.Lock()
 
+_LOOK = 0.1  # s; after which a worker that waits looks whether it is still wanted
+
 # Seconds from one wait for the window to the next, at least, and how many times as long as one.
 _BETWEEN = 0.25
 _RARELY = 10
@@ -167,9 +169,17 @@ class Worker(WorkerBase):
         self._shown.set()
 
     def run(self) -> None:
-        """Wait for the other workers, then run."""
-        with _one_at_a_time:
+        """Wait for the other workers, then run; one that is asked to end meanwhile does."""
+        while not _one_at_a_time.acquire(timeout=_LOOK):
+            if self.abort_requested:
+                self.aborted.emit()
+                self.finished.emit()
+                self._finished.emit(self)  # as `run` does, for superqt to forget it
+                return
+        try:
             super().run()
+        finally:
+            _one_at_a_time.release()
 
     def work(self) -> Any:
         """Run the task; an error after `quit` is the cancelling itself."""

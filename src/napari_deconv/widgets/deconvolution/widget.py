@@ -277,14 +277,19 @@ class DeconvolutionWidget(OperationWidget):
         """
         if self._last.recipe["parameters"]["stop"] == "consensus":
             more = {"iterations": self._last.iterations + _GO_ON, "stop": None}
-            self._run(lambda: partial(with_contrast, partial(self._job, **more)))
+            self._run(lambda: self._again(**more))
             return
         level = self._last.recipe["parameters"]["background"]
         more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
         before = self._record
-        self._run(lambda: partial(with_contrast, partial(self._job, **more)))
+        self._run(lambda: self._again(**more))
         self._inputs.origins["initial"] = before
         self.course.resume()
+
+    def _again(self, **more: Any) -> Callable[..., Any]:
+        """Give the last run with other parameters, of what it took: a preview may take another."""
+        self._taken = self._job.args[0]
+        return partial(with_contrast, partial(self._job, **more))
 
     def _keep(self) -> None:
         self._worker.keep()
@@ -341,7 +346,7 @@ class DeconvolutionWidget(OperationWidget):
         self._estimate.show(result.image, limits, name_of(result), metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
-            found = self._metadata(call, "result", result.stop_reason)
+            found = self._metadata(call, "found psf", result.stop_reason)
             image = self._inputs.layers["image"]
             self._adding.psf(result.psf, "PSF (blind)", found, image)
         self._last = None if method.direct else result
