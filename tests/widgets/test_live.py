@@ -328,6 +328,24 @@ def test_the_history_gives_settings_back_and_runs_again(viewer, deconvolution, b
     assert widget.run_button.text() == "Run"
 
 
+def test_going_on_is_in_the_history_as_one_run(viewer, deconvolution):
+    widget = deconvolution.widget
+    widget.settings.iterations.value = 3
+    widget.settings.stop.value = None
+    deconvolution.run()
+    widget.go_on_button.click()
+    deconvolution.wait()
+    both = viewer.layers[-1]
+    assert both.name == "cells · RL 13"
+    newest = entries(widget)[0]
+    assert "13 iterations" in newest.title()
+    newest.actions()[0].trigger()
+    deconvolution.wait()
+    assert viewer.layers[-1] is not both
+    assert viewer.layers[-1].name.startswith("cells · RL 13")
+    np.testing.assert_allclose(viewer.layers[-1].data, both.data, atol=1e-4 * both.data.max())
+
+
 def test_the_history_says_what_was_done(viewer, deconvolution, open_widget, bead_image):
     widget = deconvolution.widget
     widget.settings.iterations.value = 3

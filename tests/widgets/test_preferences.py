@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from napari.settings import get_plugin_settings
 
+from napari_deconv.engines.limits import threads
 from napari_deconv.widgets.common import preferences as module
 from napari_deconv.widgets.common.preferences import Preferences, preferences, recall, remember
 
@@ -120,3 +121,16 @@ def in_napari(config, code):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def test_a_preview_keeps_to_what_is_preferred(qtbot, viewer, settings, open_widget, bead_image):
+    viewer.add_image(bead_image, name="cells", scale=(0.2, 0.1, 0.1), units=("µm",) * 3)
+    preview = open_widget("Background subtraction").widget.preview
+    settings.compute.threads = 1
+    settings.compute.memory = 1e-6  # GB
+    preview.box.value = True
+    qtbot.waitUntil(lambda: preview.note.text().startswith("No preview"), timeout=10_000)
+    assert threads() == 1
+    settings.compute.memory = 0
+    preview.request()
+    qtbot.waitUntil(lambda: preview.note.text().startswith("Of "), timeout=10_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from unittest.mock import patch
 
 import dask
 import dask.array as da
@@ -238,6 +239,19 @@ def test_channels_and_times_are_looped(viewer, ready, to_disk, bead_image, tmp_p
         expected = deconvolve(series[index], PSF, **RUN).image
         np.testing.assert_allclose(written.data[index], expected, atol=1e-3 * expected.max())
     assert viewer.layers[-1].ndim == 5
+
+
+def test_a_run_to_the_disk_goes_to_the_disk_again(viewer, ready, to_disk, cells, tmp_path):
+    hand = ready()
+    to_disk(hand, tmp_path / "first.ome.zarr")
+    again = hand.widget.history.fill().actions()[0].menu().actions()[0]
+    with patch.object(
+        QFileDialog, "getSaveFileName", return_value=(str(tmp_path / "second.ome.zarr"), "")
+    ):
+        again.trigger()
+    hand.wait()
+    first, second = (read_image(tmp_path / f"{name}.ome.zarr") for name in ("first", "second"))
+    np.testing.assert_array_equal(first.data, second.data)
 
 
 def test_times_are_times_where_the_reader_does_not_say_so(

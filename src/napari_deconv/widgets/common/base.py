@@ -73,6 +73,7 @@ class OperationWidget(LayerWidget):
         self._inputs = Inputs({})
         self._record: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
+        self._prepared_by: Callable[[], Callable[..., Any] | None] = self._prepare
         self._set: dict[str, ValueWidget] = {}
         self.device = device_field()
 
@@ -194,12 +195,13 @@ class OperationWidget(LayerWidget):
         }
         return lasting if self.preview is None else lasting | {"preview": self.preview.box}
 
-    def _restored(self, title: str, complete: bool, again: bool) -> None:
+    def _restored(self, title: str, complete: bool, prepare: Callable[[], Any] | None) -> None:
         """Say that the settings of an earlier run are back, and run it if that was asked for."""
         if not complete:
             self.result_line.setText(f"A layer of “{title}” is gone: choose another one.")
-        elif again:
-            self._start()
+        elif prepare is not None:
+            if self._worker is None:
+                self._run(prepare)
         else:
             self.result_line.setText(f"The settings of “{title}” are back.")
 
@@ -242,6 +244,7 @@ class OperationWidget(LayerWidget):
             return
         self._inputs = Inputs(self._input_layers(), self._taken)
         self._settings = Settings({field: field.value for field in self._rows})
+        self._prepared_by = prepare
         applies, named = self._applies(), self._parameters()
         self._set = {name: field for name, field in named.items() if applies.get(field, True)}
         if self.preview is not None:
@@ -334,7 +337,7 @@ class OperationWidget(LayerWidget):
         self.result_line.setText("\n".join([line, *self._said]))
         if self._record is not None:
             self.outcome.take(self._record)
-        self.history.add(self._run_title(call["parameters"]), self._settings)
+        self.history.add(self._run_title(call["parameters"]), self._settings, self._prepared_by)
         self._kept.remember()
 
     def _run_title(self, parameters: Mapping[str, Any]) -> str:

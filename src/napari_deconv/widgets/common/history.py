@@ -45,6 +45,7 @@ class Settings:
 class _Run:
     title: str
     settings: Settings
+    prepare: Callable[[], Any]
 
 
 class History(QPushButton):
@@ -53,11 +54,11 @@ class History(QPushButton):
     Parameters
     ----------
     restored : callable
-        Called with the title of a run after its settings are back: whether all layers were there,
-        and whether it is to be run again.
+        Called with the title of a run after its settings are back, whether all layers were there,
+        and what prepares it if it is to be run again.
     """
 
-    def __init__(self, restored: Callable[[str, bool, bool], None]) -> None:
+    def __init__(self, restored: Callable[[str, bool, Callable[[], Any] | None], None]) -> None:
         super().__init__()
         self._restored = restored
         self._runs: list[_Run] = []
@@ -68,10 +69,10 @@ class History(QPushButton):
         self.setMenu(self._menu)
         self.hide()
 
-    def add(self, title: str, settings: Settings) -> None:
-        """Remember a run."""
+    def add(self, title: str, settings: Settings, prepare: Callable[[], Any]) -> None:
+        """Remember a run; `prepare` reads the fields for another one like it."""
         stamp = f"{datetime.now():%H:%M}"
-        self._runs = [_Run(f"{stamp}  {title}", settings), *self._runs][:_KEPT]
+        self._runs = [_Run(f"{stamp}  {title}", settings, prepare), *self._runs][:_KEPT]
         self.show()
 
     def fill(self) -> QMenu:
@@ -84,4 +85,4 @@ class History(QPushButton):
         return self._menu
 
     def _restore(self, run: _Run, again: bool) -> None:
-        self._restored(run.title, run.settings.restore(), again)
+        self._restored(run.title, run.settings.restore(), run.prepare if again else None)

@@ -23,6 +23,7 @@ from napari_deconv.widgets.common.fields import (
     psf_doubt,
     read_number,
 )
+from napari_deconv.widgets.common.history import Settings
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
@@ -275,16 +276,27 @@ class DeconvolutionWidget(OperationWidget):
         What consensus has judged was made of a part of the photons: there is nothing to go on from,
         and all is done again with all of them.
         """
+        all_of_them = {"iterations": self._last.iterations + _GO_ON, "stop": None}
         if self._last.recipe["parameters"]["stop"] == "consensus":
-            more = {"iterations": self._last.iterations + _GO_ON, "stop": None}
+            self._run(lambda: self._again(**all_of_them))
+        else:
+            level = self._last.recipe["parameters"]["background"]
+            more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
+            before = self._record
             self._run(lambda: self._again(**more))
-            return
-        level = self._last.recipe["parameters"]["background"]
-        more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
-        before = self._record
-        self._run(lambda: self._again(**more))
-        self._inputs.origins["initial"] = before
-        self.course.resume()
+            self._inputs.origins["initial"] = before
+            self.course.resume()
+        # Run again, it does at once what was done in two runs.
+        self._prepared_by = self._prepare
+        self._settings = Settings(
+            {field: field.value for field in self._rows}
+            | {getattr(self.settings, name): value for name, value in all_of_them.items()}
+        )
+
+    def _run_title(self, parameters: Mapping[str, Any]) -> str:
+        if "initial" in self._inputs.origins:
+            parameters = {**parameters, "iterations": self._last.iterations}
+        return super()._run_title(parameters)
 
     def _again(self, **more: Any) -> Callable[..., Any]:
         """Give the last run with other parameters, of what it took: a preview may take another."""
