@@ -164,6 +164,13 @@ def compare_projections(viewer: napari.Viewer) -> None:
     wait(5)
 
 
+def convolve(viewer: napari.Viewer) -> None:
+    """Show what a PSF makes of the truth."""
+    truth = next(layer for layer in viewer.layers if "truth" in layer.name)
+    run(viewer, "Convolve", image=truth)
+    only(viewer, viewer.layers[-1].name)
+
+
 def simulate(viewer: napari.Viewer) -> None:
     """Record the truth with another camera."""
     run(viewer, "Simulate acquisition", photons=50).more_button.click()
@@ -181,6 +188,7 @@ SHOTS: dict[Callable[[napari.Viewer], None], str] = {
     deconvolution: "cells_widefield",
     compare_split: "cells_widefield",
     compare_projections: "cells_widefield",
+    convolve: "cells_widefield",
     simulate: "cells_widefield",
 }
 """What is done before the window is photographed, and the sample that is open."""

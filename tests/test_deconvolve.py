@@ -14,6 +14,7 @@ from scipy.signal import fftconvolve
 
 from napari_deconv import Deconvolution, DeconvWarning, Psf, deconvolve
 from napari_deconv.deconvolution import BOUNDARIES
+from napari_deconv.sample_data import bars_confocal
 from points_in_a_box import IMAGE, PSF, gaussian, specimen
 
 # -- what it keeps ------------------------------------------------------------------------------
@@ -337,3 +338,18 @@ def test_the_result_is_an_array_with_a_recipe():
     options = recipe["parameters"]
     again = deconvolve(IMAGE, PSF, **options, engine=recipe["engine"])
     np.testing.assert_array_equal(again.image, result.image)
+
+
+@pytest.mark.slow
+def test_engines_end_at_the_same_iteration_with_the_same_image():
+    """With what the widget is set to when it is first opened."""
+    sample = bars_confocal()
+    cpu, opencl = (
+        deconvolve(
+            sample.image, sample.psf, spacing=sample.spacing, iterations=40, stop="consensus",
+            levels="auto", engine=engine,
+        )
+        for engine in ("cpu", "opencl")
+    )  # fmt: skip
+    assert cpu.iterations == opencl.iterations < 40
+    assert np.abs(cpu.image - opencl.image).max() < 1e-3 * cpu.image.max()
