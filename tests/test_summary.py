@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 
 from napari_deconv import deconvolve, make_psf
 from napari_deconv.recipe.summary import Summary, figures
+
+processes = partial(ProcessPoolExecutor, mp_context=get_context("spawn"))
 
 PSF = make_psf("gaussian", shape=(3, 7, 7), spacing=0.1, fwhm=0.25)
 
@@ -43,3 +50,21 @@ def test_a_row_takes_the_place_of_that_of_the_same_result(tmp_path):
     assert table.row("c.tif") == {}
     lines = table.path.read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["output", "a.tif", "b.tif"]
+
+
+def put_rows(path, worker):
+    """Begin when the other one is there, too."""
+    path.with_name(f"{worker}.ready").touch()
+    while len(list(path.parent.glob("*.ready"))) < 2:
+        time.sleep(0.001)
+    for number in range(40):
+        Summary(path).put({"output": f"{worker}-{number}.tif", "status": "done"})
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, processes])
+def test_no_row_is_lost_where_two_write_at_once(tmp_path, kind):
+    path = tmp_path / "summary.csv"
+    with kind(2) as pool:
+        list(pool.map(put_rows, [path] * 2, range(2)))
+    assert len(path.read_text().splitlines()) == 1 + 2 * 40
+    assert {one.suffix for one in tmp_path.iterdir()} == {".csv", ".ready"}

@@ -13,6 +13,7 @@ from napari_deconv.beads import Beads
 from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.files import replacing
+from napari_deconv.files.lock import in_turn
 
 __all__ = ["COLUMNS", "Summary", "figures"]
 
@@ -44,12 +45,13 @@ class Summary:
 
     def put(self, row: Mapping[str, Any]) -> None:
         """Write a row, instead of the one of the same output, and the table in one step."""
-        # Read again: another process may be at other files of the same folder.
-        rows = self._rows() | {row["output"]: {key: _text(value) for key, value in row.items()}}
-        with replacing(self.path) as new, new.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
-            table.writeheader()
-            table.writerows(rows[name] for name in sorted(rows))
+        own = {row["output"]: {key: _text(value) for key, value in row.items()}}
+        with in_turn(self.path):  # another process may be at other files of the same folder
+            rows = self._rows() | own
+            with replacing(self.path) as new, new.open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
+                table.writeheader()
+                table.writerows(rows[name] for name in sorted(rows))
 
     def _rows(self) -> dict[str, dict[str, str]]:
         if not self.path.is_file():
