@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from math import prod
 from pathlib import Path
@@ -20,6 +22,7 @@ from napari_deconv import (
     write_image,
 )
 from napari_deconv.recipe.jobs import Job, Workshop
+from napari_deconv.recipe.kept import Kept
 
 SPACING = (0.2, 0.1, 0.1)
 IMAGE = np.random.default_rng(0).poisson(50, (16, 80, 80)).astype(np.uint16)
@@ -128,3 +131,17 @@ def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
     assert kept == [Psf]
     expected = other.recipe.run("c.tif").image
     np.testing.assert_array_equal(read_image("d.tif").data, expected)
+
+
+def test_what_is_kept_is_made_once_though_threads_ask_at_once():
+    kept, made = Kept(), []
+
+    def make():
+        time.sleep(0.05)
+        made.append("psf")
+        return made[-1], "origin"
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: kept.get("key", make), range(4)))
+    assert found == 4 * [("psf", "origin")]
+    assert made == ["psf"]

@@ -357,44 +357,7 @@ def test_figures_of_tiles_are_in_the_table(shell):
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_plan_is_that_of_the_cluster(shell):
-    from distributed import LocalCluster
-
-    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 16, 16]}\n")
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
-        command = f"run recipe.yaml data/b.tif --scheduler {cluster.scheduler_address}"
-        *_, told, target = shell(f"{command} --dry-run").stdout.splitlines()
-        refused = shell(f"{command} --threads 1", code=2).stderr
-    assert re.fullmatch(r"# Computing it takes about \d+ s on 2 workers\.", told)
-    assert target == "# to be written to recipe.ome.tif"
-    assert "workers of a cluster take the cores that they were started with" in refused
-    assert not Path("recipe.ome.tif").exists()
-
-
-@pytest.mark.usefixtures("folder")
 def test_what_neither_fits_nor_can_be_in_tiles_is_told_why(shell):
     Path("recipe.yaml").write_text(RECIPE.replace("iterations: 6", "iterations: 6, method: blind"))
     said = shell("run recipe.yaml data/b.tif -o out.tif --memory 0.0003", code=2).stderr
     assert "'blind' is not for tiles: each tile would find a PSF of its own" in said
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("blocks", "difference"),
-    # Without tiles here: one tile there, whose numbers are summed up in another order.
-    [("blocks: {block: [12, 16, 16], overlap: [6, 10, 10]}\n", 0), ("", 1e-6)],
-)
-def test_a_cluster_of_processes_gives_the_same(shell, folder, blocks, difference):
-    from distributed import LocalCluster
-
-    Path("recipe.yaml").write_text(RECIPE + blocks)
-    shell("run recipe.yaml data --output here")
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
-        said = shell(f"run recipe.yaml data --output there --scheduler {cluster.scheduler_address}")
-    assert "3 done, 0 skipped, 0 failed" in said.stdout
-    for name in ("a.ome.tif", "b.ome.tif", "c.ome.zarr"):
-        here, there = (read_image(f"{place}/{name}").data for place in ("here", "there"))
-        assert np.abs(there - here).max() <= difference * here.max()
-    whole = napari_deconv.Recipe.load("recipe.yaml").run("data/a.ome.tif").image
-    there = read_image("there/a.ome.tif").data
-    assert np.abs(there - whole).max() < 1e-3 * whole.max()

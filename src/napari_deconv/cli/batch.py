@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -39,17 +40,21 @@ def run_batch(batch: Batch) -> None:
     rows = []
     hidden = is_quiet() or None  # None hides the bar where stderr is no terminal
     try:
-        with tqdm(total=count, desc="files", file=sys.stderr, disable=hidden, leave=False) as bar:
-            for row in batch.run(progress):
+        with (
+            tqdm(total=count, desc="files", file=sys.stderr, disable=hidden, leave=False) as bar,
+            closing(batch.run(progress)) as each,
+        ):
+            for row in each:
                 rows.append(row)
                 note(f"[{len(rows)}/{count}] {line_of(row)}")
                 bar.update()
     except KeyboardInterrupt:
-        at_hand = batch.jobs[len(rows) : len(rows) + 1]
-        begins = any(begun(job.target) is not None for job in at_hand)
+        finished = {row["output"] for row in rows if row["status"] != "failed"}
+        others = [job.target for job in batch.jobs if job.target.name not in finished]
+        begins = any(begun(target) is not None for target in others)
         command = "the same command with --resume" if begins else "the same command"
         raise KeyboardInterrupt(
-            f"{len(rows)} of {count} files were done: {command} does the others"
+            f"{len(finished)} of {count} files were done: {command} does the others"
         ) from None
     statuses = [row["status"] for row in rows]
     done, skipped = statuses.count("done"), statuses.count("skipped")

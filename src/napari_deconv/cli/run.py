@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import glob
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import click
 import numpy as np
+from tqdm import tqdm
 
 from napari_deconv.beads import Beads
 from napari_deconv.blocks import BlockDeconvolution, BlockPlan, use_cluster
@@ -21,6 +24,7 @@ from napari_deconv.cli.psf import report_psf
 from napari_deconv.cli.shell import (
     RecipeCommand,
     check_output,
+    is_quiet,
     micrometres,
     note,
     options,
@@ -106,7 +110,9 @@ def run(
     read = Recipe.load(recipe)
     sources = find_inputs(inputs or [path for path in [read.path] if path])
     with use_cluster(scheduler) if scheduler else nullcontext():
-        workshop = Workshop(engine, "resume" if resume else "anew" if redo else "refuse", note)
+        # Not `note`, which knows of -q in this thread only.
+        say = None if is_quiet() else partial(tqdm.write, file=sys.stderr)
+        workshop = Workshop(engine, "resume" if resume else "anew" if redo else "refuse", say)
         if _is_folder(output, inputs, sources):
             _do_all(Batch(jobs_of(read, sources, output), workshop, output, redo), dry_run)
             return

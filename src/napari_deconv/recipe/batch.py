@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+from napari_deconv._progress import Callback
+from napari_deconv.blocks.computing import current_client
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of
 from napari_deconv.recipe.jobs import Job, Workshop
@@ -20,6 +25,12 @@ from napari_deconv.recipe.summary import Summary, figures
 __all__ = ["LOG", "SUMMARY", "Batch", "line_of"]
 
 SUMMARY, LOG = "summary.csv", "napari-deconv.log"
+
+_MOST = 32
+"""Files at once: of each the client has a thread, and graphs and headers in memory."""
+
+_LOOK = 1.0
+"""Seconds after which Ctrl-C is looked for: Windows does not interrupt a thread that waits."""
 
 Row = dict[str, Any]
 
@@ -62,13 +73,15 @@ class Batch:
             )
         return not self.redo and job.is_done(known)
 
-    def run(self, watch: Watch = unwatched) -> Iterator[Row]:
-        """Do the jobs one after the other.
+    def run(self, watch: Watch = unwatched) -> Generator[Row]:
+        """Do the jobs one after the other, or on a cluster as many at once as it has threads.
+
+        When it is closed, jobs that are not done end, and no others begin.
 
         Parameters
         ----------
         watch : callable
-            As for `Plan.run`.
+            As for `Plan.run`, where they are done one after the other.
 
         Yields
         ------
@@ -76,13 +89,33 @@ class Batch:
             What became of each: a row of the table, its ``status`` "done", "skipped" or "failed".
         """
         summary = Summary(self.folder / SUMMARY)
-        for job in self.jobs:
-            row = self._do(job, watch)
-            if row["status"] != "skipped" or not summary.row(job.target.name):
-                summary.put(row | {"status": row["status"].replace("skipped", "done")})
-            with (self.folder / LOG).open("a", encoding="utf-8") as log:
-                log.write(f"{datetime.now().isoformat(' ', 'seconds')} {line_of(row)}\n")
-            yield row
+        with closing(self._rows(watch)) as rows:
+            for row in rows:
+                if row["status"] != "skipped" or not summary.row(row["output"]):
+                    summary.put(row | {"status": row["status"].replace("skipped", "done")})
+                self._log(line_of(row))
+                yield row
+
+    def _rows(self, watch: Watch) -> Generator[Row]:
+        """Do the jobs, and give their rows in the order they are done in."""
+        threads = min(_threads_of_cluster(), _MOST)
+        if threads < 2:
+            yield from (self._do(job, watch) for job in self.jobs)
+            return
+        pool, stopped = ThreadPoolExecutor(threads), Event()
+        try:
+            pending = {pool.submit(self._do, job, _until(stopped)) for job in self.jobs}
+            while pending:
+                done, pending = wait(pending, _LOOK, FIRST_COMPLETED)
+                yield from (each.result() for each in done)
+        finally:
+            stopped.set()
+            # A job that waits for the cluster ends when the connection is closed, after this.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _log(self, line: str) -> None:
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now().isoformat(' ', 'seconds')} {line}\n")
 
     def _do(self, job: Job, watch: Watch) -> Row:
         row: Row = {"output": job.target.name, "file": str(job.source), "position": job.position}
@@ -100,10 +133,30 @@ class Batch:
         return row | {"seconds": time.perf_counter() - start, "warnings": " ".join(notes)}
 
 
+def _threads_of_cluster() -> int:
+    """Count the threads of the workers that Dask computes on; 0 without a cluster."""
+    client = current_client()
+    return 0 if client is None else sum(client.nthreads().values())
+
+
+def _until(stopped: Event) -> Watch:
+    """Watch nothing, but end what is watched when it is to be stopped."""
+
+    def check(_: object) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def watch(step: str) -> Iterator[Callback]:
+        check(step)
+        yield check
+
+    return watch
+
+
 def line_of(row: Row) -> str:
     """Say in one line what became of a file."""
-    place = f" ({row['position']})" if row["position"] else ""
-    what = f"{row['file']}{place} → {row['output']}: {row['status']}"
+    what = f"{_which(row)}: {row['status']}"
     if row["status"] == "failed":
         return f"{what}: {row['error']}"
     if row["status"] == "skipped":
@@ -111,6 +164,11 @@ def line_of(row: Row) -> str:
     found = f", {row['accepted']} of {row['beads']} beads accepted" if "beads" in row else ""
     reason = f", {row['stop_reason']}" if "stop_reason" in row else ""
     return f"{what} in {row['seconds']:.1f} s{reason}{found}"
+
+
+def _which(row: Row) -> str:
+    place = f" ({row['position']})" if row["position"] else ""
+    return f"{row['file']}{place} → {row['output']}"
 
 
 def _reason(error: Exception) -> str:

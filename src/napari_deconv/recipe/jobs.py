@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -120,7 +121,10 @@ def _positions(recipe: Recipe, source: Path) -> list[str]:
 
 
 class Workshop:
-    """Does jobs one after the other, where Dask computes; what they share is made once.
+    """Does jobs, where Dask computes; what they share is made once.
+
+    Several threads may each do a job: then what is done in this process waits for its turn, and
+    only blocks on a cluster are done at the same time.
 
     Parameters
     ----------
@@ -129,7 +133,7 @@ class Workshop:
     begun : {"refuse", "resume", "anew"}
         What to do where an interrupted run has written a part of a result.
     say : callable, optional
-        Told how many tiles are there, where it goes on with them.
+        Told how many tiles are there, where it goes on with them, in the thread of the job.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class Workshop:
     ) -> None:
         self._engine, self._begun, self._say = engine, begun, say
         self._kept = Kept()
+        self._in_memory = threading.Lock()
 
     def plans(self, job: Job) -> list[BlockPlan]:
         """Tell how a file is cut into tiles, for each channel that has its own PSF.
@@ -207,8 +212,9 @@ class Workshop:
         if begun(job.target) is not None and not self._goes_on(job):
             self._give_up(job)
         if not plans:
-            outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
-            write(job.target, outcome, recipe.output, more)
+            with self._in_memory:
+                outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
+                write(job.target, outcome, recipe.output, more)
             return outcome
         with alone(job.target):
             return self._run_in_blocks(job, recipe, plans, more, watch, tell)
@@ -242,7 +248,7 @@ class Workshop:
         resumed = self._begun == "resume"
         there = check_begun(job.target, plans, output.dtype) if resumed else ""
         if there and self._say is not None:
-            self._say(there)
+            self._say(f"{job.target}: {there}")
         if tell is not None:
             tell(plans)
         outcome = recipe.plan(engine=self._engine, way=IN_BLOCKS).run(watch, self._kept)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import threading
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from napari_deconv.recipe.calls import Call, value_of
@@ -13,11 +14,15 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class Kept:
-    """Values of calls whose arguments are plain, or values of such calls in turn."""
+    """Values of calls whose arguments are plain, or values of such calls in turn.
+
+    Where several threads ask for them, one computes while the others wait.
+    """
 
     def __init__(self) -> None:
         self._values: dict[Hashable, tuple[Any, Any]] = {}
         self._kept: dict[int, Any] = {}
+        self._lock = threading.Lock()
 
     def key(self, call: Call, names: Mapping[str, Any]) -> Hashable | None:
         """Give what a call is known by; None if it depends on what is not kept."""
@@ -27,15 +32,14 @@ class Kept:
             return None
         return (call.function, call.part, tuple(given), tuple(parts))
 
-    def recall(self, key: Hashable) -> tuple[Any, Any] | None:
-        """Give a value and its origin, if it was kept."""
-        return self._values.get(key)
-
-    def keep(self, key: Hashable, value: Any, origin: Any) -> None:
-        """Keep a value and its origin."""
-        self._values[key] = value, origin
-        for part in (value, getattr(value, "data", None)):
-            self._kept[id(part)] = part
+    def get(self, key: Hashable, make: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Give a value and its origin, which are made the first time."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = value, _ = make()
+                for part in (value, getattr(value, "data", None)):
+                    self._kept[id(part)] = part
+            return self._values[key]
 
     def _part(self, value: Any) -> Hashable | None:
         if isinstance(value, (*_PLAIN, tuple, dict)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,9 @@ class Plan:
                 continue
             whole = self.image is not None and step.name == self.image.name
             key = None if whole else kept.key(step, names)
-            known = None if key is None else kept.recall(key)
-            if known is not None:
-                names[step.name], origins[step.name] = known
-                continue
-            with watch(step.function.__name__) as callback:
-                step.run(names, origins, callback)
-            if key is not None:
-                kept.keep(key, names[step.name], origins[step.name])
+            make = partial(_made, step, names, origins, watch)
+            value, origin = make() if key is None else kept.get(key, make)
+            names[step.name], origins[step.name] = value, origin
         source = None if self.image is None else names[self.image.name]
         if isinstance(source, sample_data.Sample):
             source = Image(source.image, source.spacing, "ZYX")
@@ -103,6 +99,15 @@ class Plan:
     def to_python(self) -> str:
         """Write it as a script."""
         return script(self.steps)
+
+
+def _made(
+    step: Call, names: dict[str, Any], origins: dict[str, Any], watch: Watch
+) -> tuple[Any, Any]:
+    """Do a call, and give its value and origin."""
+    with watch(step.function.__name__) as callback:
+        step.run(names, origins, callback)
+    return names[step.name], origins[step.name]
 
 
 class Variables:
