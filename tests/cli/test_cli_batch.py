@@ -346,6 +346,19 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, blocks, command):
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_log_has_the_plan_of_a_file_in_tiles_before_it_begins(shell, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_deconv.recipe.jobs.write_blocks", interrupt)
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 16], overlap: [0, 8, 8]}\n")
+    shell("run recipe.yaml data/b.tif --output out", code=130)
+    (line,) = Path("out/napari-deconv.log").read_text().splitlines()
+    told = "data/b.tif → b.ome.tif: 12 × 32 × 32 voxels in 2 tiles of 12 × 32 × 16, overlapping by"
+    assert told in line
+
+
+@pytest.mark.usefixtures("folder")
 def test_figures_of_tiles_are_in_the_table(shell):
     shell("run recipe.yaml data/b.tif --output out -e cpu")
     Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 32]}\n")

@@ -9,11 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from napari_deconv._progress import Callback
+from napari_deconv.blocks import BlockPlan
 from napari_deconv.blocks.computing import current_client
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of
@@ -117,6 +119,11 @@ class Batch:
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now().isoformat(' ', 'seconds')} {line}\n")
 
+    def _log_plans(self, row: Row, plans: Sequence[BlockPlan]) -> None:
+        """Write down how a file is cut, before its first tile is done."""
+        for text in dict.fromkeys(plan.describe() for plan in plans):
+            self._log(f"{_which(row)}: {text}")
+
     def _do(self, job: Job, watch: Watch) -> Row:
         row: Row = {"output": job.target.name, "file": str(job.source), "position": job.position}
         start = time.perf_counter()
@@ -124,7 +131,7 @@ class Batch:
             try:
                 if self.skips(job):
                     return row | {"status": "skipped", "checksum": job.checksum}
-                outcome = self.workshop.run(job, watch)
+                outcome = self.workshop.run(job, watch, partial(self._log_plans, row))
                 row |= figures(outcome.result) | {"engine": outcome.record.get("engine", "")}
                 row |= outcome.record.get("made", {}).get("measured", {})  # of tiles
                 row |= {"status": "done", "checksum": job.checksum}
