@@ -27,6 +27,7 @@ from benchmarks.report import markdown_table, size
 from napari_deconv import list_devices, set_limits
 from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, write_blocks
 from napari_deconv.files import open_image
+from napari_deconv.files.unfinished import written
 
 __all__ = ["Speed", "Volume", "measure_scaling", "measure_tile", "measure_volume", "page"]
 
@@ -89,7 +90,7 @@ class Volume:
     iterations, blocks : int
         Steps, and tiles.
     killed_after, kept : int
-        Tiles that were done when it was killed, and found done when it was resumed.
+        Tiles that were on the disk when it was killed, and found there when it was resumed.
     seconds, prepared : float
         Of both runs, and of reading the volume before the first tile.
     planned : float
@@ -155,8 +156,8 @@ def measure_volume(folder: Path, shape: Shape, iterations: int, memory: float) -
     Raises
     ------
     AssertionError
-        If the file has its name before it is complete, or tiles of it differ from what they are
-        when computed again.
+        If the file has its name before it is complete, tiles of it differ from what they are when
+        computed again, or the page would claim too much: see `check`.
     """
     source, output = folder / "volume.ome.zarr", folder / "deconvolved.ome.zarr"
     begin = partial(
@@ -167,16 +168,37 @@ def measure_volume(folder: Path, shape: Shape, iterations: int, memory: float) -
     with begin(resume=False) as process:
         first, *rest = _steps(process, kill_after=1 / 3)
     assert not output.exists()
-    killed = rest[-1]
+    killed, killed_after = rest[-1], written(output)
     with begin(resume=True) as process:
         _, *rest = _steps(process)
     kept = rest[0]["done"]
     seconds = time.perf_counter() - started
     _prove(source, output, tuple(first["block"]), iterations)
-    return Volume(
-        shape, tuple(first["block"]), iterations, first["blocks"], killed["done"], kept,
+    volume = Volume(
+        shape, tuple(first["block"]), iterations, first["blocks"], killed_after, kept,
         seconds, first["prepared"], first["planned"], max(killed["peak"], rest[-1]["peak"]),
     )  # fmt: skip
+    check(volume, memory)
+    return volume
+
+
+def check(volume: Volume, memory: float) -> None:
+    """Check what the page says of a volume.
+
+    Raises
+    ------
+    AssertionError
+        If more memory was held than allowed, or a tile was lost with the killed process.
+    """
+    if volume.peak > memory:
+        raise AssertionError(
+            f"The process held {volume.peak / _GIB:.2f} GiB, {memory / _GIB:.2f} GiB were allowed."
+        )
+    if volume.kept < volume.killed_after:
+        raise AssertionError(
+            f"{volume.killed_after} tiles were on the disk when it was killed, and only "
+            f"{volume.kept} were there when it was resumed."
+        )
 
 
 def _steps(process: Any, kill_after: float = 2.0) -> list[dict[str, Any]]:

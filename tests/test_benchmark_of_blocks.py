@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,3 +48,12 @@ def test_a_terabyte_costs_what_can_be_computed_by_hand():
         ["A", "1000", "4.2 h", "31 min", "4 min", "4.27 GB/s"],
         ["B", "10", "17 days", "52.1 h", "6.5 h", "0.0427 GB/s"],
     ]
+
+
+def test_no_page_claims_what_was_not_so():
+    volume = blocks.Volume((8, 8, 8), (4, 4, 4), 10, 8, 3, 3, 60.0, 1.0, 50.0, 10**9)
+    blocks.check(volume, 10**9)
+    with pytest.raises(AssertionError, match=r"held 0\.93 GiB, 0\.84 GiB were allowed"):
+        blocks.check(volume, 0.9e9)
+    with pytest.raises(AssertionError, match=r"3 tiles were on the disk .* only 2 were there"):
+        blocks.check(replace(volume, kept=2), 10**9)
