@@ -103,7 +103,7 @@ def shell_failing(command):
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another there")
 @pytest.mark.usefixtures("files")
 def test_ctrl_c_ends_all_files_and_begins_no_other(scheduler, tmp_path):
-    slow = RECIPE.replace("iterations: 6", "iterations: 200")
+    slow = RECIPE.replace("iterations: 6", "iterations: 400")
     Path("recipe.yaml").write_text(slow + "blocks: {block: [12, 8, 8], overlap: [6, 10, 10]}\n")
     Path("data/bad.tif").unlink()
     process = subprocess.Popen(
