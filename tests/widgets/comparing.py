@@ -29,7 +29,7 @@ def settle(widget):
     """Let timers of 0 ms come, and the worker end."""
     for _ in range(5):
         QApplication.processEvents()
-    while widget._worker is not None:
+    while widget._worker is not None or widget._projecting is not None:
         QTest.qWait(10)
     QApplication.processEvents()
 

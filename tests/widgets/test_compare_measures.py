@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
+from comparing import settle
 from hand import Hand, blob
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -244,9 +245,7 @@ def test_a_missing_voxel_size_is_asked_for(qtbot, viewer, open_widget):
 
 def test_projections_lie_side_by_side(viewer, compare, layers):
     compare.fields.view.value = "projections"
-    QApplication.processEvents()
-    while compare._worker is not None:
-        QTest.qWait(10)
+    settle(compare)
     shown = [layer for layer in viewer.layers if layer.visible]
     assert [layer.name for layer in shown] == ["cells · projections", "cells · RL · projections"]
     montage = np.asarray(shown[0].data)[0]

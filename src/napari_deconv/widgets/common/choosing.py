@@ -65,9 +65,13 @@ class LayerWidget(QWidget):
     def _part(self, purpose: str, take: Callable[[Layer | None, str, int], Part] = whole) -> Part:
         """Take the image at the resolution that is chosen."""
         layer = self.image.value
-        shown = self._is_multiscale() and self.resolution.value == "shown"
-        self._taken = take(layer, purpose, layer.data_level if shown else 0)
+        self._taken = take(layer, purpose, self._level(layer))
         return self._taken
+
+    def _level(self, layer: Layer | None) -> int:
+        """Tell which resolution of a layer is chosen; 0 is the full one."""
+        several = layer is not None and layer.multiscale
+        return layer.data_level if several and self.resolution.value == "shown" else 0
 
     def _voxel(self, part: Part) -> tuple[float, ...]:
         """Read the voxel size in µm, at the resolution of a part."""

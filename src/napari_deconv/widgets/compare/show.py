@@ -44,11 +44,15 @@ class Show:
         See `Split`.
     moved : callable
         See `Profile`.
+    stepped : callable
+        Called when a slider is moved while projections are shown.
 
     Attributes
     ----------
     pictures : list of Picture
         The temporary layers that show the user's, shown now or not.
+    projections_of : sequence
+        Says of what there are projections; empty where there are none.
     profile : Profile or None
         The line, if it is shown.
     split : Split or None
@@ -62,6 +66,7 @@ class Show:
         disturbed: Callable[[], None],
         dragged: Callable[[float], None],
         moved: Callable[[], None],
+        stepped: Callable[[], None],
     ) -> None:
         self._viewer = viewer
         self._sources = list(sources)
@@ -72,12 +77,14 @@ class Show:
         self._line = Profile(viewer, sources[0], moved)
         self._divider: Split | None = None
         self._montages: list[Image] = []
-        self._projections_hold = False
+        self._stepped = stepped
+        self.projections_of: Sequence[Any] = ()
         self.pictures: list[Picture] = []
         self.profile: Profile | None = None
         self.split: Split | None = None
         for source in sources:
             source.events.data.connect(self._renew)
+        viewer.dims.events.point.connect(self._step)
         viewer.canvas.events.size.connect(self._fit_names)
 
     @property
@@ -87,8 +94,8 @@ class Show:
 
     @property
     def is_projected(self) -> bool:
-        """Whether there are projections of the layers as they are now."""
-        return self._projections_hold
+        """Whether projections are shown."""
+        return any(montage.visible for montage in self._montages)
 
     def as_they_are(self, profiled: bool) -> None:
         """Show the user's layers; with a line for profiles across them if `profiled`."""
@@ -129,15 +136,16 @@ class Show:
         self._take_hold()
         self._show_one()
 
-    def take_projections(self, projections: Sequence[tuple[Any, float]]) -> None:
+    def take_projections(self, of: Sequence[Any], projections: Sequence[tuple[Any, float]]) -> None:
         """Take the projections of the layers, each a montage and its pixel in µm."""
         pairs = zip(self._sources, projections, strict=True)
         if self._montages:
-            for layer, (source, (montage, _)) in zip(self._montages, pairs, strict=True):
+            for layer, (source, (montage, pixel)) in zip(self._montages, pairs, strict=True):
                 layer.data = _in_series(source, montage)
+                layer.scale = _montage_scale(source, pixel)
         else:
             self._montages = [_montage(source, *projection) for source, projection in pairs]
-        self._projections_hold = True
+        self.projections_of = of
 
     def projected(self) -> None:
         """Show the projections side by side."""
@@ -156,6 +164,7 @@ class Show:
         self._let_go()
         for source in self._sources:
             source.events.data.disconnect(self._renew)
+        self._viewer.dims.events.point.disconnect(self._step)
         self._viewer.canvas.events.size.disconnect(self._fit_names)
         self._stage.close()
         self._unfit()
@@ -183,9 +192,13 @@ class Show:
                 self.split.renew(picture)
             elif source == event.source:
                 picture.layer.data = source.data
-        self._projections_hold = False
+        self.projections_of = ()
         if self.profile is not None:
             self.profile.moved()
+
+    def _step(self, event: Any = None) -> None:
+        if self.is_projected:
+            self._stepped()
 
     def _pictured(self) -> list[Image]:
         """Give the layers that show the sources."""
@@ -218,7 +231,7 @@ class Show:
         room = width if self.split is None else width / 2
         montages = list(zip(self._montages, self._sources, strict=False))  # there may be none yet
         pictures = [(picture.layer, picture.source) for picture in self.pictures]
-        projected = any(montage.visible for montage in self._montages)
+        projected = self.is_projected
         groups = [(montages, _PROJECTED, projected), (pictures, ADDITION, not projected)]
         for named, addition, now in sorted(groups, key=itemgetter(2)):
             for layer, source in named:
@@ -259,13 +272,16 @@ def _in_series(source: Image, montage: Any) -> Any:
     return np.broadcast_to(montage, (*full_shape(source)[:-2], *montage.shape))
 
 
+def _montage_scale(source: Image, pixel: float) -> list[float]:
+    return [*source.scale[:-2], *(pixel / micrometres(source.units[-2:]))]
+
+
 def _montage(source: Image, montage: Any, pixel: float) -> Image:
     """Make a layer that shows a montage."""
-    scale = [*source.scale[:-2], *(pixel / micrometres(source.units[-2:]))]
     layer = Image(
         _in_series(source, montage),
         name=f"{source.name}{_PROJECTED}",
-        scale=scale,
+        scale=_montage_scale(source, pixel),
         translate=[*source.translate[:-2], 0, 0],
         units=source.units,
         axis_labels=source.axis_labels,
@@ -273,6 +289,7 @@ def _montage(source: Image, montage: Any, pixel: float) -> Image:
         colormap=source.colormap,
         gamma=source.gamma,
         interpolation2d="linear",
+        visible=False,
         metadata={KEY: {"role": "aside"}},
     )
     low, high = np.percentile(montage, (0.5, 99.9))

@@ -33,7 +33,7 @@ _SOON = 30  # ms between two looks at a line that is dragged
 class ViewingWidget(OperationWidget):
     """Shows layers side by side, split or in turn, and profiles along a line.
 
-    A subclass writes `_project`, which shows their projections.
+    A subclass writes `_project` and `_follow`, which show their projections.
     """
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
@@ -66,6 +66,8 @@ class ViewingWidget(OperationWidget):
         self._moved.timeout.connect(self._draw_profile)
         self._slid = QTimer(self, singleShot=True, interval=0)
         self._slid.timeout.connect(self._move_divider)
+        self._stepped = QTimer(self, singleShot=True, interval=0)
+        self._stepped.timeout.connect(self._follow)
         self._blink = QTimer(self)
         self._blink.timeout.connect(self._flip)
         self.blink_key = QShortcut(QKeySequence("B"), self, self._flip_by_key)
@@ -77,6 +79,7 @@ class ViewingWidget(OperationWidget):
             field.changed.connect(lambda _: self._soon.start())
         for field in (fields.contrast, fields.darkest, fields.brightest):
             field.changed.connect(self._set_contrasts)
+        self.resolution.changed.connect(self._project_again)
         fields.swap.changed.connect(self._swap)
         fields.divider.changed.connect(lambda _: self._slid.start())
         fields.interval.changed.connect(self._set_blinking)
@@ -113,6 +116,12 @@ class ViewingWidget(OperationWidget):
         if field is self.psf and not by_hand:
             return self._its_psf() or chosen
         return chosen
+
+    def _is_multiscale(self) -> bool:
+        """Tell whether something that is measured or projected has several resolutions."""
+        measured = self.fields.measure.value not in ("none", "profile")
+        read = measured or self.fields.view.value == "projections"
+        return read and any(layer.multiscale for layer in self._sources())
 
     def _made(self) -> Mapping[str, Any]:
         """Read how After was made, here or before it was saved."""
@@ -203,7 +212,8 @@ class ViewingWidget(OperationWidget):
     def _show_view(self, sources: Sequence[Image], view: str, profiled: bool) -> None:
         self.result_line.setText(_other_scales(sources))
         if self._now is None:
-            self._now = Show(self._viewer, sources, self._disturbed, self._take_divider, self._look)
+            then = self._disturbed, self._take_divider, self._look, self._stepped.start
+            self._now = Show(self._viewer, sources, *then)
         show = self._now
         if view == "beside":
             show.beside(profiled)
@@ -285,8 +295,16 @@ class ViewingWidget(OperationWidget):
         self.plot.show_curves(curves, x_label=f"distance ({unit})", y_label=label)
         self.plot.show()
 
+    def _project_again(self) -> None:
+        if self._now is not None and self.fields.view.value == "projections":
+            self._project()
+
     def _project(self) -> None:
         """Show projections of the layers."""
+        raise NotImplementedError
+
+    def _follow(self) -> None:
+        """Make projections anew where a slider has moved on in a series."""
         raise NotImplementedError
 
     # -- closing ---------------------------------------------------------------------------------

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from qtpy.QtCore import QEvent
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.provenance import describe
 from napari_deconv.widgets.common.fields import read_number
 from napari_deconv.widgets.common.layers import provenance, space_axes, spacing
+from napari_deconv.widgets.common.workers import Task, Worker
 from napari_deconv.widgets.compare import measures
 from napari_deconv.widgets.compare.viewing import ViewingWidget
-from napari_deconv.widgets.compare.world import current_volume
+from napari_deconv.widgets.compare.world import current_volume, place
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_deconv.widgets.common.parts import Part
 
@@ -36,23 +39,76 @@ class CompareWidget(ViewingWidget):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         self._tell: Callable[[Any], str] = str
+        self._read: list[tuple[Image, int]] = []
+        self._projecting: Worker | None = None
         super().__init__(napari_viewer)
 
+    # -- projections -----------------------------------------------------------------------------
     def _project(self) -> None:
-        if self._now.is_projected:
-            self._now.projected()
-            self.result_line.setText(_PROJECTIONS)
+        if self._now.projections_of == self._volumes():
+            self._show_projections()
             return
         self._now.as_they_are(False)  # while it computes
-        if self._worker is not None:
-            self.fields.view.value = "none"
-            self.result_line.setText("Wait for the run, or cancel it, then choose projections.")
-            return
-        self._run(self._prepare_projections)
+        self.result_line.setText("Making the projections …")
+        self._make_projections()
 
-    def _prepare_projections(self) -> Callable[..., Any]:
-        self._tell = self._show_projections
-        return partial(measures.project, self._named(self._sources()))
+    def _follow(self) -> None:
+        if self._now is not None and self._now.is_projected:
+            self._make_projections()
+
+    def _volumes(self) -> list[tuple[Image, int, tuple[int, ...]]]:
+        """Say what is projected of each layer: the resolution, and the place in a series."""
+        return [
+            (layer, self._level(layer), place(self._viewer, layer)) for layer in self._sources()
+        ]
+
+    def _make_projections(self) -> None:
+        """Make projections of what is shown, unless there are; one after the other."""
+        volumes = self._volumes()
+        if self._projecting is not None or self._now.projections_of == volumes:
+            return
+        try:
+            parts = [
+                current_volume(self._viewer, layer, "layer", level) for layer, level, _ in volumes
+            ]
+            task = Task("Projections", partial(measures.project, self._named(parts)))
+        except DeconvError as error:
+            self._failed(error)
+            return
+        self._projecting = worker = Worker(task)  # not a run: it is for each step of a slider
+        worker.returned.connect(lambda made: self._take_projections(volumes, made))
+        worker.errored.connect(self._failed)
+        worker.finished.connect(lambda: self._go_on_projecting(volumes))
+        worker.start()
+
+    def _take_projections(self, volumes: Sequence[Any], made: Sequence[tuple[Any, float]]) -> None:
+        """Show projections, unless the view has been left meanwhile."""
+        if not self._projects() or [layer for layer, *_ in volumes] != self._sources():
+            return
+        self._now.take_projections(volumes, made)
+        if not self._now.is_projected:
+            self._show_projections()
+
+    def _go_on_projecting(self, volumes: Sequence[Any]) -> None:
+        """Go on with what is shown now, if it is something else."""
+        self._projecting = None
+        if self._projects() and volumes != self._volumes():
+            self._make_projections()
+
+    def _projects(self) -> bool:
+        return self._now is not None and self.fields.view.value == "projections"
+
+    def _show_projections(self) -> None:
+        self._now.projected()
+        resolutions = _resolutions((layer, level) for layer, level, _ in self._volumes())
+        self.result_line.setText(f"{_PROJECTIONS}{resolutions}")
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Drop the projections that are on their way when the dock is closed."""
+        super().changeEvent(event)
+        closed = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if closed and self._projecting is not None:
+            self._projecting.quit()
 
     # -- measuring -------------------------------------------------------------------------------
     def _prepare(self) -> Callable[..., Any]:
@@ -65,6 +121,7 @@ class CompareWidget(ViewingWidget):
         }.get(self.fields.measure.value)
         if prepare is None:
             raise DeconvError("Nothing is to be measured: choose it above.")
+        self._read = []
         return prepare()
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
@@ -75,37 +132,48 @@ class CompareWidget(ViewingWidget):
         super()._finished()
         self._arrange()
 
+    def _input_layers(self) -> dict[str, Layer | None]:
+        """Name none: of what is measured nothing is written down that could be had again."""
+        return {}
+
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        return self._tell(result), describe("compare", {}, get_engine("cpu"))
+        line = f"{self._tell(result)}{_resolutions(self._read)}"
+        return line, describe("compare", {}, get_engine("cpu"))
 
     def _take(self, layer: Image | None, purpose: str) -> Part:
-        return current_volume(self._viewer, layer, purpose)
+        part = current_volume(self._viewer, layer, purpose, self._level(layer))
+        self._read.append((part.layer, part.level))
+        return part
 
-    def _voxel_of(self, layer: Image) -> tuple[float, ...]:
+    def _voxel_of(self, part: Part) -> tuple[float, ...]:
         """Read a voxel size; a layer without one has that of Before."""
+        layer, axes = part.layer, space_axes(part.layer)
         own = None if layer == self.image.value else spacing(layer)
-        return own or self.voxel_size.value(space_axes(layer))
+        voxel = own or self.voxel_size.value(axes)
+        return tuple((np.array(voxel) * part.factors[-axes:]).tolist())
 
-    def _named(self, layers: Sequence[Image]) -> list[tuple[str, Part, tuple[float, ...]]]:
-        if not layers:
-            raise DeconvError("No layer is chosen: open one, then choose it above.")
-        return [(layer.name, self._take(layer, "layer"), self._voxel_of(layer)) for layer in layers]
+    def _named(self, parts: Sequence[Part]) -> list[tuple[str, Part, tuple[float, ...]]]:
+        return [(part.layer.name, part, self._voxel_of(part)) for part in parts]
 
     def _prepare_spectrum(self) -> Callable[..., Any]:
         self._tell = self._show_spectra
-        return partial(measures.spectra, self._named(self._sources()))
+        layers = self._sources()
+        if not layers:
+            raise DeconvError("No layer is chosen: open one, then choose it above.")
+        parts = [self._take(layer, "layer") for layer in layers]
+        return partial(measures.spectra, self._named(parts))
 
     def _prepare_halves(self) -> Callable[..., Any]:
         self._tell = self._show_correlation
         part = self._take(self.image.value, "image before")
-        voxel, known = self._voxel_of(part.layer), self._found_for(part)
+        voxel, known = self._voxel_of(part), self._found_for(part)
         return partial(measures.correlate_halves, part.layer.name, part, voxel, known)
 
     def _prepare_pair(self) -> Callable[..., Any]:
         self._tell = self._show_correlation
         first = self._take(self.image.value, "image before")
         second = self._take(self.after.value, "image after")
-        names, voxel = (first.layer.name, second.layer.name), self._voxel_of(first.layer)
+        names, voxel = (first.layer.name, second.layer.name), self._voxel_of(first)
         return partial(measures.correlate_pair, names, first, second, voxel)
 
     def _prepare_split(self) -> Callable[..., Any]:
@@ -118,9 +186,9 @@ class CompareWidget(ViewingWidget):
         self._part = part = self._take(self.image.value, "image before")
         result, psf = (
             self._take(self.after.value, "result after"),
-            self._take(self.psf.value, "PSF"),
+            current_volume(self._viewer, self.psf.value, "PSF"),
         )
-        voxels = self._voxel_of(part.layer), spacing(psf.layer)
+        voxels = self._voxel_of(part), spacing(psf.layer)
         known, device = self._found_for(part), self.device.value
         return partial(measures.unexplained, part, result, psf, voxels, known, device=device)
 
@@ -129,10 +197,12 @@ class CompareWidget(ViewingWidget):
 
         What is typed goes before what the result was made with.
         """
-        found = self._made().get("found", {}) if self._its_source() == part.layer else {}
+        coarser = self._level(self.after.value) > 0  # has another gain: it is averaged
+        its = self._its_source() == part.layer and not coarser
+        found = self._made().get("found", {}) if its else {}
         series = part.ndim - space_axes(part.layer)
-        place = tuple(one.start for one in part.box[:series])
-        number = int(np.ravel_multi_index(place, part.voxels.shape[:series])) if series else 0
+        here = tuple(one.start for one in part.box[:series])
+        number = int(np.ravel_multi_index(here, part.voxels.shape[:series])) if series else 0
         known = {}
         for name in ("background", "gain"):
             values = [value for value in np.ravel(found.get(name, [])) if value is not None]
@@ -145,12 +215,6 @@ class CompareWidget(ViewingWidget):
         return known
 
     # -- results ---------------------------------------------------------------------------------
-    def _show_projections(self, projections: Sequence[tuple[Any, float]]) -> str:
-        if self._now is not None and self.fields.view.value == "projections":
-            self._now.take_projections(projections)
-            self._now.projected()
-        return _PROJECTIONS
-
     def _show_spectra(self, found: Any) -> str:
         self.plot.show_curves(
             measures.spectrum_curves(found),
@@ -190,3 +254,13 @@ class CompareWidget(ViewingWidget):
         look |= {"name": f"{layer.name} · {what}", "metadata": provenance({}, kind, layer)}
         look |= self._part.placement() | options
         self._adding.layer(Image(np.reshape(data, self._part.shape), **look))
+
+
+def _resolutions(layers: Iterable[tuple[Image, int]]) -> str:
+    """Say which of several resolutions were read; nothing where there is one."""
+    words = {
+        layer.name: f"resolution level {level}, as shown" if level else "full resolution"
+        for layer, level in layers
+        if layer.multiscale
+    }
+    return "".join(f" “{name}” at {which}." for name, which in words.items())

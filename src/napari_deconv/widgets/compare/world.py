@@ -23,6 +23,7 @@ __all__ = [
     "extent",
     "full_shape",
     "length",
+    "place",
     "sample_line",
     "to_data",
     "to_layer",
@@ -113,19 +114,36 @@ def _interpolate(layer: Image, points: Floats) -> Floats:
     return values
 
 
-def current_volume(viewer: ViewerModel, layer: Image | None, purpose: str) -> Part:
-    """Take the volume, or plane, of a series that is shown now, at full resolution.
+def place(viewer: ViewerModel, layer: Image) -> tuple[int, ...]:
+    """Say where in a series the sliders stand: the voxel along each axis that is not space."""
+    others = layer.ndim - space_axes(layer)
+    here = np.rint(to_data(viewer, layer, viewer.dims.point)[:others])
+    return tuple(np.clip(here, 0, np.array(full_shape(layer)[:others]) - 1).astype(int).tolist())
+
+
+def current_volume(viewer: ViewerModel, layer: Image | None, purpose: str, level: int = 0) -> Part:
+    """Take the volume, or plane, of a series that is shown now.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose sliders say which one.
+    layer : Image or None
+        The series.
+    purpose : str
+        What it is for, in the message when there is none.
+    level : int
+        Of a multiscale layer, 0 for the full resolution.
 
     Raises
     ------
     DeconvError
-        If no layer is chosen, or if it is RGB; `purpose` is what it is for.
+        If no layer is chosen, or if it is RGB.
     """
-    part = whole(layer, purpose)
-    others = part.ndim - space_axes(part.layer)
-    here = np.rint(to_data(viewer, part.layer, viewer.dims.point)[:others]).astype(int)
-    place = np.clip(here, 0, np.array(part.shape[:others]) - 1)
-    box = *(slice(int(one), int(one) + 1) for one in place), *part.box[others:]
+    part = whole(layer, purpose, level)
+    here = place(viewer, part.layer)
+    coarse = (int(one // factor) for one, factor in zip(here, part.factors, strict=False))
+    box = *(slice(one, one + 1) for one in coarse), *part.box[len(here) :]
     return replace(part, box=box)
 
 
