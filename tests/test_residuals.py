@@ -144,6 +144,30 @@ def test_it_says_how_far_it_is_and_can_be_ended(scene):
         shown(scene, scene[0], callback=end)
 
 
+def test_voxels_that_are_left_out_do_not_count(scene):
+    truth, image, _ = scene
+    dead = np.random.default_rng(1).random(SHAPE) < 0.02
+    spoilt = np.where(dead, np.where(image > image.mean(), np.nan, 60_000), image)
+    found = residual(spoilt, truth, hourglass(), **CAMERA, mask=~dead)
+    assert np.all(found.image[dead] == 0)
+    assert found.spread == pytest.approx(1, abs=0.03)
+    assert found.beyond < 0.005
+    kept = found.image[~dead].astype(float)
+    assert found.spread == pytest.approx(np.sqrt(np.mean(kept**2)))
+    pairs = ~dead[..., 1:] & ~dead[..., :-1]
+    across = np.corrcoef(found.image[..., 1:][pairs], found.image[..., :-1][pairs])[0, 1]
+    assert found.correlation == pytest.approx(across, abs=0.01)
+
+
+def test_a_psf_is_centred_as_it_was_for_the_result(scene):
+    off = np.roll(hourglass(), (0, 0, 2), (0, 1, 2))
+    moved = np.roll(scene[0], -2, axis=2)
+    right = shown(scene, moved, psf=off, centre_psf=False)
+    with pytest.warns(DeconvWarning, match="off its centre"):
+        other = shown(scene, moved, psf=off)
+    assert right.spread < 1.2 < other.spread
+
+
 def test_planes_have_a_residual_too():
     rng = np.random.default_rng(12)
     psf = hourglass()[6] / hourglass()[6].sum()
@@ -174,6 +198,7 @@ def test_dark_models_stay_finite():
         ({"offset": np.nan}, "offset"),
         ({"background": -1}, "background"),
         ({"psf": np.ones((5, 5))}, "2 axes"),
+        ({"mask": np.zeros(SHAPE)}, "leaves out every voxel"),
         ({"psf": Psf(hourglass(), SPACING), "spacing": (1, 2)}, "voxel size"),
     ],
 )

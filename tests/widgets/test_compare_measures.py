@@ -166,6 +166,46 @@ def test_the_residual_takes_what_the_result_was_made_with(qtbot, viewer, compare
     assert float(words[words.index("%") - 1]) / 100 == pytest.approx(known.beyond, rel=0.1)
 
 
+def test_the_residual_treats_the_psf_as_the_run_did(qtbot, viewer, compare, layers, scene):
+    """A recorded bead: it has an offset, and is off its centre."""
+    truth, psf, _ = scene
+    recorded = np.pad(psf * 20_000, [(6, 2), (10, 6), (10, 6)]) + 100
+    compare.psf.value.metadata, compare.psf.value.data = {}, recorded
+    run(qtbot, compare, "residual")
+    assert "Little more than noise" in compare.result_line.text()
+
+    made = layers[1].metadata[KEY] | {"parameters": {"centre_psf": False}}
+    layers[1].metadata = {KEY: made}
+    layers[1].data = np.roll(truth, (-2, -2, -2), (0, 1, 2))
+    run(qtbot, compare, "residual")
+    uncentred = float(compare.result_line.text().split()[1])
+    layers[1].metadata = {KEY: made | {"parameters": {"centre_psf": True}}}
+    run(qtbot, compare, "residual")
+    assert uncentred < 0.7 * float(compare.result_line.text().split()[1])
+
+
+def test_what_the_run_left_out_does_not_count(qtbot, viewer, compare, layers):
+    image, result = layers
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:9, 20:40, 20:40] = 3
+    image.data = np.where(labels > 0, 60_000, image.data)
+    made = result.metadata[KEY]
+    inputs = made["inputs"] | {"mask": {"layer": "dead"}}
+    result.metadata = {KEY: made | {"inputs": inputs}}
+    compare.fields.gain.value, compare.fields.offset.value = str(GAIN), str(OFFSET)
+    run(qtbot, compare, "residual")
+    line = compare.result_line.text()
+    assert "Structure is left" in line
+    assert "What the run left out counts here" in line
+    viewer.add_labels(labels, name="dead", scale=SPACING, units=UNITS)
+    run(qtbot, compare, "residual")
+    line = compare.result_line.text()
+    assert "Little more than noise" in line
+    assert "left out" not in line
+    shown = viewer.layers["cells · residual [1]"].data
+    assert np.all(shown[labels > 0] == 0)
+
+
 def test_a_series_is_measured_where_the_slider_stands(qtbot, viewer, open_widget, scene):
     truth, psf, image = scene
     options = {

@@ -29,7 +29,7 @@ from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.position import Checkpoint
 
-__all__ = ["Job", "prepare"]
+__all__ = ["Job", "check_mask", "prepare"]
 
 Float = npt.NDArray[np.float32]
 
@@ -96,7 +96,7 @@ def prepare(
     method = settings["method"]
     array = check_array(image)
     points = prepare_psfs(psf, array.ndim, spacing, centre_psf, depths, settings["boundary"])
-    allowed = _mask(mask, array.shape)
+    allowed = check_mask(mask, array.shape)
     light = _light(array, allowed, METHODS[method].positive)
     offset = None if is_auto(background) else check_background(background, light)
     options = Options(**settings, **points.settings, engine=get_engine(engine))
@@ -134,7 +134,14 @@ def _light(
     return array
 
 
-def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+def check_mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+    """Take a mask as an array of an image's shape, True where voxels count.
+
+    Raises
+    ------
+    DeconvError
+        If it is no mask, does not fit the shape, or leaves out everything.
+    """
     if mask is None:
         return None
     array = np.asarray(mask)

@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume, check_background, check_image, check_number
+from napari_deconv._checks import (
+    as_volume,
+    check_array,
+    check_background,
+    check_finite,
+    check_image,
+    check_number,
+)
 from napari_deconv._progress import Callback, Progress
+from napari_deconv.deconvolution.job import check_mask
 from napari_deconv.deconvolution.volume import Problem, Volume, extend, make_model
 from napari_deconv.engines import Engine, get_engine
 from napari_deconv.errors import DeconvError
@@ -62,6 +70,8 @@ def residual(
     background: npt.ArrayLike = 0.0,
     gain: float = 1.0,
     offset: float = 0.0,
+    mask: npt.ArrayLike | None = None,
+    centre_psf: bool = True,
     engine: str | Engine = "auto",
     callback: Callback | None = None,
 ) -> Residual:
@@ -80,13 +90,17 @@ def residual(
     result : array_like
         x, of the same shape, in the same grey values, without background.
     psf : Psf or array_like
-        h; resampled to `spacing` if its voxel size is another one, and centred.
+        h; resampled to `spacing` if its voxel size is another one.
     spacing : float or sequence of float, optional
         Voxel size of the image in µm. Default: that of the PSF.
     background : array_like
         b, one number or one a voxel.
     gain, offset : float
         Grey value = gain × photons + offset (see `estimate_gain`).
+    mask : array_like of bool, optional
+        True where voxels count. The others may hold anything, and are 0 in the residual.
+    centre_psf : bool
+        Centre h, as `deconvolve` does; False for a result that was made without.
     engine : str or Engine
         Where it is computed.
     callback : callable, optional
@@ -105,7 +119,11 @@ def residual(
     DeviceError
         If the device is missing, too small, or fails.
     """
-    recorded: npt.NDArray[Any] = check_image(image)
+    recorded: npt.NDArray[Any] = check_array(image)
+    allowed = check_mask(mask, recorded.shape)
+    if allowed is not None:
+        recorded = np.where(allowed, recorded, recorded.dtype.type(0))
+    check_finite(recorded)
     estimate = check_image(result, "result")
     if recorded.shape != estimate.shape or recorded.ndim > 3:
         raise DeconvError(
@@ -114,7 +132,7 @@ def residual(
         )
     gain = check_number(gain, "gain", np.finfo(float).tiny)
     offset = check_number(offset, "offset")
-    kernel, _ = prepare_psf(psf, recorded.ndim, spacing, centre=True)
+    kernel, _ = prepare_psf(psf, recorded.ndim, spacing, centre=centre_psf)
     if kernel.ndim != recorded.ndim:
         raise DeconvError(
             f"The PSF has {kernel.ndim} axes, the image {recorded.ndim}: choose a PSF with as many."
@@ -124,7 +142,7 @@ def residual(
     problem = Problem(
         image=as_volume(np.maximum(recorded - np.float32(offset), 0)),  # as photons are distributed
         background=as_volume(dark - np.float32(offset)),
-        mask=None,
+        mask=None if allowed is None else as_volume(allowed),
         psfs=(as_volume(kernel),),
         depths=(0.0,),
         spacing=(1.0, 1.0, 1.0),
@@ -135,10 +153,11 @@ def residual(
     # A model without any light expects no noise: a hundredth of a photon keeps it finite.
     variance = gain * np.maximum(model - offset, gain / 100)
     values = ((recorded - model) / np.sqrt(variance)).astype(np.float32)
-    spread = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-    return Residual(
-        values, float(np.mean(np.abs(values) > 3)), spread, _neighbour_correlation(values)
-    )
+    counts = np.broadcast_to(True, values.shape) if allowed is None else allowed
+    values[~counts] = 0
+    spread = float(np.sqrt(np.mean(np.square(values, dtype=np.float64), where=counts)))
+    beyond = float(np.mean(np.abs(values) > 3, where=counts))
+    return Residual(values, beyond, spread, _neighbour_correlation(values, counts))
 
 
 def _light(problem: Problem, estimate: Float, engine: Engine, callback: Callback | None) -> Float:
@@ -172,7 +191,10 @@ def _light(problem: Problem, estimate: Float, engine: Engine, callback: Callback
     return inside + outside * np.float32(volume.scale)
 
 
-def _neighbour_correlation(values: npt.NDArray[np.float32]) -> float:
-    centred = values - values.mean(dtype=np.float64)
-    power = np.mean(np.square(centred))
-    return float(np.mean(centred[..., 1:] * centred[..., :-1]) / power) if power > 0 else 0.0
+def _neighbour_correlation(values: npt.NDArray[np.float32], counts: npt.NDArray[np.bool_]) -> float:
+    centred = values - values.mean(dtype=np.float64, where=counts)
+    power = np.mean(np.square(centred), where=counts)
+    both = counts[..., 1:] & counts[..., :-1]
+    if power == 0 or not both.any():
+        return 0.0
+    return float(np.mean(centred[..., 1:] * centred[..., :-1], where=both) / power)

@@ -10,14 +10,13 @@ import numpy as np
 
 from napari_deconv.deconvolution import convolve
 from napari_deconv.errors import DeconvError
-from napari_deconv.psf.clean import repair_psf
-from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
 from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
 from napari_deconv.widgets.common.parts import Part, whole
 from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
+from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -113,12 +112,7 @@ class ConvolveWidget(BlurringWidget):
 
 
 def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
-    """Call the function; a PSF that was not made here may be a raw recording."""
-    points = np.asarray(psf)
-    if not made_here(psf.layer):
-        points, _ = repair_psf(points)
-    known = spacing(psf.layer)
-    data, call = recorded(
-        function, np.asarray(image), points if known is None else Psf(points, known), **parameters
-    )
+    """Call the function, and find the contrast of what it gives."""
+    points = psf_of(psf, spacing(psf.layer), made_here(psf.layer))
+    data, call = recorded(function, np.asarray(image), points, **parameters)
     return data, contrast(data, 0.1), call

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.background import estimate_background
+from napari_deconv.deconvolution.job import check_mask
 from napari_deconv.errors import DeconvError
 from napari_deconv.gain import CameraGain, estimate_gain
 from napari_deconv.metrics import (
@@ -21,10 +22,10 @@ from napari_deconv.metrics import (
     residual,
     split_correlation,
 )
-from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.stopping import split_photons
 from napari_deconv.widgets.common.plot import Curve
 from napari_deconv.widgets.compare.world import volume
+from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
     from napari_deconv._progress import Callback
@@ -164,6 +165,9 @@ def unexplained(
     voxels: tuple[Sequence[float], Sequence[float] | None],
     known: Mapping[str, float],
     *,
+    left_out: Part | None,
+    own_psf: bool,
+    centre_psf: bool,
     device: str,
     callback: Callback,
 ) -> Unexplained:
@@ -177,28 +181,37 @@ def unexplained(
         Voxel size of the image and of the PSF, None for that of the image.
     known : mapping
         ``"background"``, ``"gain"`` and ``"offset"`` where they are; else they are estimated.
+    left_out : Part or None
+        Labels painted over what does not count.
+    own_psf : bool
+        Whether the PSF was made here; another one is repaired.
+    centre_psf : bool
+        Whether the result was made with the PSF centred.
     device : str
         Where it is computed.
     callback : callable
         Called after every iteration.
     """
-    image, points = volume(part), np.asarray(psf)
-    own, its = voxels
+    image, (own, its) = volume(part), voxels
+    mask = None if left_out is None else check_mask(volume(left_out) == 0, image.shape)
+    light = image if mask is None else np.where(mask, image, image[mask].max())
     background, notes = known.get("background"), []
     if background is None:
-        background = estimate_background(image)
+        background = estimate_background(light)
         notes.append(f"background {background:.4g} estimated, the 1st percentile")
-    camera = _camera(image, known)
+    camera = _camera(light, known)
     if "gain" not in known:
         notes.append(f"gain {camera.gain:.3g} estimated")
     left = residual(
         image,
         volume(result),
-        Psf(points, (own if its is None else its)[-points.ndim :]),
+        psf_of(psf, (own if its is None else its)[-psf.ndim :], own_psf),
         spacing=own,
         background=background,
         gain=camera.gain,
         offset=camera.offset,
+        mask=mask,
+        centre_psf=centre_psf,
         engine=device,
         callback=callback,
     )

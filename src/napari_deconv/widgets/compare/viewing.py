@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,10 +132,14 @@ class ViewingWidget(OperationWidget):
         return next((layer for layer in self.image.choices if layer and layer.name == name), None)
 
     def _its_psf(self) -> Layer | None:
-        its = dict(self._made().get("inputs", {}).get("psf", {}))
+        return self._its_input("psf", [layer for layer in self.psf.choices if layer is not None])
+
+    def _its_input(self, name: str, layers: Iterable[Layer]) -> Layer | None:
+        """Find among layers the one that After was made with."""
+        its = dict(self._made().get("inputs", {}).get(name, {}))
         its.pop("spacing", None)  # of the run, not of the place
-        layers = (layer for layer in self.psf.choices if layer is not None)
-        return next((layer for layer in layers if its and origin(layer) == its), None)
+        found = (layer for layer in layers if its in (origin(layer), {"layer": layer.name}))
+        return next(found, None)
 
     def _take_its_source(self) -> None:
         for field, its in ((self.image, self._its_source()), (self.psf, self._its_psf())):

@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.provenance import describe
 from napari_deconv.widgets.common.fields import read_number
-from napari_deconv.widgets.common.layers import provenance, space_axes, spacing
+from napari_deconv.widgets.common.layers import made_here, provenance, space_axes, spacing
 from napari_deconv.widgets.common.workers import Task, Worker
 from napari_deconv.widgets.compare import measures
 from napari_deconv.widgets.compare.viewing import ViewingWidget
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["CompareWidget"]
 
 _PROJECTIONS = "Maximum projections: XY, XZ below it, YZ to its right, all in the same scale."
+_UNKNOWN_MASK = (
+    " What the run left out counts here: the labels over it are not open, open them under the name "
+    "that they had."
+)
 _SIGMAS = 5.0  # of a residual, from the darkest to the brightest colour
 
 
@@ -182,15 +186,32 @@ class CompareWidget(ViewingWidget):
         return partial(measures.halves, self._part, self._found_for(self._part))
 
     def _prepare_residual(self) -> Callable[..., Any]:
-        self._tell = self._show_residual
+        left_out = self._left_out()
+        counts_all = left_out is None and "mask" in self._made().get("inputs", {})
+        self._tell = partial(self._show_residual, _UNKNOWN_MASK if counts_all else "")
         self._part = part = self._take(self.image.value, "image before")
         result, psf = (
             self._take(self.after.value, "result after"),
             current_volume(self._viewer, self.psf.value, "PSF"),
         )
-        voxels = self._voxel_of(part), spacing(psf.layer)
-        known, device = self._found_for(part), self.device.value
-        return partial(measures.unexplained, part, result, psf, voxels, known, device=device)
+        return partial(
+            measures.unexplained,
+            part,
+            result,
+            psf,
+            (self._voxel_of(part), spacing(psf.layer)),
+            self._found_for(part),
+            left_out=left_out,
+            own_psf=made_here(psf.layer),
+            centre_psf=self._made().get("parameters", {}).get("centre_psf", True),
+            device=self.device.value,
+        )
+
+    def _left_out(self) -> Part | None:
+        """Take the labels over what the run has left out, if they are there."""
+        painted = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        labels = self._its_input("mask", painted)
+        return None if labels is None else current_volume(self._viewer, labels, "mask")
 
     def _found_for(self, part: Part) -> dict[str, float]:
         """Read what is known of the camera, and of the background of the volume that is shown.
@@ -240,12 +261,12 @@ class CompareWidget(ViewingWidget):
             "measure their correlation."
         )
 
-    def _show_residual(self, found: measures.Unexplained) -> str:
+    def _show_residual(self, note: str, found: measures.Unexplained) -> str:
         self._add_image(
             found.residual.image, "residual", "residual",
             colormap="coolwarm", contrast_limits=(-_SIGMAS, _SIGMAS), blending="translucent",
         )  # fmt: skip
-        return measures.residual_line(found)
+        return f"{measures.residual_line(found)}{note}"
 
     def _add_image(self, data: Any, what: str, kind: str, **options: Any) -> None:
         """Add a layer where the part lies that was measured."""
