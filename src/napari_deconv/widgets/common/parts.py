@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.widgets.common.large import check_room
 from napari_deconv.widgets.common.layers import letters, micrometres, placement, space_axes
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Part:
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[Any]:
-        """Read the voxels."""
+        """Read the voxels, if there is memory for them."""
+        check_room(self)
         return np.array(self.voxels[self.box], dtype=dtype, copy=copy)
 
     @property
