@@ -78,6 +78,52 @@ def test_closing_the_dock_restores_everything(viewer, open_widget, pair):
         assert state(viewer) == before
 
 
+@pytest.mark.parametrize("floating", [False, True])
+def test_hiding_the_dock_restores_everything_until_it_is_back(
+    qtbot, viewer, open_widget, pair, floating
+):
+    hand = open_widget("Compare")
+    window = hand.dock.parentWidget()
+    with qtbot.waitExposed(window):
+        window.show()
+    hand.dock.setFloating(floating)
+    before = state(viewer)[:3]
+    look(hand.widget, view="split")
+    assert shown(viewer) == ["cells (compare)", "cells · RL (compare)", "Divider (compare)"]
+    hand.dock.close()  # as the button in its title does
+    settle(hand.widget)
+    assert state(viewer)[:3] == before
+    add(viewer, "newer", volume(5), "result", pair[0])
+    settle(hand.widget)
+    assert temporary(viewer) == []
+    hand.dock.show()
+    settle(hand.widget)
+    assert shown(viewer)[-1] == "Divider (compare)"
+    viewer.close()
+
+
+def test_another_tab_over_it_leaves_the_view(qtbot, viewer, open_widget, pair):
+    hand = open_widget("Compare")
+    window = hand.dock.parentWidget()
+    with qtbot.waitExposed(window):
+        window.show()
+    other = open_widget("Convolve").dock
+    window.tabifyDockWidget(hand.dock, other)
+    look(hand.widget, view="beside")
+    other.raise_()
+    qtbot.waitUntil(lambda: hand.widget.visibleRegion().isEmpty(), timeout=5000)
+    settle(hand.widget)
+    assert shown(viewer) == ["cells (compare)", "cells · RL (compare)"]
+
+
+def test_a_layer_that_the_user_shows_meanwhile_stays_shown(viewer, compare):
+    look(compare, view="beside")
+    viewer.layers["other"].visible = True
+    look(compare, view="split")
+    look(compare, view="none")
+    assert [layer.visible for layer in viewer.layers] == [True] * 4
+
+
 SLOW = [pytest.param(view, "source", marks=pytest.mark.slow) for view in VIEWS if view != "split"]
 
 

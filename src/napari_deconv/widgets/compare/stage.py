@@ -142,12 +142,12 @@ class Stage:
                 layer.visible = False
 
     def _give_back(self) -> None:
-        """Show the user's layers as they were."""
+        """Show the user's layers as they were, and those that the user has shown meanwhile."""
         for name, value in self._grid.items():
             setattr(self._viewer.canvas.grid, name, value)
         for layer, visible in self._visible.items():
             if layer in self._viewer.layers:
-                layer.visible = visible
+                layer.visible = layer.visible or visible
         self._visible.clear()
 
     def _show(self, layers: Sequence[Layer]) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut, QShowEvent
 
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.layers import known, origin, role, spacing_is_certain
 from napari_deconv.widgets.common.plot import Curve, Plot
+from napari_deconv.widgets.common.window import main_window
 from napari_deconv.widgets.compare.contrast import set_contrasts
 from napari_deconv.widgets.compare.fields import CompareFields, image_choice
 from napari_deconv.widgets.compare.show import Show
@@ -195,6 +196,8 @@ class ViewingWidget(OperationWidget):
                 fields.measure.value = "none"
         sources, view = self._sources(), fields.view.value
         profiled = fields.measure.value == "profile" and view != "projections"
+        if not self.isVisibleTo(main_window(self)):  # the dock has a button that hides it
+            view, profiled = "none", False
         wanted = (view, profiled, *sources)
         if wanted == self._shown:
             return
@@ -311,7 +314,17 @@ class ViewingWidget(OperationWidget):
         """Make projections anew where a slider has moved on in a series."""
         raise NotImplementedError
 
-    # -- closing ---------------------------------------------------------------------------------
+    # -- hiding and closing ----------------------------------------------------------------------
+    def showEvent(self, event: QShowEvent) -> None:
+        """Go on with what the fields say."""
+        super().showEvent(event)
+        self._soon.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Put everything back while the dock is hidden."""
+        super().hideEvent(event)
+        self._soon.start()
+
     def changeEvent(self, event: QEvent) -> None:
         """Put everything back when the dock is closed."""
         super().changeEvent(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class CompareWidget(ViewingWidget):
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         self._tell: Callable[[Any], str] = str
-        self._read: list[tuple[Image, int]] = []
+        self._levels: dict[str, int] = {}
         self._projecting: Worker | None = None
         super().__init__(napari_viewer)
 
@@ -104,8 +104,8 @@ class CompareWidget(ViewingWidget):
 
     def _show_projections(self) -> None:
         self._now.projected()
-        resolutions = _resolutions((layer, level) for layer, level, _ in self._volumes())
-        self.result_line.setText(f"{_PROJECTIONS}{resolutions}")
+        levels = {layer.name: level for layer, level, _ in self._volumes() if layer.multiscale}
+        self.result_line.setText(f"{_PROJECTIONS}{_resolutions(levels)}")
 
     def changeEvent(self, event: QEvent) -> None:
         """Drop the projections that are on their way when the dock is closed."""
@@ -125,7 +125,7 @@ class CompareWidget(ViewingWidget):
         }.get(self.fields.measure.value)
         if prepare is None:
             raise DeconvError("Nothing is to be measured: choose it above.")
-        self._read = []
+        self._levels = {}
         return prepare()
 
     def _run(self, prepare: Callable[[], Callable[..., Any]]) -> None:
@@ -141,12 +141,13 @@ class CompareWidget(ViewingWidget):
         return {}
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
-        line = f"{self._tell(result)}{_resolutions(self._read)}"
+        line = f"{self._tell(result)}{_resolutions(self._levels)}"
         return line, describe("compare", {}, get_engine("cpu"))
 
     def _take(self, layer: Image | None, purpose: str) -> Part:
         part = current_volume(self._viewer, layer, purpose, self._level(layer))
-        self._read.append((part.layer, part.level))
+        if part.layer.multiscale:
+            self._levels[part.layer.name] = part.level
         return part
 
     def _voxel_of(self, part: Part) -> tuple[float, ...]:
@@ -277,11 +278,10 @@ class CompareWidget(ViewingWidget):
         self._adding.layer(Image(np.reshape(data, self._part.shape), **look))
 
 
-def _resolutions(layers: Iterable[tuple[Image, int]]) -> str:
-    """Say which of several resolutions were read; nothing where there is one."""
+def _resolutions(levels: Mapping[str, int]) -> str:
+    """Say which of their resolutions was read of layers."""
     words = {
-        layer.name: f"resolution level {level}, as shown" if level else "full resolution"
-        for layer, level in layers
-        if layer.multiscale
+        name: f"resolution level {level}, as shown" if level else "full resolution"
+        for name, level in levels.items()
     }
     return "".join(f" “{name}” at {which}." for name, which in words.items())
