@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deconv.deconvolution import convolve
-from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
-from napari_deconv.widgets.common.layers import made_here, space_axes, spacing
-from napari_deconv.widgets.common.parts import Part, whole
+from napari_deconv.widgets.common.layers import made_here, spacing
+from napari_deconv.widgets.common.parts import Part, psf_for
 from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
 from napari_deconv.widgets.deconvolution.work import psf_of
@@ -72,17 +71,8 @@ class BlurringWidget(OperationWidget):
 
     def _blurring(self, function: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
         """Read the layers; return a call of a function of image and PSF."""
-        if self.image.value is not None and self.image.value is self.psf.value:
-            raise DeconvError(
-                f"“{self.image.value.name}” is chosen as the image and as the PSF: choose another "
-                "one for one of them."
-            )
-        self._source, psf = self._part("image"), whole(self.psf.value, "PSF")
-        if psf.ndim > space_axes(self._source.layer):
-            raise DeconvError(
-                f"“{self._source.layer.name}” is planes (y, x), the PSF has {psf.ndim} axes: "
-                "choose a PSF of one plane."
-            )
+        self._source = self._part("image")
+        psf = psf_for(self._source, self.psf.value)
         if spacing(psf.layer) is not None:
             parameters["spacing"] = self._voxel(self._source)[-psf.ndim :]
         return partial(

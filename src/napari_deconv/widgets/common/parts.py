@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-__all__ = ["Part", "seen", "single", "surroundings", "whole"]
+__all__ = ["Part", "psf_for", "seen", "single", "surroundings", "whole"]
 
 _LEAST = 8  # voxels of a part in view, along each axis that is shown
 
@@ -172,6 +172,28 @@ def single(layer: Image | None, purpose: str, level: int = 0) -> Part:
             "(right click on the layer, Split Stack), then choose one."
         )
     return part
+
+
+def psf_for(image: Part, layer: Image | None) -> Part:
+    """Take all of the layer that is to be the PSF of an image.
+
+    Raises
+    ------
+    DeconvError
+        If it is none, the image itself, or has more axes than the image has of space.
+    """
+    if layer is image.layer:
+        raise DeconvError(
+            f"“{layer.name}” is chosen as the image and as the PSF: choose another one for one of "
+            "them."
+        )
+    psf = whole(layer, "PSF")
+    if psf.ndim > space_axes(image.layer):
+        raise DeconvError(
+            f"“{image.layer.name}” is planes (y, x), the PSF has {psf.ndim} axes: choose a PSF of "
+            "one plane."
+        )
+    return psf
 
 
 def seen(viewer: ViewerModel, part: Part, half_depth: int, most: int) -> Part:

@@ -45,6 +45,7 @@ class CompareWidget(ViewingWidget):
         self._tell: Callable[[Any], str] = str
         self._levels: dict[str, int] = {}
         self._projecting: Worker | None = None
+        self._projected: list[tuple[Image, int, tuple[int, ...]]] = []
         super().__init__(napari_viewer)
 
     # -- projections -----------------------------------------------------------------------------
@@ -80,23 +81,24 @@ class CompareWidget(ViewingWidget):
             self._failed(error)
             return
         self._projecting = worker = Worker(task)  # not a run: it is for each step of a slider
-        worker.returned.connect(lambda made: self._take_projections(volumes, made))
+        self._projected = volumes
+        worker.returned.connect(self._take_projections)
         worker.errored.connect(self._failed)
-        worker.finished.connect(lambda: self._go_on_projecting(volumes))
+        worker.finished.connect(self._go_on_projecting)
         worker.start()
 
-    def _take_projections(self, volumes: Sequence[Any], made: Sequence[tuple[Any, float]]) -> None:
+    def _take_projections(self, made: Sequence[tuple[Any, float]]) -> None:
         """Show projections, unless the view has been left meanwhile."""
-        if not self._projects() or [layer for layer, *_ in volumes] != self._sources():
+        if not self._projects() or [layer for layer, *_ in self._projected] != self._sources():
             return
-        self._now.take_projections(volumes, made)
+        self._now.take_projections(self._projected, made)
         if not self._now.is_projected:
             self._show_projections()
 
-    def _go_on_projecting(self, volumes: Sequence[Any]) -> None:
+    def _go_on_projecting(self) -> None:
         """Go on with what is shown now, if it is something else."""
         self._projecting = None
-        if self._projects() and volumes != self._volumes():
+        if self._projects() and self._projected != self._volumes():
             self._make_projections()
 
     def _projects(self) -> bool:

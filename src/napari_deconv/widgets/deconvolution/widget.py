@@ -11,7 +11,6 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_deconv.deconvolution import METHODS, Deconvolution
-from napari_deconv.errors import DeconvError
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
@@ -27,7 +26,7 @@ from napari_deconv.widgets.common.history import Settings
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
-from napari_deconv.widgets.common.parts import Part, seen, surroundings, whole
+from napari_deconv.widgets.common.parts import Part, psf_for, seen, surroundings, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
 from napari_deconv.widgets.common.results import Limits, aside, contrast, contrasted
 from napari_deconv.widgets.common.words import in_fields_words
@@ -224,12 +223,8 @@ class DeconvolutionWidget(OperationWidget):
 
     def _images(self) -> tuple[Part, Part]:
         """Take the image and the PSF."""
-        if self.image.value is not None and self.image.value is self.psf.value:
-            raise DeconvError(
-                f"“{self.image.value.name}” is chosen as the image and as the PSF: choose another "
-                "one for one of them."
-            )
-        return self._part("image"), whole(self.psf.value, "PSF")
+        source = self._part("image")
+        return source, psf_for(source, self.psf.value)
 
     def _given(self, source: Part, psf: Part) -> dict[str, Any]:
         """Read what `deconvolve_part` is called with."""
