@@ -142,7 +142,9 @@ class Show:
         if self._montages:
             for layer, (source, (montage, pixel)) in zip(self._montages, pairs, strict=True):
                 layer.data = _in_series(source, montage)
-                layer.scale = _montage_scale(source, pixel)
+                scale = _montage_scale(source, pixel)
+                if not np.array_equal(layer.scale, scale):  # napari draws it anew even then
+                    layer.scale = scale
         else:
             self._montages = [_montage(source, *projection) for source, projection in pairs]
         self.projections_of = of
