@@ -48,7 +48,8 @@ def compute_each(
         A process does one at a time, for the engine takes all cores or its device.
     callback : callable, optional
         Called with a `Progress` after each, and after each iteration of a tile that this thread is
-        at, with the part of it that is done. What it raises ends the work; tasks that workers are
+        at, with the part of it that is done; again and again while it waits for a cluster, to hear
+        whether it is to end. What it raises ends the work; tasks that workers are
         at go on, others are not begun.
     before : int
         How many have been done before, and count.
@@ -71,7 +72,7 @@ def compute_each(
         if callback is not None:
             callback(Progress(done, total, part=part))
 
-    computing = _one_by_one(tasks, tell) if client is None else _on_cluster(tasks, client)
+    computing = _one_by_one(tasks, tell) if client is None else _on_cluster(tasks, client, tell)
     with closing(computing) as results:
         for result in results:
             done += 1
@@ -105,7 +106,9 @@ def _one_by_one(tasks: Sequence[Delayed], listener: Callable[[float], object]) -
         yield result
 
 
-def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
+def _on_cluster(
+    tasks: Sequence[Delayed], client: Client, listener: Callable[[], object]
+) -> Results:
     from distributed import CancelledError, KilledWorker, as_completed
 
     # Nothing else holds the futures: what nobody asks for any more is not computed again when the
@@ -114,7 +117,7 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
         client.compute(tasks, retries=_RETRIES), loop=client.loop, with_results=True
     )
     try:
-        yield from _as_done(completed, client)
+        yield from _as_done(completed, client, listener)
     except CancelledError as error:
         raise DeconvError(
             "The connection to the Dask scheduler was lost. What is written is kept: resume."
@@ -129,7 +132,7 @@ def _on_cluster(tasks: Sequence[Delayed], client: Client) -> Results:
             client.cancel(list(completed.futures))
 
 
-def _as_done(completed: as_completed, client: Client) -> Results:
+def _as_done(completed: as_completed, client: Client, listener: Callable[[], object]) -> Results:
     """Give results as they are done; meanwhile look whether there is anybody to do them."""
     from distributed import CancelledError
 
@@ -143,6 +146,7 @@ def _as_done(completed: as_completed, client: Client) -> Results:
             yield result
         elif time.monotonic() - looked < _LOOK:
             time.sleep(_MOMENT)
+            listener()
         else:
             with suppress(OSError):  # a lost connection cancels the futures
                 before, alone = alone, not client.nthreads()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,9 @@ _MOST = 32
 
 _LOOK = 1.0
 """Seconds after which Ctrl-C is looked for: Windows does not interrupt a thread that waits."""
+
+_GRACE = 5.0
+"""Seconds in which jobs may end before the connection to the cluster is closed: then they must."""
 
 Row = dict[str, Any]
 
@@ -105,6 +108,7 @@ class Batch:
             yield from (self._do(job, watch) for job in self.jobs)
             return
         pool, stopped = ThreadPoolExecutor(threads), Event()
+        pending: set[Future[Row]] = set()
         try:
             pending = {pool.submit(self._do, job, _until(stopped)) for job in self.jobs}
             while pending:
@@ -112,8 +116,8 @@ class Batch:
                 yield from (each.result() for each in done)
         finally:
             stopped.set()
-            # A job that waits for the cluster ends when the connection is closed, after this.
             pool.shutdown(wait=False, cancel_futures=True)
+            wait([each for each in pending if each.running()], _GRACE)
 
     def _log(self, line: str) -> None:
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
