@@ -93,7 +93,7 @@ def test_a_stop_rule_ends_it_and_going_on_does_not_heed_it(
     np.testing.assert_array_equal(layer.data, expected.image)
     reason = expected.stop_reason
     assert widget.result_line.text().startswith(f"{reason[0].upper()}{reason[1:]}. Background 9")
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     deconvolution.wait()
     assert layer.name == f"cells · RL {expected.iterations + 10}"
 
@@ -109,7 +109,7 @@ def test_from_what_consensus_stops_one_can_go_on(viewer, deconvolution, bead_ima
     stopped = deconvolve(bead_image, psf, iterations=8, stop="consensus", **options)
     layer = viewer.layers[-1]
     np.testing.assert_array_equal(layer.data, stopped.image)
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     deconvolution.wait()
     assert layer.name == f"cells · RL {stopped.iterations + 10}"
     more = deconvolve(bead_image, psf, iterations=stopped.iterations + 10, **options)
@@ -149,11 +149,11 @@ def test_the_coarse_start_does_not_run_backwards(viewer, deconvolution, monkeypa
 
 def test_going_on_is_one_longer_run(viewer, deconvolution, bead_image, psf_array):
     widget = deconvolution.widget
-    assert not widget.go_on_button.isVisibleTo(widget)
+    assert not widget.going_on.button.isVisibleTo(widget)
     deconvolution.run()
     layer = viewer.layers[-1]
     for _ in range(2):
-        widget.go_on_button.click()
+        widget.going_on.button.click()
         deconvolution.wait()
     assert viewer.layers[-1] == layer
     assert layer.name == "cells · RL 28"
@@ -166,9 +166,9 @@ def test_going_on_is_one_longer_run(viewer, deconvolution, bead_image, psf_array
     assert layer.contrast_limits_range[1] >= layer.data.max()
     viewer.layers.remove(layer)
     widget.boundary.value = "reflect"
-    assert not widget.go_on_button.isVisibleTo(widget)
+    assert not widget.going_on.button.isVisibleTo(widget)
     widget.boundary.value = "padded"
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     deconvolution.wait()
     assert viewer.layers[-1].name == "cells · RL 38"
 

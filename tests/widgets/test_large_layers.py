@@ -127,7 +127,7 @@ def test_going_on_is_of_the_same_region_though_a_preview_takes_another(viewer, r
     idle = lambda: hand.widget.preview._worker is None  # noqa: E731
     hand.qtbot.wait(100)
     hand.qtbot.waitUntil(idle, timeout=20_000)
-    hand.widget.go_on_button.click()
+    hand.widget.going_on.button.click()
     hand.wait()
     result = viewer.layers["cells (region) · RL 16"]
     assert result.metadata[KEY]["inputs"]["image"] == before
@@ -142,7 +142,7 @@ def test_going_on_keeps_the_background(viewer, ready, bead_image):
     viewer.reset_view()
     viewer.scene.camera.zoom *= 2
     hand.run()
-    hand.widget.go_on_button.click()
+    hand.widget.going_on.button.click()
     hand.wait()
     result = viewer.layers[-1]
     level = level_used(result, bead_image)

@@ -102,7 +102,7 @@ def test_stop_and_keep(viewer, deconvolution, slowly, reference):
     assert layer.name == f"cells · RL {done}"
     assert f"Stopped by hand after {done} iterations" in widget.result_line.text()
     np.testing.assert_array_equal(layer.data, reference(iterations=done).image)
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     deconvolution.wait()
     np.testing.assert_allclose(layer.data, reference(iterations=done + 10).image, rtol=1e-5)
 
@@ -123,7 +123,7 @@ def test_stepping_back_and_forth(viewer, deconvolution, reference):
         assert layer.metadata[KEY]["parameters"]["iterations"] == iteration
         again = reference(iterations=iteration).image
         np.testing.assert_array_equal(layer.data, again)
-        assert widget.go_on_button.isVisibleTo(widget) == (iteration == 40)
+        assert widget.going_on.button.isVisibleTo(widget) == (iteration == 40)
     assert len(viewer.layers) == 3
 
 
@@ -138,7 +138,7 @@ def test_cancelling_takes_pictures_back(viewer, deconvolution, slowly, reference
     widget.settings.iterations.value = 5
     deconvolution.run()
     layer = viewer.layers[-1]
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     wait_for_picture(deconvolution, viewer)
     deconvolution.click()
     deconvolution.wait()
@@ -199,7 +199,7 @@ def test_every_result_can_be_made_again(viewer, deconvolution):
     deconvolution.run()
     layer = viewer.layers[-1]
     np.testing.assert_array_equal(np.asarray(rerun(layer, viewer)), layer.data)
-    widget.go_on_button.click()
+    widget.going_on.button.click()
     deconvolution.wait()
     np.testing.assert_array_equal(np.asarray(rerun(layer, viewer)), layer.data)
     widget.course.slider.setValue(1)
@@ -346,16 +346,17 @@ def test_going_on_is_in_the_history_as_one_run(viewer, deconvolution):
     widget.settings.iterations.value = 3
     widget.settings.stop.value = None
     deconvolution.run()
-    widget.go_on_button.click()
+    widget.going_on.number.setValue(7)
+    widget.going_on.button.click()
     deconvolution.wait()
     both = viewer.layers[-1]
-    assert both.name == "cells · RL 13"
+    assert both.name == "cells · RL 10"
     newest = entries(widget)[0]
-    assert "13 iterations" in newest.title()
+    assert "10 iterations" in newest.title()
     newest.actions()[0].trigger()
     deconvolution.wait()
     assert viewer.layers[-1] is not both
-    assert viewer.layers[-1].name.startswith("cells · RL 13")
+    assert viewer.layers[-1].name.startswith("cells · RL 10")
     np.testing.assert_allclose(viewer.layers[-1].data, both.data, atol=1e-4 * both.data.max())
 
 

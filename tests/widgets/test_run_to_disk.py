@@ -189,11 +189,11 @@ def test_no_name_no_run(viewer, ready, to_disk, cells):
     """And what the last run has left to go on from stays."""
     hand = ready()
     hand.run()
-    assert hand.widget.go_on_button.isVisibleTo(hand.widget)
+    assert hand.widget.going_on.button.isVisibleTo(hand.widget)
     proposed, _ = to_disk(hand, "")
     assert proposed.endswith("cells_rl.ome.zarr")
     assert hand.widget._worker is None
-    assert hand.widget.go_on_button.isVisibleTo(hand.widget)
+    assert hand.widget.going_on.button.isVisibleTo(hand.widget)
 
 
 def test_nothing_is_read_here(viewer, ready, to_disk, bead_image, tmp_path, memory, monkeypatch):

@@ -33,6 +33,7 @@ from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written
 from napari_deconv.widgets.deconvolution.estimate import Estimate
+from napari_deconv.widgets.deconvolution.going_on import GoOn
 from napari_deconv.widgets.deconvolution.method import MethodFields
 from napari_deconv.widgets.deconvolution.to_disk import DiskButton
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of, short_name
@@ -58,7 +59,6 @@ _BOUNDARIES = [
     ("Nothing", "zero"),
     ("Other end (periodic)", "circular"),
 ]
-_GO_ON = 10
 
 # Voxels of a preview, and those that its background is measured on: some tenths of a second.
 _MOST_SEEN = 800_000
@@ -147,12 +147,11 @@ class DeconvolutionWidget(OperationWidget):
         self.keep_button.setToolTip("End the run now; what it has reached is the result.")
         self.keep_button.setVisible(False)
         self.keep_button.clicked.connect(self._keep)
-        self.go_on_button = QPushButton(f"Go on +{_GO_ON}")
-        self.go_on_button.setToolTip(f"Do {_GO_ON} more iterations on the last result.")
-        self.go_on_button.setVisible(False)
-        self.go_on_button.clicked.connect(self._go_on)
+        self.going_on = GoOn()
+        self.going_on.setVisible(False)
+        self.going_on.asked.connect(self._go_on)
         self._buttons.addWidget(self.keep_button)
-        self._buttons.addWidget(self.go_on_button)
+        self._buttons.addWidget(self.going_on)
 
     def _add_disk(self) -> None:
         self.disk_button.clicked.connect(lambda: self._run(self._prepare_disk))
@@ -257,7 +256,7 @@ class DeconvolutionWidget(OperationWidget):
         """Offer to go on from the last estimate while the fields are those of the last run."""
         last, idle = self._last, self._worker is None
         ready = idle and last is not None and self.course.iteration == last.iterations
-        self.go_on_button.setVisible(ready and self._field_values() == self._done)
+        self.going_on.setVisible(ready and self._field_values() == self._done)
 
     def _stop(self) -> str | None:
         """Name the rule that ends the run, if there is one."""
@@ -265,18 +264,19 @@ class DeconvolutionWidget(OperationWidget):
         takes = "stop" in self.settings.kind.takes
         return None if going_on or not takes else self.settings.stop.value
 
-    def _go_on(self) -> None:
+    def _go_on(self, iterations: int) -> None:
         """Do more iterations, whatever has stopped the last ones.
 
         What consensus has judged was made of a part of the photons: there is nothing to go on from,
         and all is done again with all of them.
         """
-        all_of_them = {"iterations": self._last.iterations + _GO_ON, "stop": None}
+        all_of_them = {"iterations": self._last.iterations + iterations, "stop": None}
         if self._last.recipe["parameters"]["stop"] == "consensus":
             self._run(lambda: self._again(**all_of_them))
         else:
             level = self._last.recipe["parameters"]["background"]
-            more = {"iterations": _GO_ON, "initial": self._last, "stop": None, "background": level}
+            more = {"iterations": iterations, "stop": None}
+            more |= {"initial": self._last, "background": level}
             before = self._record
             self._run(lambda: self._again(**more))
             self._inputs.origins["initial"] = before
@@ -309,7 +309,7 @@ class DeconvolutionWidget(OperationWidget):
             self.course.begin(self._stop())
             self.keep_button.setVisible(self._picture() is not None)
             self.keep_button.setEnabled(True)
-            self.go_on_button.setVisible(False)
+            self.going_on.setVisible(False)
             self.disk_button.setVisible(False)
 
     def _aborted(self) -> None:
