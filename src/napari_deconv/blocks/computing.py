@@ -48,9 +48,9 @@ def compute_each(
         A process does one at a time, for the engine takes all cores or its device.
     callback : callable, optional
         Called with a `Progress` after each, and after each iteration of a tile that this thread is
-        at, with the part of it that is done; again and again while it waits for a cluster, to hear
-        whether it is to end. What it raises ends the work; tasks that workers are
-        at go on, others are not begun.
+        at, with the part of it that is done; while it waits for a cluster, again and again, to hear
+        whether it is to end. What it raises ends the work; tasks that workers are at go on, others
+        are not begun.
     before : int
         How many have been done before, and count.
 

@@ -69,9 +69,9 @@ def write_blocks(
         Plain values to store with the image, besides how it was made.
     callback : callable, optional
         Called with a `Progress` after each tile, counting those that were there before, and here
-        after each iteration of a tile, with the part of it that is done, or again and again while
-        it waits for a cluster; then after each chunk of the pyramid, level by level. What it raises
-        ends the work.
+        after each iteration of a tile, with the part of it that is done; while it waits for a
+        cluster, again and again; then after each chunk of the pyramid, level by level. What it
+        raises ends the work.
 
     Returns
     -------
