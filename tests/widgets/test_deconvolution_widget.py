@@ -8,8 +8,9 @@ from hand import SPACING
 
 from napari_deconv.deconvolution import METHODS, deconvolve
 from napari_deconv.deconvolution.front_door import memory_needed
+from napari_deconv.files import read_image
 from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.layers import KEY, spacing
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 
@@ -256,6 +257,24 @@ def test_a_typed_voxel_size_is_remembered(viewer, open_widget, bead_image):
     assert third.voxel_size.value(3) == SPACING
 
 
+def test_results_keep_the_voxel_size_that_was_typed(
+    viewer, open_widget, said, bead_image, tmp_path
+):
+    """They are drawn on their source, whose scale is wrong."""
+    wrong = viewer.add_image(bead_image, name="beads", units=("µm",) * 3)
+    hand = open_widget("Background subtraction")
+    hand.widget.method.value = "gaussian"
+    hand.click()
+    assert "Enter it above" in said()[-1]
+    hand.widget.voxel_size.field.value = "0.25 × 0.1 × 0.1"
+    hand.run()
+    result = viewer.layers[-1]
+    np.testing.assert_array_equal(result.scale, wrong.scale)
+    assert spacing(result) == SPACING
+    result.save(str(tmp_path / "result.ome.tif"), plugin="napari-deconv")
+    assert read_image(tmp_path / "result.ome.tif").spacing == pytest.approx(SPACING)
+
+
 def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
     viewer.add_image(bead_image, name="cells", **UM)
     hand = open_widget("Deconvolution")
@@ -273,7 +292,8 @@ def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
 
     viewer.add_image(psf_array, name="PSF of 1 µm", units=("µm",) * 3)
     assert shown(widget, widget, "psf_note") == [True]
-    assert "Is a voxel of the PSF 1 µm wide?" in widget.psf_note.value
+    assert "The PSF says 1 × 1 × 1 µm" in widget.psf_note.value
+    assert "taken as the image's" in widget.psf_note.value
 
     viewer.add_image(psf_array, name="bare PSF")
     assert shown(widget, widget, "psf_note") == [True]

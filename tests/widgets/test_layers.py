@@ -14,12 +14,14 @@ from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.fields import VoxelSize, read_numbers
 from napari_deconv.widgets.common.layers import (
     KEY,
+    note_made,
     origin,
     provenance,
     role,
     space_axes,
     spacing,
     spacing_is_certain,
+    stated_spacing,
     take_away,
 )
 from napari_deconv.widgets.common.parts import whole
@@ -33,9 +35,9 @@ VOLUME = np.zeros((3, 4, 5))
     [("µm", 1.0), ("um", 1.0), ("nm", 1e-3), ("mm", 1e3), ("angstrom", 1e-4)],
 )
 def test_spacing_is_in_micrometres(unit, micrometres):
-    layer = Image(VOLUME, scale=(300, -108, 108), units=(unit,) * 3)
-    expected = np.array([300, 108, 108]) * micrometres
-    np.testing.assert_allclose(spacing(layer), expected, rtol=1e-12)
+    scale = np.array([0.3, -0.108, 0.108]) / micrometres
+    layer = Image(VOLUME, scale=scale, units=(unit,) * 3)
+    np.testing.assert_allclose(spacing(layer), (0.3, 0.108, 0.108), rtol=1e-12)
     assert spacing_is_certain(layer)
 
 
@@ -114,7 +116,11 @@ def test_origins():
     assert origin(image) == {"sample": "cells_widefield", "part": "image"}
     call = {"operation": "deconvolve", "inputs": {"image": {"layer": "cells"}}}
     result = Image(VOLUME, metadata=provenance(call, "result", image))
+    assert origin(result) == {"layer": result.name}  # nobody has said that it made this
+    note_made(result)
     assert origin(result) == call | {"source": "cells", "role": "result"}
+    result.data = VOLUME + 1
+    assert origin(result) == {"layer": result.name}
 
 
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():
@@ -194,17 +200,39 @@ def test_a_psf_in_pixels_knows_its_voxel_size():
     assert field.note.value == ""
 
 
-@pytest.mark.parametrize(("unit", "words"), [("µm", "Is a voxel 1 µm wide?"), ("nm", "1 nm wide?")])
-def test_a_scale_of_one_is_asked_about(unit, words):
+@pytest.mark.parametrize(("unit", "words"), [("µm", "1 × 1 × 1 µm"), ("nm", "0.001 × 0.001")])
+def test_a_scale_of_one_is_no_voxel_size(unit, words):
     """napari sets it where nothing is known, whatever the unit."""
     layer = Image(VOLUME, units=(unit,) * 3)
     field = VoxelSize()
     field.follow(layer)
+    assert field.field.value == ""
     assert words in field.note.value
-    field.field.value = "0.2 × 0.1 × 0.1"
+    assert "as napari does where the voxel size is not known: enter it" in field.note.value
+    with pytest.raises(DeconvError, match="Enter it above"):
+        field.value(3)
+    field.field.value = "1 × 1 × 1"
     assert field.note.value == ""
-    field.follow(Image(VOLUME, units=(unit,) * 3, scale=(2, 1, 1)))
+    assert field.value(3) == (1, 1, 1)
+    field.follow(Image(VOLUME, units=("µm",) * 3, scale=(2, 1, 1)))
     assert field.note.value == ""
+    assert field.value(3) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("scale", [(0.2, 0.08, 65), (200, 65, 65), (2e-4, 6.5e-5, 6.5e-5)])
+def test_a_voxel_size_of_another_unit_is_asked_for(scale):
+    layer = Image(VOLUME, units=("µm",) * 3, scale=scale)
+    assert stated_spacing(layer) == scale
+    assert spacing(layer) is None
+    field = VoxelSize()
+    field.follow(layer)
+    assert "which is no voxel size of a microscope: enter it" in field.note.value
+    with pytest.raises(DeconvError, match="no voxel size of a microscope"):
+        field.value(3)
+    field.field.value = "200 × 65 × 65"
+    assert field.value(3) == (200, 65, 65)
+    layer.scale = (0.2, 0.065, 0.065)
+    assert field.value(3) == (0.2, 0.065, 0.065)
 
 
 def test_a_scale_of_one_that_is_known(viewer, tmp_path):

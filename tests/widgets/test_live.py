@@ -12,7 +12,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShortcut
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.recipe.recipe import Recipe
-from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.layers import KEY, origin
 from napari_deconv.widgets.deconvolution.course import how_often
 
 UM = {"scale": SPACING, "units": ("µm",) * 3, "translate": (1.0, 2.0, 3.0)}
@@ -288,6 +288,33 @@ def test_a_recipe_is_of_the_layer_that_was_read(viewer, deconvolution, bead_imag
     view.save(tmp_path / "other.yaml")
     assert "cells" in said()[-1]
     assert not (tmp_path / "other.yaml").exists()
+
+
+def test_a_recipe_does_not_make_what_a_script_has_changed(viewer, deconvolution, tmp_path):
+    widget = deconvolution.widget
+    widget.settings.iterations.value = 3
+    deconvolution.run()
+    first = viewer.layers["cells · RL 3"]
+    widget.image.value = first
+    deconvolution.run()
+    assert "operation" in viewer.layers[-1].metadata[KEY]["inputs"]["image"]
+
+    first.data = first.data * np.float32(2)
+    widget.image.value = first
+    deconvolution.run()
+    second = viewer.layers[-1]
+    assert second.metadata[KEY]["inputs"]["image"] == {"layer": first.name}
+    widget.outcome.recipe.save(tmp_path / "run.yaml")
+    again = Recipe.load(tmp_path / "run.yaml").run()
+    np.testing.assert_array_equal(again.image, second.data)
+
+
+def test_a_sample_that_was_painted_on_is_no_sample(viewer):
+    viewer.open_sample("napari-deconv", "bars_confocal")
+    image = viewer.layers["bars"]
+    assert origin(image)["sample"] == "bars_confocal"
+    image.data[0, 0, 0] += 1
+    assert origin(image) == {"layer": "bars"}
 
 
 def test_labels_of_beads_are_left_out_by_a_recipe_too(

@@ -12,10 +12,9 @@ from napari_deconv.deconvolution import convolve
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
 from napari_deconv.widgets.common.layers import made_here, spacing
-from napari_deconv.widgets.common.parts import Part, psf_for
+from napari_deconv.widgets.common.parts import Part, psf_for, read_psf
 from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
-from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -103,6 +102,6 @@ class ConvolveWidget(BlurringWidget):
 
 def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
     """Call the function, and find the contrast of what it gives."""
-    points = psf_of(psf, spacing(psf.layer), made_here(psf.layer))
+    points = read_psf(psf, spacing(psf.layer), made_here(psf.layer))
     data, call = recorded(function, np.asarray(image), points, **parameters)
     return data, contrast(data, 0.1), call

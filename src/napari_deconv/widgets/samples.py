@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_deconv import sample_data
-from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.layers import checksum, provenance
 from napari_deconv.widgets.common.results import centred, psf_options
 
 __all__ = ["bars_confocal", "beads_widefield", "cells_widefield"]
@@ -34,8 +35,9 @@ def bars_confocal() -> list[LayerData]:
 def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) -> list[LayerData]:
     sample = simulate()
 
-    def origin(part: str) -> dict[str, Any]:
-        return {"sample": simulate.__name__, "part": part, "optics": sample.optics}
+    def origin(part: str, data: npt.NDArray[Any]) -> dict[str, Any]:
+        told = {"sample": simulate.__name__, "part": part, "optics": sample.optics}
+        return told | {"checksum": checksum(data)}
 
     volume = {
         "scale": sample.spacing,
@@ -45,17 +47,13 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) 
     }
     hidden = {"visible": False}
     extent = np.array([[0, 0, 0], np.array(sample.image.shape) - 1]) * sample.spacing
-    psf = (
-        psf_options(sample.psf, f"PSF ({name}, true)", provenance(origin("psf"), "true psf"))
-        | hidden
-    )
+    metadata = provenance(origin("psf", sample.psf.data), "true psf")
+    psf = psf_options(sample.psf, f"PSF ({name}, true)", metadata) | hidden
     psf["translate"] = centred(extent, sample.psf.shape, sample.spacing)
-    truth = (
-        volume
-        | hidden
-        | {"name": f"{name}, truth", "metadata": provenance(origin("truth"), "truth")}
-    )
-    image = volume | look | {"name": name, "metadata": provenance(origin("image"), "image")}
+    metadata = provenance(origin("truth", sample.truth), "truth")
+    truth = volume | hidden | {"name": f"{name}, truth", "metadata": metadata}
+    metadata = provenance(origin("image", sample.image), "image")
+    image = volume | look | {"name": name, "metadata": metadata}
     return [
         (sample.truth, truth, "image"),
         (sample.psf.data, psf, "image"),

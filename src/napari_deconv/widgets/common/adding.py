@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari.layers import Image, Layer
 
+from napari_deconv.widgets.common.layers import note_made
 from napari_deconv.widgets.common.results import around, field_of_view, in_sight, psf_options
 from napari_deconv.widgets.common.window import paint_later
 
@@ -42,6 +43,7 @@ class Adding:
     def layer(self, layer: _Layer, **later: Any) -> _Layer:
         """Add a layer, draw it, and set what else takes long to draw, each in a turn to come."""
         layer.visible = False
+        note_made(layer)
         self._turns.add(partial(self._add, layer))
         for name, value in {"visible": True, **later}.items():
             self._turns.add(partial(setattr, layer, name, value))

@@ -13,7 +13,7 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeySequence, QShortcut, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -126,6 +126,8 @@ class OperationWidget(LayerWidget):
         self.defaults_button.clicked.connect(lambda: self._kept.reset())
         self._form.beside_more.addWidget(self.defaults_button)
         self._form.beside_more.addWidget(self.history)
+        QWidget.setTabOrder(self._form.more_button, self.defaults_button)
+        QWidget.setTabOrder(self.defaults_button, self.history)
         for field in self._layer_fields():
             self._form.take_drops(field)
 

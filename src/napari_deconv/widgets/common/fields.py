@@ -23,11 +23,10 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.layers import (
     known,
-    made_here,
     role,
-    space_axes,
     spacing,
     spacing_is_certain,
+    stated_spacing,
 )
 
 if TYPE_CHECKING:
@@ -223,11 +222,8 @@ class VoxelSize:
             return self._read[-axes:]
         names = " × ".join("zyx"[-axes:])
         if not self.field.value.strip():
-            lacks = (
-                "No voxel size is given" if self._layer is None else "The layer has no voxel size"
-            )
             raise DeconvError(
-                f"{lacks}. Enter it above as {names} in µm; "
+                f"{_lacks(self._layer, 'layer')}. Enter it above as {names} in µm; "
                 "it is printed in the microscope's metadata."
             )
         values = read_numbers(self.field.value)
@@ -273,29 +269,30 @@ def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
     if layer is None:
         return ""
     if found is None:
-        return "The layer has no voxel size: enter it."
-    if "spacing" in known(layer):
-        return ""
-    if not spacing_is_certain(layer):
+        return f"{_lacks(layer, 'layer')}: enter it."
+    if "spacing" not in known(layer) and not spacing_is_certain(layer):
         return "The layer's scale has no unit: are these µm?"
-    return _doubt(layer, "a voxel")
+    return ""
 
 
 def psf_doubt(psf: Layer | None) -> str:
-    """Say in orange what is missing or uncertain of the voxel size of a PSF; nothing else."""
-    if psf is None:
+    """Say in orange that a PSF has no voxel size that is to be believed; nothing else."""
+    if psf is None or spacing(psf) is not None:
         return ""
-    lacks = "The PSF has no voxel size: taken as the image's."
-    return orange(lacks if spacing(psf) is None else _doubt(psf, "a voxel of the PSF"))
+    return orange(f"{_lacks(psf, 'PSF')}: taken as the image's.")
 
 
-def _doubt(layer: Layer, what: str) -> str:
-    """Ask about a voxel size that nobody may have given."""
-    if made_here(layer) or "spacing" in known(layer) or not spacing_is_certain(layer):
-        return ""
-    if np.any(layer.scale[-space_axes(layer) :] != 1):
-        return ""
-    return f"Is {what} 1 {layer.units[-1]:~} wide? napari says so where nothing is known."
+def _lacks(layer: Layer | None, name: str) -> str:
+    """Say why a layer has no voxel size that is to be believed."""
+    if layer is None:
+        return "No voxel size is given"
+    stated = stated_spacing(layer)
+    if stated is None:
+        return f"The {name} has no voxel size"
+    steps = " × ".join(f"{step:.3g}" for step in stated)
+    if np.all(layer.scale[-len(stated) :] == 1):
+        return f"The {name} says {steps} µm, as napari does where the voxel size is not known"
+    return f"The {name} says {steps} µm, which is no voxel size of a microscope"
 
 
 def orange(text: str) -> str:

@@ -55,6 +55,7 @@ class Form(QScrollArea):
         arrange: Callable[[], None],
     ) -> None:
         super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab goes from field to field
         self._arrange = arrange
         self._more = list(more)
         self._drops: dict[QObject, ValueWidget] = {}

@@ -103,17 +103,17 @@ def _units(meta: Mapping[str, Any]) -> list[pint.Unit]:
 def _spacing(
     meta: Mapping[str, Any], space: int, written: Sequence[float] | None
 ) -> tuple[float, ...] | None:
-    """Give the voxel size in µm: of a layer in pixels the written one, else its scale.
+    """Give the voxel size in µm: the one that is written, else the layer's scale.
 
     A scale without a unit is in the one that the user prefers.
     """
     units, scale = _units(meta)[-space:], np.abs(meta.get("scale", ()))[-space:]
     if len(scale) < space:
         return None
-    if len(units) == space and all(unit.is_compatible_with("micrometer") for unit in units):
-        return tuple((scale * micrometres(units)).tolist())
     if written is not None:
         return tuple(written)
+    if len(units) == space and all(unit.is_compatible_with("micrometer") for unit in units):
+        return tuple((scale * micrometres(units)).tolist())
     preferred = micrometres([pint.Unit(preferences().unit)])
     return None if np.all(scale == 1) else tuple((scale * preferred).tolist())
 

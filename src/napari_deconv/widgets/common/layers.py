@@ -28,6 +28,7 @@ __all__ = [
     "letters",
     "made_here",
     "micrometres",
+    "note_made",
     "origin",
     "placement",
     "provenance",
@@ -35,6 +36,7 @@ __all__ = [
     "space_axes",
     "spacing",
     "spacing_is_certain",
+    "stated_spacing",
     "take_away",
     "take_for",
 ]
@@ -50,6 +52,13 @@ LETTERS = {
 # What is known of the files that layers are from.
 _of_files: WeakKeyDictionary[Layer, Mapping[str, Any]] = WeakKeyDictionary()
 _FILES = (".tif", ".tiff", ".zarr")
+
+# What the record of a layer says how to make.
+_made: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
+
+# µm between voxels: finer ones resolve atoms, coarser ones nothing that a microscope blurs. A unit
+# that was mistaken is out by 1000.
+_FINEST, _COARSEST = 0.001, 50.0
 
 
 def known(layer: Layer) -> Mapping[str, Any]:
@@ -94,17 +103,32 @@ def space_axes(layer: Layer) -> int:
 def spacing(layer: Layer) -> tuple[float, ...] | None:
     """Read the voxel size of a layer, (z, y, x) or (y, x) in µm; None where it has none.
 
+    A scale of 1 in all axes is no voxel size, as napari sets it where nothing is known, nor is one
+    that no microscope has; unless the layer was made here, or, of 1, its file says so too.
+    """
+    steps = stated_spacing(layer)
+    if steps is None or made_here(layer):
+        return steps
+    if "spacing" not in known(layer) and np.all(layer.scale[-len(steps) :] == 1):
+        return None
+    return steps if all(_FINEST <= step <= _COARSEST for step in steps) else None
+
+
+def stated_spacing(layer: Layer) -> tuple[float, ...] | None:
+    """Read what a layer says to be its voxel size, (z, y, x) or (y, x) in µm, credible or not.
+
     A layer in pixels has a voxel size only if its metadata or its file say so (see `known`), or if
     its scale is not 1: many readers set no unit (see `spacing_is_certain`). It is then taken to be
-    in the unit that the user prefers.
+    in the unit that the user prefers. What was typed for the source of a result is in its metadata.
     """
     axes = slice(layer.ndim - space_axes(layer), None)
     scale = np.abs(layer.scale[axes])
-    if spacing_is_certain(layer):
-        return tuple((scale * micrometres(layer.units[axes])).tolist())
-    written = known(layer).get("spacing")
+    certain = spacing_is_certain(layer)
+    written = (layer.metadata.get(KEY, {}) if certain else known(layer)).get("spacing")
     if written is not None and len(written) >= len(scale):
         return tuple(written[-len(scale) :])
+    if certain:
+        return tuple((scale * micrometres(layer.units[axes])).tolist())
     scale = scale * micrometres([pint.Unit(preferences().unit)])
     return None if np.all(layer.scale[axes] == 1) else tuple(scale.tolist())
 
@@ -149,11 +173,11 @@ def checksum(data: npt.ArrayLike) -> int:
 def origin(layer: Layer) -> dict[str, Any]:
     """Tell how the data of a layer can be had again: see `napari_deconv.provenance`.
 
-    Points that have been edited by hand nothing can make again, nor labels: they may be painted on.
+    Data that have been replaced since nothing can make again, nor points that have been edited by
+    hand, nor labels: they may be painted on.
     """
     written = layer.metadata.get(KEY, {})
-    edited = "checksum" in written and written["checksum"] != checksum(layer.data)
-    if edited or written.get("role") == "labels":
+    if written.get("role") == "labels" or _is_edited(layer, written):
         return {"layer": layer.name}
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
@@ -161,6 +185,17 @@ def origin(layer: Layer) -> dict[str, Any]:
         return dict(written)
     path = layer.source.path
     return {"layer": layer.name} if path is None else {"path": str(path)}
+
+
+def note_made(layer: Layer) -> None:
+    """Take note that what a layer holds now is what its record says."""
+    _made[layer] = layer.data
+
+
+def _is_edited(layer: Layer, written: Mapping[str, Any]) -> bool:
+    if "checksum" in written:
+        return bool(written["checksum"] != checksum(layer.data))
+    return "operation" in written and layer.data is not _made.get(layer)
 
 
 def provenance(

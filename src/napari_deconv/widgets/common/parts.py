@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.psf.clean import repair_psf
+from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.large import check_room
 from napari_deconv.widgets.common.layers import letters, micrometres, placement, space_axes
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-__all__ = ["Part", "psf_for", "seen", "single", "surroundings", "whole"]
+__all__ = ["Part", "psf_for", "read_psf", "seen", "single", "surroundings", "whole"]
 
 _LEAST = 8  # voxels of a part in view, along each axis that is shown
 
@@ -194,6 +196,14 @@ def psf_for(image: Part, layer: Image | None) -> Part:
             "one plane."
         )
     return psf
+
+
+def read_psf(psf: Part, psf_spacing: Any, own_psf: bool) -> Psf | npt.NDArray[Any]:
+    """Read a PSF; one that was not made here may be a raw recording."""
+    points: Any = np.asarray(psf)
+    if not own_psf:
+        points, _ = repair_psf(points)
+    return points if psf_spacing is None else Psf(points, psf_spacing)
 
 
 def seen(viewer: ViewerModel, part: Part, half_depth: int, most: int) -> Part:

@@ -71,8 +71,6 @@ def on_source(part: Part, operation: str, metadata: Mapping[str, Any]) -> dict[s
 
 def _with_voxel_size(part: Part, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Add the voxel size where the layer's scale does not say it: what was used, or is known."""
-    if spacing_is_certain(part.layer):
-        return dict(metadata)
     axes, written = space_axes(part.layer), metadata.get(KEY, {})
     voxel = written.get("parameters", {}).get("spacing") or ()
     if len(voxel) != axes:
@@ -80,6 +78,9 @@ def _with_voxel_size(part: Part, metadata: Mapping[str, Any]) -> dict[str, Any]:
         if known_size is None:
             return dict(metadata)
         voxel = (np.array(known_size) * part.factors[-axes:]).tolist()
+    steps = part.placement()["scale"][-axes:] * micrometres(part.layer.units[-axes:])
+    if spacing_is_certain(part.layer) and np.allclose(np.abs(steps), voxel):
+        return dict(metadata)
     return {**metadata, KEY: {**written, "spacing": list(voxel)}}
 
 

@@ -23,9 +23,9 @@ from napari_deconv.metrics import (
     split_correlation,
 )
 from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.widgets.common.parts import read_psf
 from napari_deconv.widgets.common.plot import Curve
 from napari_deconv.widgets.compare.world import volume
-from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
     from napari_deconv._progress import Callback
@@ -205,7 +205,7 @@ def unexplained(
     left = residual(
         image,
         volume(result),
-        psf_of(psf, (own if its is None else its)[-psf.ndim :], own_psf),
+        read_psf(psf, (own if its is None else its)[-psf.ndim :], own_psf),
         spacing=own,
         background=background,
         gain=camera.gain,

@@ -29,9 +29,9 @@ from napari_deconv.recipe.inputs import stem_of
 from napari_deconv.widgets.common.images import as_lazy_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.parts import read_psf
 from napari_deconv.widgets.common.results import Limits, contrast, make_result, on_source
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of
-from napari_deconv.widgets.deconvolution.work import psf_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -161,7 +161,7 @@ def run_to_disk(
     """
     inputs.found({name: file_origin(*file) for name, file in inputs.files().items()})
     image = _described(source, inputs.origins["image"], options["spacing"])
-    points = psf_of(psf, psf_spacing, own_psf)
+    points = read_psf(psf, psf_spacing, own_psf)
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
     with alone(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_deconv.widgets.common.layers import provenance
+from napari_deconv.widgets.common.layers import note_made, provenance
 from napari_deconv.widgets.common.results import make_result, on_source, set_contrast
 
 if TYPE_CHECKING:
@@ -82,3 +82,4 @@ class Estimate:
             return
         self._layer.data = image
         self._layer.name, self._layer.metadata = options["name"], options["metadata"]
+        note_made(self._layer)

@@ -26,23 +26,19 @@ from napari_deconv.widgets.common.history import Settings
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
-from napari_deconv.widgets.common.parts import Part, psf_for, seen, surroundings, whole
+from napari_deconv.widgets.common.parts import Part, psf_for, seen, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
-from napari_deconv.widgets.common.results import Limits, aside, contrast, contrasted
+from napari_deconv.widgets.common.results import Limits, contrast, contrasted
 from napari_deconv.widgets.common.words import in_fields_words
 from napari_deconv.widgets.deconvolution.course import Course, how_often
 from napari_deconv.widgets.deconvolution.disk import Written
 from napari_deconv.widgets.deconvolution.estimate import Estimate
 from napari_deconv.widgets.deconvolution.going_on import GoOn
+from napari_deconv.widgets.deconvolution.in_view import InView
 from napari_deconv.widgets.deconvolution.method import MethodFields
 from napari_deconv.widgets.deconvolution.to_disk import DiskButton
 from napari_deconv.widgets.deconvolution.words import found_in, line_of, name_of, short_name
-from napari_deconv.widgets.deconvolution.work import (
-    deconvolve_part,
-    planes_of,
-    preview_part,
-    with_contrast,
-)
+from napari_deconv.widgets.deconvolution.work import deconvolve_part, planes_of, with_contrast
 
 if TYPE_CHECKING:
     from magicgui.widgets import ComboBox
@@ -59,11 +55,6 @@ _BOUNDARIES = [
     ("Nothing", "zero"),
     ("Other end (periodic)", "circular"),
 ]
-
-# Voxels of a preview, and those that its background is measured on: some tenths of a second.
-_MOST_SEEN = 800_000
-_MOST_AROUND = 800_000
-_MARGIN = 8  # voxels around a preview that are computed and not shown
 
 
 class DeconvolutionWidget(OperationWidget):
@@ -390,18 +381,9 @@ class DeconvolutionWidget(OperationWidget):
         if self.image.value is None or self.psf.value is None:
             return None
         source, psf = self._images()
-        given = self._given(source, psf)
-        depth = planes_of(psf, given) - 1  # as far as the PSF reaches from the plane that is seen
-        self._seen = seen(self._viewer, source, depth, _MOST_SEEN)
-        self._around = self._seen.grown((_MARGIN, _MARGIN))
-        self.preview.hint = f"Of {self._seen.extent} about the middle of the view."
-        if given["boundary"] == "padded":
-            given["boundary"] = "half_padded"  # in less than half the time
-        if given["background"] == "auto":  # that of the planes about the one that is seen
-            plane = seen(self._viewer, source, 0, _MOST_SEEN)
-            given["background"] = surroundings(plane, _MOST_AROUND)
-        return partial(preview_part, self._around, psf, **given)
+        self._in_view = InView(self._viewer, source, psf, self._given(source, psf))
+        self.preview.hint = f"Of {self._in_view.extent} about the middle of the view."
+        return self._in_view.job
 
     def _present(self, result: Any) -> list[LayerData]:
-        image = np.asarray(result).reshape(self._around.shape)[self._seen.within(self._around)]
-        return [aside(self._seen, image, short_name(self.settings.method.value), 0)]
+        return [self._in_view.layer(result, short_name(self.settings.method.value))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -14,15 +14,10 @@ from napari_deconv._progress import Callback, Progress
 from napari_deconv.background import estimate_background
 from napari_deconv.blocks.background import sample_background
 from napari_deconv.deconvolution import Deconvolution, deconvolve
-from napari_deconv.psf.clean import repair_psf
-from napari_deconv.psf.psf import Psf
-from napari_deconv.widgets.common.parts import Part
+from napari_deconv.widgets.common.parts import Part, read_psf
 from napari_deconv.widgets.common.results import Limits, contrast
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-__all__ = ["deconvolve_part", "planes_of", "preview_part", "psf_of", "with_contrast"]
+__all__ = ["deconvolve_part", "planes_of", "preview_part", "with_contrast"]
 
 
 def planes_of(psf: Part, given: Mapping[str, Any]) -> int:
@@ -31,14 +26,6 @@ def planes_of(psf: Part, given: Mapping[str, Any]) -> int:
         return 1
     steps = given["psf_spacing"] or given["spacing"]
     return max(1, round(psf.shape[0] * steps[0] / given["spacing"][0]))
-
-
-def psf_of(psf: Part, psf_spacing: Any, own_psf: bool) -> Psf | npt.NDArray[Any]:
-    """Read a PSF; one that was not made here may be a raw recording."""
-    points: Any = np.asarray(psf)
-    if not own_psf:
-        points, _ = repair_psf(points)
-    return points if psf_spacing is None else Psf(points, psf_spacing)
 
 
 def deconvolve_part(
@@ -51,11 +38,11 @@ def deconvolve_part(
     callback: Callback | None = None,
     **parameters: Any,
 ) -> Deconvolution:
-    """Deconvolve; see `psf_of` for the PSF.
+    """Deconvolve; see `read_psf` for the PSF.
 
     Where the background is a part, it is that of all the volume that this is of.
     """
-    points = psf_of(psf, psf_spacing, own_psf)
+    points = read_psf(psf, psf_spacing, own_psf)
     if isinstance(parameters["background"], Part):
         part, axes = parameters["background"], np.ndim(points)
         parameters["background"] = _level_around(part, axes, leave_out, callback)
