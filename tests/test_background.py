@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_deconv.background import METHODS, estimate_background, subtract_background
+from napari_deconv.background import (
+    METHODS,
+    estimate_background,
+    rolling_ball_in,
+    subtract_background,
+)
 from napari_deconv.errors import DeconvError
 
 SHAPES = [(13, 18), (20, 11), (5, 12, 17), (8, 10, 9)]
@@ -156,6 +161,20 @@ def test_rolling_ball_against_naive_loops(shape, with_spacing, engine):
         radii = np.full(len(shape), 3.0)
     expected = naive_rolling_ball(image, radii)
     assert_close(estimate_background(image, "rolling_ball", engine=engine, **options), expected)
+
+
+@pytest.mark.parametrize("wanted", [slice(0, 1), slice(2, 4), slice(6, 7), slice(None)])
+def test_some_planes_of_a_rolling_ball_are_those_of_all(wanted, engine):
+    image, around = noise((7, 12, 14)), {"radius": 1.1, "spacing": (0.4, 0.3, 0.3)}
+    expected = estimate_background(image, "rolling_ball", engine=engine, **around)[wanted]
+    seen = []
+    some = rolling_ball_in(image, wanted, **around, engine=engine, callback=seen.append)
+    np.testing.assert_array_equal(some, expected)
+    assert len(seen) == 7
+    plane = {"radius": 1.1, "spacing": (0.3, 0.3)}
+    expected = estimate_background(image[0], "rolling_ball", engine=engine, **plane)
+    some = rolling_ball_in(image[0], slice(None), **plane, engine=engine)
+    np.testing.assert_array_equal(some, expected[np.newaxis])
 
 
 @pytest.mark.parametrize("method", ["rolling_ball", "top_hat", "gaussian"])

@@ -23,6 +23,7 @@ __all__ = [
     "SMOOTHING",
     "estimate_background",
     "masked_percentile",
+    "rolling_ball_in",
     "subtract_background",
 ]
 
@@ -200,7 +201,7 @@ def _estimates(
             if method == "percentile":
                 level += _percentile(image, rank, device)
             elif method == "rolling_ball":
-                relief = _rolling_ball(image, radii, device, advance)
+                relief = _rolling_ball(image, radii, device, advance).reshape(shape)
             elif method == "top_hat":
                 relief = _opening(image, radii, device)
             else:
@@ -264,34 +265,75 @@ def _opening(volume: Floats, radii: tuple[float, ...], engine: Engine) -> Floats
     return engine.to_numpy(opened).reshape(volume.shape)
 
 
+def rolling_ball_in(
+    image: npt.ArrayLike,
+    wanted: slice,
+    radius: float,
+    spacing: Sequence[float],
+    engine: str | Engine = "auto",
+    callback: Callback | None = None,
+) -> Floats:
+    """Estimate the background of some planes by a rolling ball, which sees the others, too.
+
+    Parameters
+    ----------
+    image : array_like
+        (z, y, x), or (y, x), which is one plane.
+    wanted : slice
+        The planes.
+    radius, spacing, engine, callback
+        As in `subtract_background`.
+
+    Returns
+    -------
+    ndarray of float32
+        (planes, y, x), what `estimate_background` says of these planes.
+
+    Raises
+    ------
+    DeconvError
+        As `subtract_background`.
+    """
+    array = check_image(image)
+    radii = _radii(radius, check_spacing(spacing, array.ndim), array.shape)
+    level = float(np.min(array))
+    volume = _subtract(array, level, np.empty(array.shape, np.float32))
+    advance = _counter(len(as_volume(volume)), callback)
+    relief = _rolling_ball(volume, radii, get_engine(engine), advance, wanted)
+    return level + relief
+
+
 def _rolling_ball(
     volume: Floats,
     radii: tuple[float, ...],
     engine: Engine,
     advance: Callable[[], None],
+    wanted: slice = slice(None),
 ) -> Floats:
     """Roll a ball below a surface: apex(r) = min over o of image(r + o) + ball(0) − ball(o).
 
     A ball is a stack of discs, so planes are done one by one: little memory, soon cancelled. It is
     as wide above its middle as below: what a plane makes of a disc counts on either side of it.
+    Gives the planes that are wanted.
     """
     image = as_volume(volume)
     ball = _ball(_lift(radii), image.shape, engine)
     reach = len(ball) // 2
     top = ball[tuple(size // 2 for size in ball.shape)]
     background = np.full(image.shape, np.inf, np.float32)
+    planes = range(len(image))[wanted]
     for z, plane in enumerate(image):
         for distance, disc in enumerate(ball[reach:]):
-            sides = {side for side in (z - distance, z + distance) if 0 <= side < len(image)}
+            sides = {side for side in (z - distance, z + distance) if side in planes}
             if not sides:
-                break
+                continue
             rolled = engine.rolling_ball(_upload(plane, engine), disc[np.newaxis])
             drop = top - disc[disc.shape[0] // 2, disc.shape[1] // 2]
             apex = engine.to_numpy(rolled)[0] + drop
             for side in sides:
                 np.minimum(background[side], apex, out=background[side])
         advance()
-    return background.reshape(volume.shape)
+    return background[wanted]
 
 
 def _ball(radii: tuple[float, ...], shape: tuple[int, ...], engine: Engine) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand import SPACING, Hand
 
-from napari_deconv.background import subtract_background
+from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import detect_beads, threshold_beads
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
@@ -70,9 +70,10 @@ def test_background_is_that_of_the_run(viewer, preview, bead_image, settle, meth
     assert layer not in widget.image.choices
 
 
-def test_of_the_surfaces_the_margin_is_right(viewer, preview, bead_image, qtbot, settle):
+@pytest.mark.parametrize("method", ["top_hat", "rolling_ball"])
+def test_of_the_surfaces_the_margin_is_right(viewer, preview, bead_image, qtbot, settle, method):
     viewer.add_image(bead_image, name="beads", **UM)
-    widget = preview("Background subtraction", method="top_hat")
+    widget = preview("Background subtraction", method=method)
     viewer.scene.camera.zoom *= 3
     qtbot.wait(100)
     widget.radius.value = 0.5
@@ -81,7 +82,11 @@ def test_of_the_surfaces_the_margin_is_right(viewer, preview, bead_image, qtbot,
     assert layer.data.shape[1] < 40
     start = np.round((layer.translate - UM["translate"]) / SPACING).astype(int)
     box = tuple(slice(a, a + n) for a, n in zip(start, layer.data.shape, strict=True))
-    expected = subtract_background(bead_image, "top_hat", radius=0.5, spacing=SPACING)[box]
+    expected = subtract_background(bead_image, method, radius=0.5, spacing=SPACING)[box]
+    np.testing.assert_allclose(layer.data, expected, atol=1e-3)
+    widget.output.value = estimate_background
+    settle(widget)
+    expected = estimate_background(bead_image, method, radius=0.5, spacing=SPACING)[box]
     np.testing.assert_allclose(layer.data, expected, atol=1e-3)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deconv.background import estimate_background, subtract_background
+from napari_deconv.background import estimate_background, rolling_ball_in, subtract_background
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import choice, entry, layer_choice, number, read_number
 from napari_deconv.widgets.common.layers import space_axes
@@ -167,6 +167,8 @@ def _preview(
     **parameters: Any,
 ) -> tuple[Part, Any]:
     """Do it to what is in view: levels are those of its surroundings, surfaces begin outside."""
+    if method == "rolling_ball":
+        return part, _roll(function, part, reach, callback=callback, engine=device, **parameters)
     if method in _SURFACES:
         around = part.grown(reach)
         data = function(np.asarray(around), method, **parameters, engine=device, callback=callback)
@@ -180,6 +182,20 @@ def _preview(
     if floor is not None:
         data[data <= 0] = floor
     return part, data
+
+
+def _roll(function: Callable[..., Any], part: Part, reach: Sequence[int], **parameters: Any) -> Any:
+    """Roll a ball below what is in view, and below as much around it as it sees."""
+    around, axes = part.grown(reach), len(reach)
+    parameters.pop("planes", None)
+    within = part.within(around)[-axes:]
+    image = np.asarray(around).reshape(around.shape[-axes:])
+    wanted = within[0] if axes == 3 else slice(None)
+    background = rolling_ball_in(image, wanted, **parameters)[(..., *within[-2:])]
+    background = background.reshape(part.shape)
+    if function is estimate_background:
+        return background
+    return (np.asarray(part) - background).astype(np.float32)
 
 
 def _subtract(
