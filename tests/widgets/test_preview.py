@@ -7,7 +7,7 @@ import pytest
 from hand import SPACING, Hand
 
 from napari_deconv.background import estimate_background, subtract_background
-from napari_deconv.beads import detect_beads, threshold_beads
+from napari_deconv.beads import detect_beads, detection, threshold_beads
 from napari_deconv.deconvolution import deconvolve
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.synthetic.models import make_psf
@@ -107,6 +107,29 @@ def test_beads_are_those_of_the_run(viewer, preview, bead_image, settle):
     assert aside(viewer) == {}
     assert "No preview: “x” is not understood" in widget.preview.note.text()
     assert widget.preview.note.isVisibleTo(widget)
+
+
+def test_how_wide_beads_are_is_found_once_for_a_view(
+    viewer, preview, bead_image, settle, qtbot, monkeypatch
+):
+    asked = []
+    measure = detection.spot_size
+    monkeypatch.setattr(detection, "spot_size", lambda *it: asked.append(it) or measure(*it))
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Bead detection")
+    assert len(asked) == 1
+    widget.bead_diameter.value = 0.2
+    settle(widget)
+    assert len(asked) == 1
+    found = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.2)
+    np.testing.assert_allclose(aside(viewer)["Preview · beads"].data, found.positions)
+    viewer.layers["beads"].data = np.ascontiguousarray(bead_image[:, ::-1])
+    widget.bead_diameter.value = 0.1
+    settle(widget)
+    viewer.scene.camera.zoom *= 3
+    qtbot.wait(100)
+    settle(widget)
+    assert len(asked) == 4  # the call above is one
 
 
 def test_a_psf_is_previewed_whole(viewer, preview, settle):

@@ -123,8 +123,13 @@ def detect_with_labels(
     reject: Rejection,
     engine: str | Engine,
     callback: Callback | None,
-) -> tuple[Beads, npt.NDArray[np.int32] | None]:
-    """Find beads as `detect_beads` does, and give the regions of a threshold with them, if any."""
+    size: Doubles | None = None,
+) -> tuple[Beads, npt.NDArray[np.int32] | None, Doubles]:
+    """Find beads as `detect_beads` does.
+
+    Gives with them the regions of a threshold, if any, and how many voxels wide a bead was expected
+    to be, which as `size` need not be found out again for the same image.
+    """
     array = _check_image(image)
     check_choice(method, METHODS, "method")
     if threshold is not None and method in ("dog", "local", "manual"):
@@ -132,7 +137,8 @@ def detect_with_labels(
     steps = check_spacing(spacing, array.ndim)
     device = get_engine(engine)
     volume = array.astype(np.float32)
-    size = _expected_size(volume, fwhm, bead_diameter, steps, device)
+    if size is None:
+        size = _expected_size(volume, fwhm, bead_diameter, steps, device)
     labels = None
     if method == "dog":
         starts, heights = find_spots(volume, size, threshold, device)
@@ -155,7 +161,7 @@ def detect_with_labels(
     if not found.accepted.any():
         message = explain(found.counts, steps, reject)
         warnings.warn(message, DeconvWarning, stacklevel=3)
-    return found, labels
+    return found, labels, size
 
 
 def _check_image(image: npt.ArrayLike) -> npt.NDArray[np.generic]:

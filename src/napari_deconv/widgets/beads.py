@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Labels, Points
@@ -101,6 +103,7 @@ class BeadsWidget(OperationWidget):
             name: check(f"Reject “{REASONS[name]}”", True, tooltip)
             for name, tooltip in _RULES.items()
         }
+        self._sizes = _Sizes()
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
         main = [self.image, self.voxel_size.field, self.voxel_size.note]
         main += [self.method, self.threshold, self.bead_diameter]
@@ -138,7 +141,7 @@ class BeadsWidget(OperationWidget):
         whole = self._part("image", single)
         part = seen(self._viewer, whole, _HALF_DEPTH, _MOST_SEEN)
         self.preview.hint = f"Of {part.extent} about the middle of the view."
-        return partial(_preview, part, **self._given(whole))
+        return partial(_preview, part, self._sizes, **self._given(whole))
 
     def _present(self, result: Any) -> list[LayerData]:
         part, labels, beads, features = result
@@ -177,29 +180,52 @@ class BeadsWidget(OperationWidget):
 
 
 def _detect(
-    part: Part, *, device: str, callback: Callback | None, **parameters: Any
-) -> tuple[Beads, Any, Mapping[str, Any]]:
-    """Detect beads; returns them, their labels if there are any, and what was called."""
+    part: Part, *, device: str, callback: Callback | None, size: Any = None, **parameters: Any
+) -> tuple[Beads, Any, Any, Mapping[str, Any]]:
+    """Detect beads; returns them, their labels if there are any, their size, what was called."""
     engine = get_engine(device)
-    beads, labels = detect_with_labels(
-        np.asarray(part), background=None, engine=engine, callback=callback, **parameters
+    beads, labels, size = detect_with_labels(
+        np.asarray(part), background=None, engine=engine, callback=callback, size=size, **parameters
     )
-    return beads, labels, describe("detect_beads", parameters, engine)
+    return beads, labels, size, describe("detect_beads", parameters, engine)
 
 
 def _run(part: Part, **given: Any) -> Any:
     """Detect in all of it."""
-    beads, labels, call = _detect(part, **given)
+    beads, labels, _, call = _detect(part, **given)
     if labels is not None:
         # napari compiles what draws labels when it makes the first ones: here nobody waits for it.
         Labels(np.zeros((1,) * labels.ndim, labels.dtype))
     return part, labels, beads, bead_features(beads), call
 
 
-def _preview(part: Part, **given: Any) -> Any:
+class _Sizes:
+    """How wide beads are expected to be in the part that was looked at last."""
+
+    def __init__(self) -> None:
+        self._voxels: Callable[[], Any] = lambda: None
+        self._box: tuple[slice, ...] = ()
+        self._size: Any = None
+
+    def of(self, part: Part) -> Any:
+        """Give it where it is known, else None."""
+        return self._size if self._voxels() is part.voxels and self._box == part.box else None
+
+    def keep(self, part: Part, size: Any) -> None:
+        """Remember it as long as there are such voxels; not of Dask's arrays, which cannot say."""
+        with suppress(TypeError):
+            self._voxels = ref(part.voxels)
+            self._box, self._size = part.box, size
+
+
+def _preview(part: Part, sizes: _Sizes, **given: Any) -> Any:
     """Detect in what is in view; what lies around it is looked at, so that no bead seems cut."""
     around = part.grown(_MARGINS[-part.ndim :])
-    beads, labels, _ = _detect(around, **given)
+    if given["fwhm"] is None:
+        given["size"] = sizes.of(around)
+    beads, labels, size, _ = _detect(around, **given)
+    if given["fwhm"] is None:
+        sizes.keep(around, size)
     inner = part.within(around)
     low = [each.start for each in inner]
     high = [each.stop for each in inner]
