@@ -154,7 +154,7 @@ def test_previews_leave_nothing(images, open_widget, qtbot, traced, title):
     preview = widget.preview
     preview.box.value = True
     name, values = PREVIEWED[title]
-    idle = lambda: not preview._timer.isActive() and preview._worker is None  # noqa: E731
+    idle = lambda: not (preview._timer.isActive() or preview._turns._waiting or preview._worker)  # noqa: E731
 
     def move():
         for value in values:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hand import SPACING, Hand
+from qtpy.QtCore import QTimer
 
 from napari_deconv.background import estimate_background, subtract_background
 from napari_deconv.beads import detect_beads, detection, threshold_beads
@@ -24,7 +27,11 @@ def settle(qtbot):
 
     def wait(widget):
         preview = widget.preview
-        idle = lambda: not preview._timer.isActive() and preview._worker is None  # noqa: E731
+
+        def idle():
+            waits = preview._timer.isActive() or preview._turns._waiting
+            return not waits and preview._worker is None
+
         qtbot.waitUntil(idle, timeout=20_000)
 
     return wait
@@ -107,6 +114,24 @@ def test_beads_are_those_of_the_run(viewer, preview, bead_image, settle):
     assert aside(viewer) == {}
     assert "No preview: “x” is not understood" in widget.preview.note.text()
     assert widget.preview.note.isVisibleTo(widget)
+
+
+def test_what_is_on_its_way_into_the_window_stays_out_when_it_ends(
+    viewer, preview, bead_image, settle, qtbot
+):
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Bead detection")
+    added = []
+    off = partial(setattr, widget.preview.box, "value", False)
+    viewer.layers.events.inserted.connect(
+        lambda event: (added.append(event.value.name), QTimer.singleShot(0, off))
+    )
+    widget.method.value = "otsu"  # labels, and points in a turn to come
+    qtbot.waitUntil(lambda: bool(added), timeout=20_000)
+    settle(widget)
+    qtbot.wait(100)
+    assert added == ["Preview · labels"]
+    assert aside(viewer) == {}
 
 
 def test_how_wide_beads_are_is_found_once_for_a_view(

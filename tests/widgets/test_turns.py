@@ -37,6 +37,16 @@ def test_what_a_turn_adds_comes_next(qtbot):
     del owner
 
 
+def test_what_is_dropped_is_not_done(qtbot):
+    turns, done = Turns(owner := QObject()), []
+    turns.add(lambda: done.append("first"))
+    turns.clear()
+    turns.add(lambda: done.append("second"))
+    qtbot.wait(100)
+    assert done == ["second"]
+    del owner
+
+
 def test_what_fails_does_not_hold_up_the_rest(qtbot):
     turns, done = Turns(owner := QObject()), []
     turns.add(lambda: 1 / 0)

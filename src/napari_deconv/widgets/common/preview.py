@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_deconv.widgets.common.fields import check
 from napari_deconv.widgets.common.layers import take_away
 from napari_deconv.widgets.common.line import Line
 from napari_deconv.widgets.common.preferences import apply_limits
+from napari_deconv.widgets.common.turns import Turns
+from napari_deconv.widgets.common.window import paint_later
 from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
@@ -83,6 +86,7 @@ class Preview(QObject):
         self._layers: list[Layer] = []
         self._worker: Worker | None = None
         self._wanted = self._paused = self._broken = False
+        self._turns = Turns(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DEBOUNCE)
@@ -121,6 +125,7 @@ class Preview(QObject):
     def _stop(self) -> None:
         """Drop what is on its way."""
         self._timer.stop()
+        self._turns.clear()
         self._wanted = False
         if self._worker is not None:
             self._worker.quit()
@@ -188,27 +193,25 @@ class Preview(QObject):
         made = self._present(result)
         self._broken = False
         self._say(self.hint)
+        self._turns.clear()
         standing = [layer for layer in self._layers if layer in self._viewer.layers]
-        if [_kind(layer) for layer in standing] != [_kind_of(each) for each in made]:
-            self._replace(made)
-            return
-        for layer, (data, options, _) in zip(self._layers, made, strict=True):
-            layer.data = data
-            for name in _CHANGING:
-                if name in options and not np.array_equal(getattr(layer, name), options[name]):
-                    setattr(layer, name, options[name])
-            if not layer.visible:  # to show what is shown takes as long as to show it first
-                layer.visible = True
+        if [_kind(layer) for layer in standing] == [_kind_of(each) for each in made]:
+            steps = [partial(_change, *each) for each in zip(self._layers, made, strict=True)]
+        else:
+            take_away(self._viewer, self._layers)
+            self._layers = [Layer.create(data, options, kind) for data, options, kind in made]
+            steps = [partial(self._add, layer) for layer in self._layers]
+        first, *others = steps
+        for step in others:  # at once they would hold the window up
+            self._turns.add(step)
+        first()
 
-    def _replace(self, made: Sequence[LayerData]) -> None:
-        take_away(self._viewer, self._layers)
+    def _add(self, layer: Layer) -> None:
+        """Add a layer; what the user has selected stays selected."""
         selected = set(self._viewer.layers.selection)
-        self._layers = [Layer.create(data, options, kind) for data, options, kind in made]
-        for layer in self._layers:
-            self._viewer.add_layer(layer)
-        self._viewer.layers.selection = {
-            layer for layer in selected if layer in self._viewer.layers
-        }
+        paint_later(self.box.native)
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection = selected
 
     def _failed(self, error: Exception) -> None:
         self._hide()
@@ -224,6 +227,17 @@ class Preview(QObject):
         if self._wanted:
             self._wanted = False
             self._start()
+
+
+def _change(layer: Layer, made: LayerData) -> None:
+    """Show the newest in a layer."""
+    data, options, _ = made
+    layer.data = data
+    for name in _CHANGING:
+        if name in options and not np.array_equal(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
+    if not layer.visible:  # to show what is shown takes as long as to show it first
+        layer.visible = True
 
 
 def _kind(layer: Layer) -> tuple[str, int]:

@@ -38,6 +38,11 @@ class Turns(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
+    def clear(self) -> None:
+        """Drop what has not been done."""
+        self._waiting.clear()
+        self._timer.stop()
+
     def _next(self) -> None:
         do = self._waiting.popleft()
         later, self._waiting = self._waiting, deque()
