@@ -11,6 +11,7 @@ import zarr
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import positions, provenance_of, read_image, write_image
+from napari_deconv.files.blockwise import write_in_blocks
 
 SPACING = (0.3, 0.1, 0.11)
 STACK = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
@@ -121,6 +122,40 @@ def test_what_others_write(tmp_path, version):
     assert (image.axes, image.data.shape) == ("TYX", (2, 4, 5))
     assert image.spacing == (2, 2)
     assert image.time_interval == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(
+    ("axes", "shape", "read"),
+    [("tczyx", (1, 1, 6, 300, 20), "ZYX"), ("tczyx", (1, 2, 6, 300, 20), "CZYX"),
+     ("tczyx", (3, 1, 6, 300, 20), "TZYX"), ("cyx", (1, 300, 20), "YX")],
+)  # fmt: skip
+def test_axes_of_length_1_are_written_again(tmp_path, version, axes, shape, read):
+    scale = [5.0, 1.0, 0.3, 0.1, 0.1][-len(axes) :] if "t" in axes else [1.0, 0.1, 0.1]
+    image = read_image(by_hand(tmp_path / "a.zarr", version, axes, scale, shape=shape))
+    assert image.axes == read
+    write_in_blocks(tmp_path / "b.zarr", image, version)
+    yaozarrs.validate_zarr_store(tmp_path / "b.zarr")
+    group = zarr.open_group(tmp_path / "b.zarr")
+    (multiscale,) = group.attrs.get("ome", group.attrs)["multiscales"]
+    assert "".join(axis["name"] for axis in multiscale["axes"]) == axes
+    step = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
+    np.testing.assert_allclose(step, [0.005, *scale[1:]] if "t" in axes else scale)  # it was in ms
+    assert group["0"].shape == shape
+    assert group["1"].shape == (*shape[:-2], 150, 10)
+    again = read_image(tmp_path / "b.zarr")
+    np.testing.assert_array_equal(again.data, image.data)
+    assert (again.axes, again.single, again.spacing) == (read, image.single, image.spacing)
+    assert again.time_interval == image.time_interval
+
+
+@pytest.mark.parametrize("single", ["Z", "C", "TC"])
+def test_a_single_axis_that_does_not_fit_is_refused(tmp_path, single):
+    with pytest.raises(DeconvError, match="does not fit axes CZYX: expected T, C or both"):
+        write_image(
+            tmp_path / "a.zarr", np.zeros((2, 3, 4, 5)), SPACING, axes="CZYX", single=single
+        )
+    assert not (tmp_path / "a.zarr").exists()
 
 
 def test_what_is_no_image(tmp_path):

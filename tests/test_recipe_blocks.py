@@ -9,6 +9,8 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
+from click.testing import CliRunner
 
 from napari_deconv import (
     Deconvolution,
@@ -23,6 +25,7 @@ from napari_deconv import (
 )
 from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.blocks.background import subtract_background_blocks
+from napari_deconv.cli import main
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.files import provenance_of
 from napari_deconv.files.unfinished import begun, written
@@ -39,6 +42,11 @@ deconvolution: {iterations: 12}
 engine: cpu
 """
 BLOCKS = RECIPE + "blocks: {block: [16, 24, 32], overlap: [8, 16, 16]}\n"
+
+
+def shell(command):
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code == 0, result.output
 
 
 def cells(*leading):
@@ -86,6 +94,23 @@ def test_the_same_numbers_in_memory_and_block_by_block(more):
     write_image("mask.tif", (cells() < 800).astype(np.uint8))
     whole, blocks = both_ways(BLOCKS + more)
     assert np.abs(whole - blocks).max() < 1e-3 * whole.max()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("text", [RECIPE, BLOCKS])
+def test_axes_of_length_1_stay_axes(text):
+    place = {"time_interval": 7.0, "channels": ["GFP"], "origin": (1.0, 2.0, 3.0)}
+    write_image("cells.ome.zarr", cells(), SPACING, single="TC", **place)
+    Path("recipe.yaml").write_text(text)
+    shell("run recipe.yaml cells.ome.zarr -o recipe.ome.zarr")
+    shell("deconvolve cells.ome.zarr psf.ome.tif --iterations 2 -o deconvolved.ome.zarr")
+    source = zarr.open_group("cells.ome.zarr").attrs["ome"]["multiscales"][0]
+    for name in ("recipe", "deconvolved"):
+        group = zarr.open_group(f"{name}.ome.zarr")
+        result = group.attrs["ome"]["multiscales"][0]
+        assert group["0"].shape == (1, 1, *cells().shape)
+        assert result["axes"] == source["axes"]
+        assert result["datasets"] == source["datasets"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -95,7 +95,7 @@ def write_blocks(
         )
     about = Image(
         result.image, image.spacing, image.axes, {}, image.channels, image.time_interval,
-        colours=image.colours, origin=image.origin,
+        colours=image.colours, origin=image.origin, single=image.single,
     )  # fmt: skip
     with alone(path):
         file = BlockFile.open(

@@ -343,11 +343,11 @@ def origin(path: Path, channel: int | None = None, **more: Any) -> dict[str, Any
 def write_result(
     output: Path, result: npt.NDArray[np.float32], source: Image, recipe: dict[str, Any]
 ) -> None:
-    """Write a result with the axes, channels and times of its source."""
+    """Write a result with the axes, channels, times and place of its source."""
     write_image(
         output, result, source.spacing, recipe,
         axes=source.axes, channels=source.channels, time_interval=source.time_interval,
-        colours=source.colours,
+        colours=source.colours, origin=source.origin, single=source.single,
     )  # fmt: skip
     voxel = "no voxel size" if source.spacing is None else micrometres(source.spacing)
     report(f"Wrote {output}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")

@@ -185,6 +185,7 @@ def write_image(
     name: str = "",
     colours: Sequence[str] = (),
     origin: Sequence[float] = (),
+    single: str = "",
 ) -> None:
     """Write an OME-TIFF or OME-Zarr; it appears under its name only when it is complete.
 
@@ -210,6 +211,8 @@ def write_image(
         Colours of the channels, RRGGBB in hexadecimal.
     origin : sequence of float
         Where the first voxel lies, (z, y, x) or (y, x) in µm; an OME-TIFF does not keep it.
+    single : str
+        ``"T"``, ``"C"`` or ``"TC"``: axes of length 1 that an OME-Zarr is to have besides.
 
     Raises
     ------
@@ -221,6 +224,7 @@ def write_image(
     image = image_to_write(
         data, spacing, metadata, axes=axes, channels=tuple(channels),
         time_interval=time_interval, name=name, colours=tuple(colours), origin=tuple(origin),
+        single=single,
     )  # fmt: skip
     if path.suffix.lower() == ".zarr":
         from napari_deconv.files.blockwise import write_in_blocks

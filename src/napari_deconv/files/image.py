@@ -58,6 +58,9 @@ class Image:
         Colours of the channels, RRGGBB in hexadecimal, where the file has them.
     origin : tuple of float
         Where the first voxel lies, (z, y, x) or (y, x) in µm, where an OME-Zarr says so.
+    single : str
+        ``"T"``, ``"C"`` or ``"TC"``: axes of length 1 that an OME-Zarr has, and that `axes` and
+        `data` leave out; an OME-Zarr is written with them.
     """
 
     data: Any
@@ -70,6 +73,7 @@ class Image:
     name: str = ""
     colours: tuple[str, ...] = ()
     origin: tuple[float, ...] = ()
+    single: str = ""
 
     @property
     def space(self) -> str:
@@ -164,6 +168,11 @@ def image_to_write(
         raise DeconvError(
             f"origin={image.origin} does not fit axes {axes}: expected {len(image.space)} numbers, "
             "in µm."
+        )
+    if not set(image.single) <= set("TC") - set(axes):
+        raise DeconvError(
+            f"single={image.single!r} does not fit axes {axes}: expected T, C or both, where the "
+            "axes have none."
         )
     wrong = [colour for colour in image.colours if len(colour) != 6 or not hexadecimal(colour)]
     if wrong:

@@ -58,10 +58,11 @@ def open_ngff(path: Path, position: int | None) -> Image:
         shape = dict(zip(image.axes, open_array().shape, strict=True))
     axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
     voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])
+    single = "".join(axis for axis in "TC" if axis in shape and axis not in axes)
     spacing, origin = image.spacing, image.origin
     if spacing is not None and "Z" in image.axes and "Z" not in axes:
         spacing, origin = spacing[1:], origin[1:]
-    return replace(image, data=voxels, spacing=spacing, axes=axes, origin=origin)
+    return replace(image, data=voxels, spacing=spacing, axes=axes, origin=origin, single=single)
 
 
 def ngff_positions(path: Path) -> tuple[str, ...]:

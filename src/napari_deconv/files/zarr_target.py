@@ -64,12 +64,14 @@ class ZarrTarget:
                 self.image.axes, self.layout.blocks, self.layout.shape, strict=True
             )
         ]
-        self._create_level(group, "0", self.layout.shape, chunks)
+        shape = self._with_single(self.layout.shape, 1, 1)
+        self._create_level(group, "0", shape, self._with_single(chunks, 1, 1))
 
     def write(self, region: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Write a block, which is whole chunks, and wait until it is on the disk."""
         array = zarr.open_array(self.store, path="0", mode="r+")
-        array[region] = block
+        region = tuple(self._with_single(region, slice(0, 1), slice(0, 1)))
+        array[region] = np.reshape(block, [part.stop - part.start for part in region])
         touched = (
             range(part.start // size, -(-part.stop // size))
             for part, size in zip(region, array.chunks, strict=True)
@@ -90,18 +92,31 @@ class ZarrTarget:
         group, image = zarr.open_group(self.store, mode="r+"), self.image
         time = image.time_interval or 1.0
         size = image.spacing or (1.0,) * len(image.space)
-        leading = [time if axis == "T" else 1.0 for axis in image.axes[: -len(size)]]
+        leading = [time if axis == "T" else 1.0 for axis in self._axes[: -len(size)]]
         scale = np.array([*leading, *size])
         origin = np.array([*np.zeros(len(leading)), *(image.origin or np.zeros(len(size)))])
         datasets = [
-            _dataset(name, step, origin + np.where(_is_space(image.axes), (step - scale) / 2, 0.0))
+            _dataset(name, step, origin + np.where(_is_space(self._axes), (step - scale) / 2, 0.0))
             for name, step in self._levels(group, scale, compute)
         ]
         own = {METADATA_KEY: metadata} if metadata else {}
-        group.attrs.put(_attributes(self.version, image, datasets, limits) | own)
+        attributes = _attributes(self.version, image, self._axes, datasets, limits)
+        group.attrs.put(attributes | own)
         for file in self.store.rglob("*"):
             if file.is_file() and file.relative_to(self.store).parts[0] != "0":
                 flush(file)
+
+    @property
+    def _axes(self) -> str:
+        """The axes of the arrays."""
+        return "".join(self._with_single(self.image.axes, "T", "C"))
+
+    def _with_single(self, values: Sequence[Any], time: Any, channel: Any) -> list[Any]:
+        """Put a value in for each axis of length 1 that the image leaves out."""
+        image = self.image
+        lead = len(image.axes) - len(image.space)
+        times, channels = [time] * ("T" in image.single), [channel] * ("C" in image.single)
+        return [*times, *values[:lead], *channels, *values[lead:]]
 
     def _levels(
         self, group: zarr.Group, step: npt.NDArray[np.float64], compute: Compute
@@ -110,7 +125,7 @@ class ZarrTarget:
         fine = _array(group, "0")
         yield "0", step
         while max(fine.shape[-2:]) > _COARSEST:
-            bins = _bins(fine.shape, step, self.image.axes)
+            bins = _bins(fine.shape, step, self._axes)
             name = str(int(fine.basename) + 1)
             shape = [n // b for n, b in zip(fine.shape, bins, strict=True)]
             chunks = list(map(min, shape, fine.chunks))
@@ -131,7 +146,7 @@ class ZarrTarget:
         else:
             kind = {
                 "compressors": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
-                "dimension_names": list(self.image.axes.lower()),
+                "dimension_names": list(self._axes.lower()),
             }
         return group.create_array(
             name, shape=tuple(shape), chunks=tuple(chunks), dtype=self.layout.dtype,
@@ -210,12 +225,13 @@ def _dataset(
 def _attributes(
     version: str,
     image: Image,
+    letters: str,
     datasets: list[dict[str, Any]],
     limits: list[tuple[float, float]],
 ) -> dict[str, Any]:
     """Write down what the specification asks for, and our own metadata beside it."""
     axes = []
-    for letter in image.axes:
+    for letter in letters:
         axis = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
         if letter in "ZYX" and image.spacing is not None:
             axis["unit"] = "micrometer"
