@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import tempfile
 import time
@@ -201,7 +202,7 @@ def check(volume: Volume, memory: float) -> None:
         )
 
 
-def _steps(process: Any, kill_after: float = 2.0) -> list[dict[str, Any]]:
+def _steps(process: Any, kill_after: float = math.inf) -> list[dict[str, Any]]:
     """Read what a process tells until its end, or kill it after such a part of its blocks."""
     steps = []
     for line in process.stdout:

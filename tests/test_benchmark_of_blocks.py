@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -48,6 +49,24 @@ def test_a_terabyte_costs_what_can_be_computed_by_hand():
         ["A", "1000", "4.2 h", "31 min", "4 min", "4.27 GB/s"],
         ["B", "10", "17 days", "52.1 h", "6.5 h", "0.0427 GB/s"],
     ]
+
+
+def test_only_the_first_run_is_killed():
+    """After the tiles come as many pieces of the pyramid."""
+
+    def process(*done, ended=0):
+        told = [{"blocks": 6}, *({"done": n, "blocks": all_} for n, all_ in done), {"seconds": 1}]
+        killed = []
+        return SimpleNamespace(
+            stdout=map(json.dumps, told), kill=lambda: killed.append(True), wait=lambda: ended
+        ), killed
+
+    second, killed = process((6, 6), (12, 12))
+    assert blocks._steps(second)[-1] == {"seconds": 1}
+    assert not killed
+    first, killed = process((1, 6), (2, 6), (3, 6))
+    assert blocks._steps(first, kill_after=1 / 3)[-1]["done"] == 2
+    assert killed
 
 
 def test_no_page_claims_what_was_not_so():
