@@ -235,6 +235,17 @@ def test_a_voxel_size_of_another_unit_is_asked_for(scale):
     assert field.value(3) == (0.2, 0.065, 0.065)
 
 
+@pytest.mark.usefixtures("dask_in_place")
+def test_a_voxel_size_that_a_file_mistook_is_not_laid_to_napari(viewer, tmp_path):
+    write_image(tmp_path / "nm.ome.zarr", np.zeros((3, 40, 50)), (200, 65, 65))
+    layer = viewer.open(str(tmp_path / "nm.ome.zarr"), plugin="napari")[0]
+    np.testing.assert_array_equal(layer.scale[-3:], 1)
+    field = VoxelSize()
+    field.follow(layer)
+    assert "says 200 × 65 × 65 µm, which is no voxel size of a microscope" in field.note.value
+    field.release()
+
+
 def test_a_scale_of_one_that_is_known(viewer, tmp_path):
     write_image(tmp_path / "one.ome.tif", VOLUME, (1, 1, 1))
     (layer,) = viewer.open(str(tmp_path / "one.ome.tif"), plugin="napari")

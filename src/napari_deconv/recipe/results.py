@@ -74,8 +74,7 @@ def write(path: Path, outcome: Outcome, output: Output | None, more: Mapping[str
     data, source = as_dtype(data, output.dtype if output else None), outcome.source
     stated: dict[str, Any] = {
         "axes": source.axes, "channels": source.channels, "time_interval": source.time_interval,
-        "colours": source.colours, "origin": source.origin,
-        "single": source.single,
+        "colours": source.colours, "origin": source.origin, "single": source.single,
     }  # fmt: skip
     if output is not None and output.ngff is not None:
         image = image_to_write(data, source.spacing, about, **stated)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-import numpy as np
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.layers import (
+    is_unstated,
     known,
     role,
     spacing,
@@ -290,7 +290,7 @@ def _lacks(layer: Layer | None, name: str) -> str:
     if stated is None:
         return f"The {name} has no voxel size"
     steps = " × ".join(f"{step:.3g}" for step in stated)
-    if np.all(layer.scale[-len(stated) :] == 1):
+    if is_unstated(layer):
         return f"The {name} says {steps} µm, as napari does where the voxel size is not known"
     return f"The {name} says {steps} µm, which is no voxel size of a microscope"
 

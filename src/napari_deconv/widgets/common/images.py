@@ -36,7 +36,7 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     Returns
     -------
     Image
-        Its voxel size is that of the layer, as in `napari_deconv.widgets.common.layers.spacing`.
+        Its voxel size is what the layer says, credible or not.
         Rotations and shears have no place in a file, and are left out.
 
     Raises

@@ -24,6 +24,7 @@ __all__ = [
     "KEY",
     "LETTERS",
     "checksum",
+    "is_unstated",
     "known",
     "letters",
     "made_here",
@@ -109,9 +110,14 @@ def spacing(layer: Layer) -> tuple[float, ...] | None:
     steps = stated_spacing(layer)
     if steps is None or made_here(layer):
         return steps
-    if "spacing" not in known(layer) and np.all(layer.scale[-len(steps) :] == 1):
+    if is_unstated(layer):
         return None
     return steps if all(_FINEST <= step <= _COARSEST for step in steps) else None
+
+
+def is_unstated(layer: Layer) -> bool:
+    """Tell whether a layer has the scale 1 that napari gives, and its file says nothing else."""
+    return "spacing" not in known(layer) and bool(np.all(layer.scale[-space_axes(layer) :] == 1))
 
 
 def stated_spacing(layer: Layer) -> tuple[float, ...] | None:
