@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ import yaozarrs
 import zarr
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import positions, provenance_of, read_image, write_image
+from napari_deconv.files import (
+    Image,
+    positions,
+    provenance_of,
+    read_image,
+    save_image,
+    write_image,
+)
 from napari_deconv.files.blockwise import write_in_blocks
 
 SPACING = (0.3, 0.1, 0.11)
@@ -128,7 +136,8 @@ def test_what_others_write(tmp_path, version):
 @pytest.mark.parametrize(
     ("axes", "shape", "read"),
     [("tczyx", (1, 1, 6, 300, 20), "ZYX"), ("tczyx", (1, 2, 6, 300, 20), "CZYX"),
-     ("tczyx", (3, 1, 6, 300, 20), "TZYX"), ("cyx", (1, 300, 20), "YX")],
+     ("tczyx", (3, 1, 6, 300, 20), "TZYX"), ("tczyx", (3, 1, 1, 300, 20), "TYX"),
+     ("tczyx", (1, 1, 1, 300, 20), "YX"), ("cyx", (1, 300, 20), "YX")],
 )  # fmt: skip
 def test_axes_of_length_1_are_written_again(tmp_path, version, axes, shape, read):
     scale = [5.0, 1.0, 0.3, 0.1, 0.1][-len(axes) :] if "t" in axes else [1.0, 0.1, 0.1]
@@ -146,16 +155,63 @@ def test_axes_of_length_1_are_written_again(tmp_path, version, axes, shape, read
     again = read_image(tmp_path / "b.zarr")
     np.testing.assert_array_equal(again.data, image.data)
     assert (again.axes, again.single, again.spacing) == (read, image.single, image.spacing)
+    assert again.plane == image.plane
     assert again.time_interval == image.time_interval
 
 
-@pytest.mark.parametrize("single", ["Z", "C", "TC"])
+def test_the_only_plane_keeps_its_thickness_and_place(tmp_path):
+    image = Image(STACK[0], (0.1, 0.2), "YX", origin=(5.0, 6.0), single="CZ", plane=(0.3, 4.0))
+    save_image(tmp_path / "a.zarr", image)
+    (multiscale,) = zarr.open_group(tmp_path / "a.zarr").attrs["ome"]["multiscales"]
+    assert [axis.get("unit") for axis in multiscale["axes"]] == [None, *["micrometer"] * 3]
+    scale, shift = multiscale["datasets"][0]["coordinateTransformations"]
+    assert (scale["scale"], shift["translation"]) == ([1, 0.3, 0.1, 0.2], [0, 4, 5, 6])
+    again = read_image(tmp_path / "a.zarr")
+    assert (again.single, again.plane, again.origin) == ("CZ", (0.3, 4.0), (5.0, 6.0))
+    save_image(tmp_path / "b.zarr", replace(image, plane=None))  # of unknown thickness
+    (multiscale,) = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["multiscales"]
+    assert [axis.get("unit") for axis in multiscale["axes"]] == [None, None, *["micrometer"] * 2]
+
+
+@pytest.mark.parametrize("single", ["Z", "C", "TC", "S"])
 def test_a_single_axis_that_does_not_fit_is_refused(tmp_path, single):
-    with pytest.raises(DeconvError, match="does not fit axes CZYX: expected T, C or both"):
-        write_image(
-            tmp_path / "a.zarr", np.zeros((2, 3, 4, 5)), SPACING, axes="CZYX", single=single
-        )
+    image = Image(np.zeros((2, 3, 4, 5)), SPACING, "CZYX", single=single)
+    with pytest.raises(DeconvError, match="does not fit axes CZYX: expected some of T, C and Z"):
+        save_image(tmp_path / "a.zarr", image)
     assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_how_channels_are_shown_is_kept_but_for_the_range_of_values(tmp_path, version):
+    channels = [
+        {"label": "GFP", "color": "00FF00", "active": False, "family": "exponential",
+         "coefficient": 2.0, "inverted": True, "wavelength_id": "488",
+         "window": {"min": 0, "max": 9, "start": 1, "end": 2}},
+        {"label": "DAPI", "color": "0000FF", "active": True,
+         "window": {"min": 0, "max": 9, "start": 1, "end": 2}},
+    ]  # fmt: skip
+    omero = {"id": 1, "name": "cells", "channels": channels, "rdefs": {"model": "color"}}
+    path = by_hand(tmp_path / "a.zarr", version, "czyx", [1, 3, 1, 1], shape=(2, *STACK.shape))
+    group = zarr.open_group(path)
+    if version == "0.4":
+        group.attrs["omero"] = omero
+    else:
+        group.attrs["ome"] = group.attrs["ome"] | {"omero": omero}
+    image = read_image(path)
+    two = image.remade(np.stack([STACK, 2 * STACK]), {})
+    save_image(tmp_path / "b.zarr", two, version)
+    yaozarrs.validate_zarr_store(tmp_path / "b.zarr")
+    attributes = zarr.open_group(tmp_path / "b.zarr").attrs
+    windows = [
+        {"min": low, "max": high, "start": low, "end": high}
+        for low, high in ((STACK.min(), STACK.max()), (2 * STACK.min(), 2 * STACK.max()))
+    ]
+    assert attributes.get("ome", attributes)["omero"] == {
+        "channels": [c | {"window": w} for c, w in zip(channels, windows, strict=True)],
+        "rdefs": {"model": "color"},
+    }
+    one = read_image(path, channel=1)
+    assert (one.channels, one.omero["channels"]) == (("DAPI",), channels[1:])
 
 
 def test_what_is_no_image(tmp_path):

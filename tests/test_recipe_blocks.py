@@ -27,8 +27,9 @@ from napari_deconv.blocks import BlockDeconvolution
 from napari_deconv.blocks.background import subtract_background_blocks
 from napari_deconv.cli import main
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import provenance_of
+from napari_deconv.files import Image, provenance_of, save_image
 from napari_deconv.files.unfinished import begun, written
+from napari_deconv.psf import Psf
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.summary import figures
@@ -99,8 +100,8 @@ def test_the_same_numbers_in_memory_and_block_by_block(more):
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("text", [RECIPE, BLOCKS])
 def test_axes_of_length_1_stay_axes(text):
-    place = {"time_interval": 7.0, "channels": ["GFP"], "origin": (1.0, 2.0, 3.0)}
-    write_image("cells.ome.zarr", cells(), SPACING, single="TC", **place)
+    image = Image(cells(), SPACING, "ZYX", {}, ("GFP",), 7.0, origin=(1, 2, 3), single="TC")
+    save_image("cells.ome.zarr", image)
     Path("recipe.yaml").write_text(text)
     shell("run recipe.yaml cells.ome.zarr -o recipe.ome.zarr")
     shell("deconvolve cells.ome.zarr psf.ome.tif --iterations 2 -o deconvolved.ome.zarr")
@@ -111,6 +112,24 @@ def test_axes_of_length_1_stay_axes(text):
         assert group["0"].shape == (1, 1, *cells().shape)
         assert result["axes"] == source["axes"]
         assert result["datasets"] == source["datasets"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_only_plane_stays_a_plane_of_its_thickness():
+    Psf(PSF.data[2], SPACING[1:]).save("psf.ome.tif")
+    image = Image(cells()[8], SPACING[1:], "YX", origin=(2, 3), single="TCZ", plane=(0.3, 7.0))
+    save_image("plane.ome.zarr", image)
+    blocks = BLOCKS.replace("[16, 24, 32], overlap: [8, 16, 16]", "[24, 32], overlap: [16, 16]")
+    for name, text in (("whole", RECIPE), ("blocks", blocks)):
+        Path("recipe.yaml").write_text(text)
+        shell(f"run recipe.yaml plane.ome.zarr -o {name}.ome.zarr")
+    shell("deconvolve plane.ome.zarr psf.ome.tif --iterations 2 -o deconvolved.ome.zarr")
+    source = zarr.open_group("plane.ome.zarr").attrs["ome"]["multiscales"][0]
+    for name in ("whole", "blocks", "deconvolved"):
+        group = zarr.open_group(f"{name}.ome.zarr")
+        result = group.attrs["ome"]["multiscales"][0]
+        assert group["0"].shape == (1, 1, 1, *cells()[8].shape)
+        assert (result["axes"], result["datasets"]) == (source["axes"], source["datasets"])
 
 
 @pytest.mark.usefixtures("folder")

@@ -93,10 +93,7 @@ def write_blocks(
             f"The image has shape {image.data.shape}, the result {result.image.shape}: give the "
             "image that was deconvolved."
         )
-    about = Image(
-        result.image, image.spacing, image.axes, {}, image.channels, image.time_interval,
-        colours=image.colours, origin=image.origin, single=image.single,
-    )  # fmt: skip
+    about = image.remade(result.image, {})
     with alone(path):
         file = BlockFile.open(
             path, about, dtype or np.float32, result.tiles.chunks, fingerprint=result.fingerprint,

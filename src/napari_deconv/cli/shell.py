@@ -20,7 +20,7 @@ from napari_deconv.cli.limits import limited
 from napari_deconv.cli.words import in_options
 from napari_deconv.deconvolution import State
 from napari_deconv.errors import DeconvError, DeconvWarning
-from napari_deconv.files import Image, check_target, read_image, write_image
+from napari_deconv.files import Image, check_target, read_image, save_image
 
 __all__ = [
     "CHANNEL", "ENGINE", "OUTPUT", "SPACING", "Command", "Group", "NumberOrAuto", "Numbers",
@@ -344,11 +344,7 @@ def write_result(
     output: Path, result: npt.NDArray[np.float32], source: Image, recipe: dict[str, Any]
 ) -> None:
     """Write a result with the axes, channels, times and place of its source."""
-    write_image(
-        output, result, source.spacing, recipe,
-        axes=source.axes, channels=source.channels, time_interval=source.time_interval,
-        colours=source.colours, origin=source.origin, single=source.single,
-    )  # fmt: skip
+    save_image(output, source.remade(result, recipe))
     voxel = "no voxel size" if source.spacing is None else micrometres(source.spacing)
     report(f"Wrote {output}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from napari_deconv._checks import check_spacing
 from napari_deconv.engines.limits import threads
 from napari_deconv.errors import DeconvError
 from napari_deconv.files.atomic import check_target, replacing
-from napari_deconv.files.image import IMAGE_SUFFIXES, Image, as_dtype, image_to_write
+from napari_deconv.files.image import IMAGE_SUFFIXES, Image, as_dtype, axes_to_write, checked_image
 from napari_deconv.files.tiff import (
     open_tiff,
     read_tiff_header,
@@ -32,7 +32,7 @@ from napari_deconv.files.tiff import (
 
 __all__ = [
     "IMAGE_SUFFIXES", "Image", "as_dtype", "check_target", "open_image", "positions",
-    "provenance_of", "read_image", "replacing", "write_image",
+    "provenance_of", "read_image", "replacing", "save_image", "write_image",
 ]  # fmt: skip
 
 _PSF_MAKERS = ("make_psf", "distill_psf")
@@ -97,6 +97,8 @@ def open_image(
         image = replace(image, channels=())
     if len(image.colours) != image.channel_count:
         image = replace(image, colours=())
+    if len(image.omero.get("channels", ())) != image.channel_count:
+        image = replace(image, omero={})
     given = check_spacing(spacing, len(image.space))
     image = image if given is None else replace(image, spacing=given)
     return image if channel is None else image.of_channel(channel, path)
@@ -185,7 +187,6 @@ def write_image(
     name: str = "",
     colours: Sequence[str] = (),
     origin: Sequence[float] = (),
-    single: str = "",
 ) -> None:
     """Write an OME-TIFF or OME-Zarr; it appears under its name only when it is complete.
 
@@ -211,25 +212,46 @@ def write_image(
         Colours of the channels, RRGGBB in hexadecimal.
     origin : sequence of float
         Where the first voxel lies, (z, y, x) or (y, x) in µm; an OME-TIFF does not keep it.
-    single : str
-        ``"T"``, ``"C"`` or ``"TC"``: axes of length 1 that an OME-Zarr is to have besides.
 
     Raises
     ------
     DeconvError
         If the name, the folder, the dtype or `spacing` does not fit, or the file cannot be written.
     """
+    array = np.asarray(data)
+    image = Image(
+        array, None, axes_to_write(array, axes), metadata or {}, tuple(channels), time_interval,
+        name=name, colours=tuple(colours), origin=tuple(origin),
+    )  # fmt: skip
+    save_image(path, replace(image, spacing=check_spacing(spacing, len(image.space))))
+
+
+def save_image(
+    path: str | os.PathLike[str], image: Image, ngff: Literal["0.4", "0.5"] = "0.5"
+) -> None:
+    """Write an image with all that is said about it; see `write_image`.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write, ending in ``.tif``, ``.tiff`` or ``.zarr``; an existing one is replaced.
+    image : Image
+        What to write. An OME-TIFF does not keep its origin, nor what only an OME-Zarr says.
+    ngff : {"0.5", "0.4"}
+        Version of an OME-Zarr.
+
+    Raises
+    ------
+    DeconvError
+        As `write_image`.
+    """
     path = Path(path)
     check_target(path, IMAGE_SUFFIXES)
-    image = image_to_write(
-        data, spacing, metadata, axes=axes, channels=tuple(channels),
-        time_interval=time_interval, name=name, colours=tuple(colours), origin=tuple(origin),
-        single=single,
-    )  # fmt: skip
+    image = checked_image(image)
     if path.suffix.lower() == ".zarr":
         from napari_deconv.files.blockwise import write_in_blocks
 
-        write_in_blocks(path, image)
+        write_in_blocks(path, image, ngff)
     else:
         write_tiff(path, image)
 

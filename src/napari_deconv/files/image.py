@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "Image",
     "as_dtype",
+    "axes_to_write",
+    "checked_image",
     "chosen_position",
-    "image_to_write",
 ]
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".zarr")
@@ -59,8 +59,14 @@ class Image:
     origin : tuple of float
         Where the first voxel lies, (z, y, x) or (y, x) in µm, where an OME-Zarr says so.
     single : str
-        ``"T"``, ``"C"`` or ``"TC"``: axes of length 1 that an OME-Zarr has, and that `axes` and
-        `data` leave out; an OME-Zarr is written with them.
+        Letters, of ``"TCZ"``, of axes of length 1 that an OME-Zarr has, and that `axes` and `data`
+        leave out; an OME-Zarr is written with them.
+    plane : tuple of float or None
+        Thickness and place along z, in µm, of the only plane of an OME-Zarr that says so and has
+        a z axis of length 1.
+    omero : dict
+        What an OME-Zarr says of showing it: ``"channels"``, a dict for each, and ``"rdefs"``; an
+        OME-Zarr is written with it, but for names, colours and range of values.
     """
 
     data: Any
@@ -74,6 +80,8 @@ class Image:
     colours: tuple[str, ...] = ()
     origin: tuple[float, ...] = ()
     single: str = ""
+    plane: tuple[float, float] | None = None
+    omero: dict[str, Any] = field(default_factory=dict)
 
     @property
     def space(self) -> str:
@@ -84,6 +92,18 @@ class Image:
     def channel_count(self) -> int:
         """How many channels there are."""
         return int(self.data.shape[self.axes.index("C")]) if "C" in self.axes else 1
+
+    def remade(self, data: Any, metadata: dict[str, Any]) -> Image:
+        """Give what was made from this image: it says the same, but for its name and its age.
+
+        Parameters
+        ----------
+        data : array_like
+            The same axes as this image's.
+        metadata : dict
+            How it was made.
+        """
+        return replace(self, data=data, metadata=metadata, name="", acquired=None)
 
     def of_channel(self, channel: int, path: str | os.PathLike[str]) -> Image:
         """Take one channel, counted from 0, of an image that was read from `path`.
@@ -99,12 +119,14 @@ class Image:
             )
         if "C" not in self.axes:
             return self
+        shown = self.omero.get("channels", ())[channel : channel + 1]
         return replace(
             self,
             data=np.take(self.data, channel, self.axes.index("C")),
             axes=self.axes.replace("C", ""),
             channels=self.channels[channel : channel + 1],
             colours=self.colours[channel : channel + 1],
+            omero={**self.omero, "channels": shown} if shown else {},
         )
 
 
@@ -130,54 +152,53 @@ def chosen_position(position: int | None, count: int, path: Path) -> int:
     return position or 0
 
 
-def image_to_write(
-    data: npt.ArrayLike,
-    spacing: float | Sequence[float] | None,
-    metadata: dict[str, Any] | None,
-    **about: Any,
-) -> Image:
-    """Check what is to be written, and give it its axes.
-
-    Parameters
-    ----------
-    data, spacing, metadata
-        As `napari_deconv.files.write_image` takes them.
-    **about
-        The other attributes of `Image`; those that are None count as missing.
+def axes_to_write(data: npt.NDArray[Any], axes: str | None) -> str:
+    """Check that an array can be written with such axes, or take the usual ones of its number.
 
     Raises
     ------
     DeconvError
-        If data, axes, names, colours and origin do not fit, or `spacing` is no voxel size.
+        If it cannot.
     """
-    array, axes = np.asarray(data), about.pop("axes", None)
-    axes = axes or DEFAULT_AXES.get(array.ndim)
-    if axes is None or len(axes) != array.ndim or array.size == 0:
+    axes = axes or DEFAULT_AXES.get(data.ndim)
+    if axes is None or len(axes) != data.ndim or data.size == 0:
         raise DeconvError(
-            f"An array of shape {array.shape} cannot be written with axes {axes}: "
+            f"An array of shape {data.shape} cannot be written with axes {axes}: "
             "expected (y, x), (z, y, x), or channels and time in front."
         )
-    image = Image(array, None, axes, metadata or {}, **about)
+    return axes
+
+
+def checked_image(image: Image) -> Image:
+    """Check an image that is to be written, and give it all its axes and voxel sizes.
+
+    Raises
+    ------
+    DeconvError
+        If data, axes, voxel size, names, colours and origin do not fit.
+    """
+    axes = axes_to_write(image.data, image.axes)
+    image = replace(image, axes=axes)
     for what, given in (("names", image.channels), ("colours", image.colours)):
         if given and len(given) != image.channel_count:
             raise DeconvError(
                 f"There are {len(given)} {what}, {', '.join(given)}, for {image.channel_count} "
-                f"channels (shape {array.shape}, axes {axes}): give one for each, or none."
+                f"channels (shape {image.data.shape}, axes {axes}): give one for each, or none."
             )
     if image.origin and len(image.origin) != len(image.space):
         raise DeconvError(
             f"origin={image.origin} does not fit axes {axes}: expected {len(image.space)} numbers, "
             "in µm."
         )
-    if not set(image.single) <= set("TC") - set(axes):
+    if not set(image.single) <= set("TCZ") - set(axes):
         raise DeconvError(
-            f"single={image.single!r} does not fit axes {axes}: expected T, C or both, where the "
-            "axes have none."
+            f"single={image.single!r} does not fit axes {axes}: expected some of T, C and Z that "
+            "the axes have not."
         )
     wrong = [colour for colour in image.colours if len(colour) != 6 or not hexadecimal(colour)]
     if wrong:
         raise DeconvError(f"{wrong[0]!r} is no colour: expected RRGGBB in hexadecimal.")
-    return replace(image, spacing=check_spacing(spacing, len(image.space)))
+    return replace(image, spacing=check_spacing(image.spacing, len(image.space)))
 
 
 def as_dtype(data: npt.NDArray[Any], dtype: str | None) -> npt.NDArray[Any]:

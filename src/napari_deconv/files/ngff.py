@@ -58,11 +58,14 @@ def open_ngff(path: Path, position: int | None) -> Image:
         shape = dict(zip(image.axes, open_array().shape, strict=True))
     axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
     voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])
-    single = "".join(axis for axis in "TC" if axis in shape and axis not in axes)
-    spacing, origin = image.spacing, image.origin
-    if spacing is not None and "Z" in image.axes and "Z" not in axes:
+    single = "".join(axis for axis in "TCZ" if axis in shape and axis not in axes)
+    spacing, origin, plane = image.spacing, image.origin, None
+    if spacing is not None and "Z" in single:
+        plane = (spacing[0], origin[0] if origin else 0.0)
         spacing, origin = spacing[1:], origin[1:]
-    return replace(image, data=voxels, spacing=spacing, axes=axes, origin=origin, single=single)
+    return replace(
+        image, data=voxels, spacing=spacing, axes=axes, origin=origin, single=single, plane=plane
+    )
 
 
 def ngff_positions(path: Path) -> tuple[str, ...]:
@@ -159,7 +162,8 @@ def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, I
     spacing = tuple(length for length in lengths if length)
     known = len(spacing) == len(space)
     origin = [shift[n] * (size / scale[n]) for n, size in zip(space, spacing, strict=False)]
-    channels = (ome.get("omero") or {}).get("channels") or ()
+    omero = ome.get("omero") or {}
+    channels = omero.get("channels") or ()
     labels = tuple(str(channel.get("label", "")) for channel in channels)
     colours = tuple(hexadecimal(channel.get("color")) for channel in channels)
     metadata = group.attrs.get(METADATA_KEY)
@@ -173,6 +177,7 @@ def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, I
         name=first.get("name", ""),
         colours=colours if all(colours) else (),
         origin=tuple(map(float, origin)) if known and any(origin) else (),
+        omero={key: omero[key] for key in ("channels", "rdefs") if omero.get(key) and channels},
     )
 
 

@@ -64,13 +64,14 @@ class ZarrTarget:
                 self.image.axes, self.layout.blocks, self.layout.shape, strict=True
             )
         ]
-        shape = self._with_single(self.layout.shape, 1, 1)
-        self._create_level(group, "0", shape, self._with_single(chunks, 1, 1))
+        self._create_level(
+            group, "0", self._with_single(self.layout.shape, 1), self._with_single(chunks, 1)
+        )
 
     def write(self, region: tuple[slice, ...], block: npt.NDArray[Any]) -> None:
         """Write a block, which is whole chunks, and wait until it is on the disk."""
         array = zarr.open_array(self.store, path="0", mode="r+")
-        region = tuple(self._with_single(region, slice(0, 1), slice(0, 1)))
+        region = tuple(self._with_single(region, slice(0, 1)))
         array[region] = np.reshape(block, [part.stop - part.start for part in region])
         touched = (
             range(part.start // size, -(-part.stop // size))
@@ -90,11 +91,12 @@ class ZarrTarget:
         its voxels are means.
         """
         group, image = zarr.open_group(self.store, mode="r+"), self.image
-        time = image.time_interval or 1.0
-        size = image.spacing or (1.0,) * len(image.space)
-        leading = [time if axis == "T" else 1.0 for axis in self._axes[: -len(size)]]
-        scale = np.array([*leading, *size])
-        origin = np.array([*np.zeros(len(leading)), *(image.origin or np.zeros(len(size)))])
+        thickness, place = image.plane or (1.0, 0.0)
+        sizes = {"T": image.time_interval or 1.0, "Z": thickness}
+        sizes |= dict(zip(image.space, image.spacing or (), strict=False))
+        starts = {"Z": place} | dict(zip(image.space, image.origin, strict=False))
+        scale = np.array([sizes.get(axis, 1.0) for axis in self._axes])
+        origin = np.array([starts.get(axis, 0.0) for axis in self._axes])
         datasets = [
             _dataset(name, step, origin + np.where(_is_space(self._axes), (step - scale) / 2, 0.0))
             for name, step in self._levels(group, scale, compute)
@@ -109,14 +111,12 @@ class ZarrTarget:
     @property
     def _axes(self) -> str:
         """The axes of the arrays."""
-        return "".join(self._with_single(self.image.axes, "T", "C"))
+        return "".join(sorted(self.image.axes + self.image.single, key="TCZYX".index))
 
-    def _with_single(self, values: Sequence[Any], time: Any, channel: Any) -> list[Any]:
+    def _with_single(self, values: Sequence[Any], single: Any) -> list[Any]:
         """Put a value in for each axis of length 1 that the image leaves out."""
-        image = self.image
-        lead = len(image.axes) - len(image.space)
-        times, channels = [time] * ("T" in image.single), [channel] * ("C" in image.single)
-        return [*times, *values[:lead], *channels, *values[lead:]]
+        given = dict(zip(self.image.axes, values, strict=True))
+        return [given.get(axis, single) for axis in self._axes]
 
     def _levels(
         self, group: zarr.Group, step: npt.NDArray[np.float64], compute: Compute
@@ -233,14 +233,14 @@ def _attributes(
     axes = []
     for letter in letters:
         axis = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
-        if letter in "ZYX" and image.spacing is not None:
+        if letter in "ZYX" and (image.spacing if letter in image.axes else image.plane):
             axis["unit"] = "micrometer"
         if letter == "T" and image.time_interval:
             axis["unit"] = "second"
         axes.append(axis)
     multiscale = {"name": image.name, "axes": axes, "datasets": datasets, "type": "mean"}
     channels = _channels(image, limits)
-    omero = {"omero": {"channels": channels}} if channels else {}
+    omero = {"omero": {**image.omero, "channels": channels}} if channels else {}
     if version == "0.4":
         return {"multiscales": [{"version": version, **multiscale}], **omero}
     return {"ome": {"version": version, "multiscales": [multiscale], **omero}}
@@ -248,16 +248,15 @@ def _attributes(
 
 def _channels(image: Image, limits: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """Describe the channels, where something is known of them."""
-    if len(limits) not in (len(image.channels), len(image.colours)):
+    shown = image.omero.get("channels", ())
+    if len(limits) not in (len(image.channels), len(image.colours), len(shown)):
         return []
-    names = image.channels or [f"Channel {number}" for number in range(len(limits))]
-    colours = image.colours or ["FFFFFF"] * len(limits)
-    return [
-        {
-            "label": name,
-            "color": colour,
-            "active": True,
-            "window": {"min": low, "max": high, "start": low, "end": high},
-        }
-        for name, colour, (low, high) in zip(names, colours, limits, strict=True)
-    ]
+    channels = []
+    for number, (low, high) in enumerate(limits):
+        channel = {"label": f"Channel {number}", "color": "FFFFFF", "active": True}
+        channel |= shown[number] if shown else {}
+        channel |= {"label": image.channels[number]} if image.channels else {}
+        channel |= {"color": image.colours[number]} if image.colours else {}
+        channel["window"] = {"min": low, "max": high, "start": low, "end": high}
+        channels.append(channel)
+    return channels

@@ -12,9 +12,7 @@ import numpy as np
 from napari_deconv.beads import Beads
 from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import IMAGE_SUFFIXES, as_dtype, write_image
-from napari_deconv.files.blockwise import write_in_blocks
-from napari_deconv.files.image import image_to_write
+from napari_deconv.files import IMAGE_SUFFIXES, as_dtype, save_image
 from napari_deconv.psf import Psf
 from napari_deconv.recipe.plan import Outcome
 from napari_deconv.recipe.recipe import Recipe
@@ -72,12 +70,5 @@ def write(path: Path, outcome: Outcome, output: Output | None, more: Mapping[str
     if outcome.source is None:
         raise DeconvError("The recipe makes no image.")
     data, source = as_dtype(data, output.dtype if output else None), outcome.source
-    stated: dict[str, Any] = {
-        "axes": source.axes, "channels": source.channels, "time_interval": source.time_interval,
-        "colours": source.colours, "origin": source.origin, "single": source.single,
-    }  # fmt: skip
-    if output is not None and output.ngff is not None:
-        image = image_to_write(data, source.spacing, about, **stated)
-        write_in_blocks(path, image, output.ngff)
-    else:
-        write_image(path, data, source.spacing, about, **stated)
+    ngff = output.ngff if output else None
+    save_image(path, source.remade(data, about), ngff or "0.5")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_deconv.errors import DeconvError
-from napari_deconv.files import Image, write_image
+from napari_deconv.files import Image, save_image
 from napari_deconv.widgets.common.images import image_of
 
 __all__ = ["write_layer", "write_layers"]
@@ -32,7 +32,7 @@ def write_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     list of str
         What was written.
     """
-    _write(path, image_of(data, meta))
+    save_image(path, image_of(data, meta))
     return [path]
 
 
@@ -76,15 +76,8 @@ def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
         name=Path(path).name.split(".")[0],
         colours=tuple(_colour(meta) for _, meta, _ in layers),
     )
-    _write(path, together)
+    save_image(path, together)
     return [path]
-
-
-def _write(path: str, image: Image) -> None:
-    write_image(
-        path, image.data, image.spacing, image.metadata, axes=image.axes, channels=image.channels,
-        time_interval=image.time_interval, name=image.name, colours=image.colours,
-    )  # fmt: skip
 
 
 def _colour(meta: Mapping[str, Any]) -> str:

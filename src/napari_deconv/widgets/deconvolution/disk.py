@@ -192,7 +192,7 @@ def _voxels(part: Part) -> Any:
 
 
 def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...]) -> Image:
-    """Take the image, with what its file says about channels and times."""
+    """Take the image, with what its file says about channels, times and place."""
     image = replace(as_lazy_image(source), spacing=spacing)
     if "path" not in origin:
         return image
@@ -201,6 +201,11 @@ def _described(source: Part, origin: dict[str, Any], spacing: tuple[float, ...])
         image = replace(image, axes=stated.axes)
     step = image.time_interval or stated.time_interval
     image = replace(image, time_interval=step if "T" in image.axes else None)
+    if image.data.shape == stated.data.shape:
+        image = replace(
+            image, origin=stated.origin, single=stated.single, plane=stated.plane,
+            omero=stated.omero,
+        )  # fmt: skip
     if len(stated.channels) != image.channel_count:
         return image
     return replace(image, channels=stated.channels, colours=stated.colours)
