@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_deconv.metrics import fourier_shell_correlation, power_spectrum, residual
+from napari_deconv.solvers.stopping import split_photons
 from napari_deconv.widgets.common.layers import KEY, provenance
 from napari_deconv.widgets.compare.world import length, sample_line
 
@@ -141,7 +142,15 @@ def test_halves_of_the_photons_become_layers(qtbot, viewer, compare, layers):
     np.testing.assert_allclose(sum(half.data for half in halves) / 2, layers[0].data, rtol=1e-5)
     for half in halves:
         np.testing.assert_allclose(half.scale, SPACING)
-        assert half.metadata[KEY]["role"] == "image"
+        about = half.metadata[KEY]
+        assert (about["role"], about["source"]) == ("image", "cells")
+        assert about["measured"] == "split_photons"
+        assert f"half {about['parameters']['half']}" in half.name
+        again = split_photons(
+            layers[0].data, 0.5, gain=about["parameters"]["gain"],
+            offset=about["parameters"]["offset"],
+        )  # fmt: skip
+        np.testing.assert_array_equal(half.data, again[about["parameters"]["half"] - 1])
 
 
 def test_the_residual_takes_what_the_result_was_made_with(qtbot, viewer, compare, layers, scene):
@@ -152,6 +161,14 @@ def test_the_residual_takes_what_the_result_was_made_with(qtbot, viewer, compare
     assert shown.metadata[KEY]["role"] == "residual"
     np.testing.assert_allclose(shown.scale, SPACING)
     assert shown.data.std() == pytest.approx(1, abs=0.15)
+    about = shown.metadata[KEY]
+    assert about["measured"] == "residual"
+    assert about["made"]["device"]
+    taken = dict(about["parameters"])
+    names = taken.pop("layers")
+    assert names == {"image": "cells", "result": layers[1].name, "psf": "PSF (mine)"}
+    again = residual(*(viewer.layers[name].data for name in names.values()), **taken)
+    np.testing.assert_allclose(shown.data, again.image, atol=1e-5)
     line = compare.result_line.text()
     assert "estimated" not in line
     assert "Little more than noise" in line

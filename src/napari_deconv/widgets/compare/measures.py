@@ -101,11 +101,13 @@ def correlate_halves(
     return Correlated("halves", shells, note)
 
 
-def halves(part: Part, known: Mapping[str, float], *, callback: Callback) -> tuple[Any, Any]:
-    """Split the photons of an image in two images of the same brightness."""
+def halves(
+    part: Part, known: Mapping[str, float], *, callback: Callback
+) -> tuple[tuple[Any, Any], CameraGain]:
+    """Split the photons of an image in two of the same brightness; gives the camera, too."""
     image = volume(part)
     camera = _camera(image, known)
-    return split_photons(image, 0.5, gain=camera.gain, offset=camera.offset)
+    return split_photons(image, 0.5, gain=camera.gain, offset=camera.offset), camera
 
 
 def correlate_pair(

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent
 
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
-from napari_deconv.provenance import describe
+from napari_deconv.provenance import describe, made
 from napari_deconv.widgets.common.fields import read_number
 from napari_deconv.widgets.common.layers import made_here, provenance, space_axes, spacing
 from napari_deconv.widgets.common.workers import Task, Worker
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_deconv.gain import CameraGain
     from napari_deconv.widgets.common.parts import Part
 
 __all__ = ["CompareWidget"]
@@ -191,12 +192,15 @@ class CompareWidget(ViewingWidget):
     def _prepare_residual(self) -> Callable[..., Any]:
         left_out = self._left_out()
         counts_all = left_out is None and "mask" in self._made().get("inputs", {})
-        self._tell = partial(self._show_residual, _UNKNOWN_MASK if counts_all else "")
+        centre_psf = self._made().get("parameters", {}).get("centre_psf", True)
         self._part = part = self._take(self.image.value, "image before")
         result, psf = (
             self._take(self.after.value, "result after"),
             current_volume(self._viewer, self.psf.value, "PSF"),
         )
+        layers = {"image": part.name, "result": result.name, "psf": psf.name}
+        note = _UNKNOWN_MASK if counts_all else ""
+        self._tell = partial(self._show_residual, layers, centre_psf, note)
         return partial(
             measures.unexplained,
             part,
@@ -206,7 +210,7 @@ class CompareWidget(ViewingWidget):
             self._found_for(part),
             left_out=left_out,
             own_psf=made_here(psf.layer),
-            centre_psf=self._made().get("parameters", {}).get("centre_psf", True),
+            centre_psf=centre_psf,
             device=self.device.value,
         )
 
@@ -255,27 +259,48 @@ class CompareWidget(ViewingWidget):
         self.plot.show()
         return measures.resolution_line(found)
 
-    def _show_halves(self, found: tuple[Any, Any]) -> str:
-        for number, half in enumerate(found, start=1):
-            add = partial(self._add_image, half, f"half {number}", "image", contrast_limits=None)
+    def _show_halves(self, found: tuple[tuple[Any, Any], CameraGain]) -> str:
+        both, camera = found
+        for number, half in enumerate(both, start=1):
+            about = self._about("split_photons", "cpu", camera, half=number)
+            add = partial(
+                self._add_image, half, f"half {number}", "image", about, contrast_limits=None
+            )
             self._turns.add(add)
         return (
             "Two layers, each made by half of the photons. Deconvolve both in the same way, then "
             "measure their correlation."
         )
 
-    def _show_residual(self, note: str, found: measures.Unexplained) -> str:
+    def _show_residual(
+        self, layers: Mapping[str, str], centre_psf: bool, note: str, found: measures.Unexplained
+    ) -> str:
+        about = self._about(
+            "residual", self.device.value, found.camera, background=found.background,
+            centre_psf=centre_psf, layers=layers,
+        )  # fmt: skip
         self._add_image(
-            found.residual.image, "residual", "residual",
+            found.residual.image, "residual", "residual", about,
             colormap="coolwarm", contrast_limits=(-_SIGMAS, _SIGMAS), blending="translucent",
         )  # fmt: skip
         return f"{measures.residual_line(found)}{note}"
 
-    def _add_image(self, data: Any, what: str, kind: str, **options: Any) -> None:
+    def _about(
+        self, function: str, device: str, camera: CameraGain, **parameters: Any
+    ) -> dict[str, Any]:
+        """Say how a layer was made: not a recipe, which would have the origins of layers."""
+        engine = get_engine(device)
+        parameters |= {"gain": camera.gain, "offset": camera.offset}
+        call = describe(function, parameters, engine)
+        return {"measured": call.pop("operation"), **call, "made": made(self._seconds, engine)}
+
+    def _add_image(
+        self, data: Any, what: str, kind: str, about: Mapping[str, Any], **options: Any
+    ) -> None:
         """Add a layer where the part lies that was measured."""
         layer = self._part.layer
         look = {"colormap": layer.colormap, "blending": layer.blending, "rgb": False}
-        look |= {"name": f"{layer.name} · {what}", "metadata": provenance({}, kind, layer)}
+        look |= {"name": f"{layer.name} · {what}", "metadata": provenance(about, kind, layer)}
         look |= self._part.placement() | options
         self._adding.layer(Image(np.reshape(data, self._part.shape), **look))
 
