@@ -64,6 +64,21 @@ def lateral(layer, *place):
     return np.asarray(layer.data[place]).max(0)
 
 
+def test_they_follow_new_voxels(viewer, open_widget, series, slow):
+    first, second = series
+    widget = open_widget("Compare").widget
+    slow.release(1)
+    look(widget, view="projections")
+    first.data = first.data + 7  # one is on its way when the next voxels come
+    second.data = second.data[::-1]
+    slow.release(2)
+    settle(widget)
+    time = viewer.dims.current_step[0]
+    for layer in series:
+        there = montages(viewer)[layer.name][: SHAPE[1], : SHAPE[2]]
+        np.testing.assert_array_equal(there, lateral(layer, time))
+
+
 def test_they_follow_the_slider_of_a_series(viewer, open_widget, series):
     widget = open_widget("Compare").widget
     look(widget, view="projections")

@@ -53,6 +53,8 @@ class Show:
         The temporary layers that show the user's, shown now or not.
     projections_of : sequence
         Says of what there are projections; empty where there are none.
+    renewals : int
+        How often a source has got other voxels.
     profile : Profile or None
         The line, if it is shown.
     split : Split or None
@@ -79,6 +81,7 @@ class Show:
         self._montages: list[Image] = []
         self._stepped = stepped
         self.projections_of: Sequence[Any] = ()
+        self.renewals = 0
         self.pictures: list[Picture] = []
         self.profile: Profile | None = None
         self.split: Split | None = None
@@ -194,7 +197,8 @@ class Show:
                 self.split.renew(picture)
             elif source == event.source:
                 picture.layer.data = source.data
-        self.projections_of = ()
+        self.renewals += 1
+        self._step()
         if self.profile is not None:
             self.profile.moved()
 

@@ -46,7 +46,7 @@ class CompareWidget(ViewingWidget):
         self._tell: Callable[[Any], str] = str
         self._levels: dict[str, int] = {}
         self._projecting: Worker | None = None
-        self._projected: list[tuple[Image, int, tuple[int, ...]]] = []
+        self._projected: list[tuple[Image, int, tuple[int, ...], int]] = []
         super().__init__(napari_viewer)
 
     # -- projections -----------------------------------------------------------------------------
@@ -62,10 +62,11 @@ class CompareWidget(ViewingWidget):
         if self._now is not None and self._now.is_projected:
             self._make_projections()
 
-    def _volumes(self) -> list[tuple[Image, int, tuple[int, ...]]]:
-        """Say what is projected of each layer: the resolution, and the place in a series."""
+    def _volumes(self) -> list[tuple[Image, int, tuple[int, ...], int]]:
+        """Say what is projected of each layer: resolution, place in a series, how often renewed."""
         return [
-            (layer, self._level(layer), place(self._viewer, layer)) for layer in self._sources()
+            (layer, self._level(layer), place(self._viewer, layer), self._now.renewals)
+            for layer in self._sources()
         ]
 
     def _make_projections(self) -> None:
@@ -75,7 +76,7 @@ class CompareWidget(ViewingWidget):
             return
         try:
             parts = [
-                current_volume(self._viewer, layer, "layer", level) for layer, level, _ in volumes
+                current_volume(self._viewer, layer, "layer", level) for layer, level, *_ in volumes
             ]
             task = Task("Projections", partial(measures.project, self._named(parts)))
         except DeconvError as error:
@@ -107,7 +108,7 @@ class CompareWidget(ViewingWidget):
 
     def _show_projections(self) -> None:
         self._now.projected()
-        levels = {layer.name: level for layer, level, _ in self._volumes() if layer.multiscale}
+        levels = {layer.name: level for layer, level, *_ in self._volumes() if layer.multiscale}
         self.result_line.setText(f"{_PROJECTIONS}{_resolutions(levels)}")
 
     def changeEvent(self, event: QEvent) -> None:
