@@ -67,6 +67,7 @@ def test_points_and_labels_are_those_of_the_api(viewer, beads, bead_image):
         reject=Rejection(edge=False),
     )  # fmt: skip
     assert list(viewer.layers[-1].features["status"]) == list(expected.status)
+    assert viewer.layers.selection == {viewer.layers[-1]}  # what came last is selected
 
 
 def test_distilling_takes_the_points_as_edited(viewer, beads, open_widget, said):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_deconv.psf.psf import Psf
     from napari_deconv.widgets.common.turns import Turns
 
-__all__ = ["Adding"]
+__all__ = ["Adding", "add_unselected"]
 
 _Layer = TypeVar("_Layer", bound=Layer)
 
@@ -44,7 +44,8 @@ class Adding:
         """Add a layer, draw it, and set what else takes long to draw, each in a turn to come."""
         layer.visible = False
         note_made(layer)
-        self._turns.add(partial(self._add, layer))
+        self._turns.add(partial(add_unselected, self._viewer, layer, self._widget))
+        self._turns.add(partial(self._select, layer))
         for name, value in {"visible": True, **later}.items():
             self._turns.add(partial(setattr, layer, name, value))
         return layer
@@ -58,10 +59,24 @@ class Adding:
         layer = self.layer(Image(psf.data, **options | {"translate": place}))
         self._turns.add(partial(self._look_at, layer))
 
-    def _add(self, layer: Layer) -> None:
-        paint_later(self._widget)  # napari takes as long again to show the layer's controls
-        self._viewer.add_layer(layer)
+    def _select(self, layer: Layer) -> None:
+        if layer in self._viewer.layers:
+            self._viewer.layers.selection.active = layer
 
     def _look_at(self, layer: Layer) -> None:
         if not in_sight(self._viewer, layer):
             self._viewer.reset_view()
+
+
+def add_unselected(viewer: ViewerModel, layer: Layer, widget: QWidget) -> None:
+    """Add a layer, and leave what is selected; in the window of a widget it is seen a turn later.
+
+    napari selects what it adds, and shows its controls: to do that at once, and to paint it, takes
+    as long again.
+    """
+    paint_later(widget)
+    selection = viewer.layers.selection
+    selected = set(selection)
+    with selection.events.blocker_all():
+        viewer.add_layer(layer)
+        viewer.layers.selection = selected

@@ -12,12 +12,12 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_deconv.errors import DeconvError
+from napari_deconv.widgets.common.adding import add_unselected
 from napari_deconv.widgets.common.fields import check
 from napari_deconv.widgets.common.layers import take_away
 from napari_deconv.widgets.common.line import Line
 from napari_deconv.widgets.common.preferences import apply_limits
 from napari_deconv.widgets.common.turns import Turns
-from napari_deconv.widgets.common.window import paint_later
 from napari_deconv.widgets.common.workers import Task, Worker
 
 if TYPE_CHECKING:
@@ -200,18 +200,14 @@ class Preview(QObject):
         else:
             take_away(self._viewer, self._layers)
             self._layers = [Layer.create(data, options, kind) for data, options, kind in made]
-            steps = [partial(self._add, layer) for layer in self._layers]
+            steps = [
+                partial(add_unselected, self._viewer, layer, self.box.native)
+                for layer in self._layers
+            ]
         first, *others = steps
+        first()
         for step in others:  # at once they would hold the window up
             self._turns.add(step)
-        first()
-
-    def _add(self, layer: Layer) -> None:
-        """Add a layer; what the user has selected stays selected."""
-        selected = set(self._viewer.layers.selection)
-        paint_later(self.box.native)
-        self._viewer.add_layer(layer)
-        self._viewer.layers.selection = selected
 
     def _failed(self, error: Exception) -> None:
         self._hide()
