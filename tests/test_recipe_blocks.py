@@ -242,9 +242,9 @@ def test_what_cannot_be_done_in_blocks_is_said(more, message):
         ("blocks: {overlap: [-1, 0, 0]}", "blocks.overlap.0 is -1"),
         ("blocks: {memory: 0}", "blocks.memory is 0: expected a number above 0"),
         ("blocks: {size: [8, 8, 8]}", "blocks.size is not known: Expected block, overlap, memory"),
-        ("output: {format: ome-tiff, ngff: '0.4'}", "line 5: .*ngff is a version of OME-Zarr"),
+        ("output: {format: ome-tiff, ngff: '0.4'}", "line 5: output.ngff cannot be: it is a v"),
         ("output: {format: ome-zarr, ngff: 0.4}", "output.ngff is 0.4: expected '0.4' or '0.5'"),
-        ("input: {sample: bars_confocal, position: 1}", "line 5: .*a position belongs to a file"),
+        ("input: {sample: bars_confocal, position: 1}", "line 5: input.position cannot be: a pos"),
     ],
 )
 def test_errors_name_line_key_and_what_was_expected(tmp_path, text, message):
@@ -255,7 +255,7 @@ def test_errors_name_line_key_and_what_was_expected(tmp_path, text, message):
 
 def test_blocks_belong_to_a_deconvolution(tmp_path):
     (tmp_path / "r.yaml").write_text("napari-deconv: 1\nbackground: {}\nblocks: {memory: 1}")
-    with pytest.raises(DeconvError, match="blocks belong to a deconvolution"):
+    with pytest.raises(DeconvError, match="line 3: blocks cannot be: they belong to a deconv"):
         Recipe.load(tmp_path / "r.yaml")
 
 

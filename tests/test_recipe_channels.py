@@ -105,10 +105,10 @@ def test_background_and_mask_are_those_of_each_channel():
         ("  - {file: narrow.ome.tif}", "  - {fil: narrow.ome.tif}",
          r"line 5: psf.channels.0.fil is not known: did you mean file\?"),
         ("  - {file: narrow.ome.tif}", "  - {channels: [{file: a}]}",
-         "line 3: psf cannot be: a channel has no"),
+         "line 4: psf.channels cannot be: a channel has no"),
         ("deconvolution: {iterations: 6, stop: quality}", "convolution: {}",
          "a PSF for each channel belongs to a deconvolution"),
-        ("engine: cpu", "initial: narrow.ome.tif", "with a PSF for each channel there is no"),
+        ("engine: cpu", "initial: narrow.ome.tif", "line 8: initial cannot be: with a PSF for"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(old, new, message):

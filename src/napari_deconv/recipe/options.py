@@ -28,6 +28,7 @@ from napari_deconv.deconvolution import METHODS, convolve, deconvolve
 from napari_deconv.deconvolution.settings import check_settings
 from napari_deconv.psf.distill import distill_psf
 from napari_deconv.psf.synthetic.models import make_psf, takes
+from napari_deconv.recipe.text import wrong_key
 
 __all__ = [
     "OF_BACKGROUND", "WITHOUT_SPACING", "Acquisition", "Background", "BackgroundEstimate", "Beads",
@@ -171,8 +172,9 @@ class Optics(_options(make_psf)):  # type: ignore[misc]
         known = takes(self.model, self.modality)
         surplus = self.model_fields_set - {*known, *of_all}
         if surplus:
-            raise ValueError(
+            raise wrong_key(
+                min(surplus),
                 f"the model {self.model!r} ({self.modality}) takes no "
-                f"{', '.join(sorted(surplus))}: expected {', '.join(known)}"
+                f"{', '.join(sorted(surplus))}: expected {', '.join(known)}",
             )
         return self

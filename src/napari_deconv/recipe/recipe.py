@@ -21,7 +21,7 @@ from napari_deconv.recipe.history import recipe_data
 from napari_deconv.recipe.plan import Plan
 from napari_deconv.recipe.planner import Planner
 from napari_deconv.recipe.schema import BeadImage, Blocks, Output, Source, Steps
-from napari_deconv.recipe.text import Document, dump
+from napari_deconv.recipe.text import Document, dump, wrong_key
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, Way, check_blocks
 
 __all__ = ["Recipe", "paths_in"]
@@ -63,7 +63,7 @@ class Recipe(Steps):
     @model_validator(mode="after")
     def _blocks_of_a_deconvolution(self) -> Self:
         if self.blocks is not None and self.deconvolution is None:
-            raise ValueError("blocks belong to a deconvolution, which is missing")
+            raise wrong_key("blocks", "they belong to a deconvolution, which is missing")
         return self
 
     @classmethod

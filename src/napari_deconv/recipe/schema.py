@@ -21,6 +21,7 @@ from napari_deconv.recipe.options import (
     Optics,
     Spacing,
 )
+from napari_deconv.recipe.text import wrong_key
 
 __all__ = ["LAST", "BeadImage", "Blocks", "Detection", "Output", "PsfSource", "Source", "Steps"]
 
@@ -55,11 +56,13 @@ class _Origin(Keys):
         origins = ("path", "sample", "layer", "recipe")
         given = [name for name in origins if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+            raise wrong_key(
+                given[-1], f"{' and '.join(given)} exclude each other: give one of them"
+            )
         if self.sample or self.layer or self.recipe:
             for name in ("channel", "position"):
                 if getattr(self, name) is not None:
-                    raise ValueError(f"a {name} belongs to a file: write the path of one")
+                    raise wrong_key(name, f"a {name} belongs to a file: write the path of one")
         return self
 
 
@@ -103,12 +106,12 @@ class PsfSource(Keys):
     def _one_origin(self) -> Self:
         given = [name for name, value in self if name != "spacing" and value is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"expected one of file, optics, beads, sample, recipe, channels; given "
-                f"{' and '.join(given) or 'nothing'}"
-            )
+            expected = "expected one of file, optics, beads, sample, recipe, channels"
+            if not given:
+                raise ValueError(f"{expected}; given nothing")
+            raise wrong_key(given[-1], f"{expected}; given {' and '.join(given)}")
         if any(psf.channels is not None for psf in self.channels or ()):
-            raise ValueError("a channel has no channels: give it one PSF")
+            raise wrong_key("channels", "a channel has no channels: give it one PSF")
         return self
 
 
@@ -161,19 +164,21 @@ class Steps(Keys):
     def _complete(self) -> Self:
         given = [name for name in LAST if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(
+            raise wrong_key(
+                given[-1],
                 f"{' and '.join(given)} are two last steps: write the recipe of the first one as "
-                "the input of the second, input: {recipe: {…}}"
+                "the input of the second, input: {recipe: {…}}",
             )
         if not given and self.psf is None and self.background is None:
             raise ValueError(f"nothing is to be done: expected psf, background, {', '.join(LAST)}")
         if self.deconvolution is None and (self.mask or self.initial):
-            raise ValueError("mask and initial belong to a deconvolution, which is missing")
+            name = "mask" if self.mask else "initial"
+            raise wrong_key(name, "it belongs to a deconvolution, which is missing")
         if self.psf is not None and self.psf.channels is not None:
             if self.deconvolution is None:
-                raise ValueError("a PSF for each channel belongs to a deconvolution")
+                raise wrong_key("psf", "a PSF for each channel belongs to a deconvolution")
             if self.initial is not None:
-                raise ValueError("with a PSF for each channel there is no initial")
+                raise wrong_key("initial", "with a PSF for each channel there is none")
         return self
 
 
@@ -188,13 +193,14 @@ class Output(Keys):
     @model_validator(mode="after")
     def _one_format(self) -> Self:
         if self.ngff is not None and self.format != "ome-zarr":
-            raise ValueError("ngff is a version of OME-Zarr: write format: ome-zarr")
+            raise wrong_key("ngff", "it is a version of OME-Zarr: write format: ome-zarr")
         if self.path is not None and self.format is not None:
             expected = _SUFFIXES[self.format]
             if not self.path.lower().endswith(expected):
-                raise ValueError(
+                raise wrong_key(
+                    "path",
                     f"{Path(self.path).name} is not the name of an {self.format}: expected one "
-                    f"that ends in {' or '.join(expected)}, or no format"
+                    f"that ends in {' or '.join(expected)}, or no format",
                 )
         return self
 

@@ -11,15 +11,16 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from napari_deconv.errors import DeconvError
 
-__all__ = ["Document", "dump"]
+__all__ = ["Document", "dump", "wrong_key"]
 
 Place = tuple[str | int, ...]
 
 _TEXT = "tag:yaml.org,2002:str"
+_WRONG_KEY = "wrong_key"
 # How people write that there is none of something.
 _NONE = ("none", "None", "off", "no", False)
 
@@ -157,7 +158,14 @@ class Document:
                 place = at
         if detail["type"] == "missing":
             place = (*place, str(detail["loc"][-1]))
+        if detail["type"] == _WRONG_KEY:
+            place = (*place, detail["ctx"]["key"])
         return place
+
+
+def wrong_key(key: str, reason: str) -> PydanticCustomError:
+    """Make the error of a section about a key that does not go with others: it has its line."""
+    return PydanticCustomError(_WRONG_KEY, "{reason}", {"key": key, "reason": reason})
 
 
 def dump(data: Mapping[str, Any]) -> str:
@@ -182,6 +190,8 @@ def _message(details: Sequence[ErrorDetails], place: Place, model: type[BaseMode
         close = difflib.get_close_matches(str(place[-1]), known, 1)
         meant = f"did you mean {close[0]}? " if close else ""
         return f"is not known: {meant}Expected {', '.join(known)}"
+    if _WRONG_KEY in kinds:
+        return f"cannot be: {kinds[_WRONG_KEY]['msg']}"
     if "value_error" in kinds:
         return f"cannot be: {kinds['value_error']['msg'].removeprefix('Value error, ').rstrip('.')}"
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
