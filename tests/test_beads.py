@@ -169,6 +169,29 @@ def test_beads_of_any_size_are_found_unasked(width):
     np.testing.assert_allclose(np.median(beads.fwhm, axis=0), recorded, rtol=0.04)
 
 
+def test_a_coarse_z_step_hides_no_beads():
+    shape, sigma = (12, 90, 90), np.array([0.9, 4, 4]) / 2.3548
+    places = [(6, y, x) for y in (20, 60) for x in (25, 65)]
+    light = sum(bead(shape, place, 3000, sigma) for place in places)
+    image = np.random.default_rng(0).poisson(light + 20).astype("f4")
+    for fwhm in (None, (0.9, 4, 4)):
+        found = detect_beads(image, fwhm=fwhm)
+        assert found.accepted.sum() == len(places)
+        np.testing.assert_allclose(found.fwhm[:, 1:], 4, rtol=0.05)
+
+
+def test_hot_pixels_are_no_beads():
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 2, (20, 80, 80))
+    places = rng.integers(8, (12, 72, 72), (12, 3))
+    image[tuple(places.T)] = 400
+    with pytest.warns(DeconvWarning, match="No bead"):
+        found = detect_beads(image, fwhm=(3, 3, 3), method="manual", threshold=200)
+    assert len(found) > 0
+    assert not found.accepted.any()
+    assert (found.fwhm == 0).all()
+
+
 def test_a_clump_does_not_hide_the_beads(field):
     image, places, _ = field
     clump = bead(SHAPE, (20, 75, 80), 40_000, 4 * SIGMA)

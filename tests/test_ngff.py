@@ -171,6 +171,9 @@ def test_the_only_plane_keeps_its_thickness_and_place(tmp_path):
     save_image(tmp_path / "b.zarr", replace(image, plane=None))  # of unknown thickness
     (multiscale,) = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["multiscales"]
     assert [axis.get("unit") for axis in multiscale["axes"]] == [None, None, *["micrometer"] * 2]
+    again = read_image(tmp_path / "b.zarr")
+    assert (again.single, again.plane, again.spacing) == ("CZ", None, (0.1, 0.2))
+    assert again.origin == (5.0, 6.0)
 
 
 @pytest.mark.parametrize("single", ["Z", "C", "TC", "S"])
@@ -210,8 +213,26 @@ def test_how_channels_are_shown_is_kept_but_for_the_range_of_values(tmp_path, ve
         "channels": [c | {"window": w} for c, w in zip(channels, windows, strict=True)],
         "rdefs": {"model": "color"},
     }
-    one = read_image(path, channel=1)
-    assert (one.channels, one.omero["channels"]) == (("DAPI",), channels[1:])
+    one = read_image(path, channel=0)
+    assert (one.channels, one.omero["channels"]) == (("GFP",), channels[:1])
+    save_image(tmp_path / "one.zarr", one.remade(STACK, {}), version)
+    attributes = zarr.open_group(tmp_path / "one.zarr").attrs
+    assert attributes.get("ome", attributes)["omero"]["channels"][0]["active"]
+
+
+@pytest.mark.parametrize("wrong", [{"color": "red"}, {"color": 255}, {"label": 3}, {"active": 1}])
+def test_what_omero_says_wrong_is_not_said_again(tmp_path, wrong):
+    right = {"label": "GFP", "color": "00FF00", "active": True,
+             "window": {"min": 0, "max": 9, "start": 1, "end": 2}}  # fmt: skip
+    path = by_hand(tmp_path / "a.zarr", "0.5", "czyx", [1, 3, 1, 1], shape=(2, *STACK.shape))
+    group = zarr.open_group(path)
+    omero = {"channels": [right, right | wrong], "rdefs": [1]}
+    group.attrs["ome"] = group.attrs["ome"] | {"omero": omero}
+    image = read_image(path)
+    save_image(tmp_path / "b.zarr", image.remade(np.stack([STACK, STACK]), {}))
+    yaozarrs.validate_zarr_store(tmp_path / "b.zarr")
+    first, second = zarr.open_group(tmp_path / "b.zarr").attrs["ome"]["omero"]["channels"]
+    assert (first["label"], first["color"], second["active"]) == ("GFP", "00FF00", True)
 
 
 def test_what_is_no_image(tmp_path):

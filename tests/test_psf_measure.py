@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf.measure import axis_profiles, measure_psf, radial_contrast
 from napari_deconv.psf.psf import Psf
 from napari_deconv.psf.synthetic.models import make_psf
@@ -144,6 +145,15 @@ def test_coarse_voxels_reach_no_tenth():
     values = gaussian((41, 41), (0.2, 0.2), (0.3, 0.3), (20, 20))
     assert gaussian_mtf10(0.3) > 2.5
     assert measure_psf(values, 0.2).mtf10 is None
+
+
+def test_a_z_step_wider_than_the_focus_is_no_obstacle():
+    with warnings.catch_warnings(action="ignore", category=DeconvWarning):  # it is undersampled
+        psf = make_psf("vectorial", shape=(21, 31, 31), spacing=(0.5, 0.1, 0.1), na=1.4,
+                       wavelength=0.52, n_immersion=1.515, engine="cpu")  # fmt: skip
+    found = measure_psf(psf)
+    assert found.fwhm[0] < 0.5
+    assert found.fwhm[1:] == pytest.approx((0.2, 0.2), rel=0.1)
 
 
 def test_profiles_pass_through_the_centre():

@@ -15,7 +15,6 @@ FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
 _PARAMETERS = 4
 _TOLERANCE = 1e-6
-_NARROWEST = 1.0  # samples: a single one that is high is fitted the better the narrower
 _MOST_EVALUATIONS = 100
 _CONVERGED = (1, 2, 3, 4)  # MINPACK's lmder
 
@@ -51,7 +50,7 @@ def fit_gaussian(profile: npt.ArrayLike) -> GaussianFit | None:
     -------
     GaussianFit or None
         None if there is no peak to fit: too few samples, a flat profile, no convergence, or a peak
-        that is negative, lies outside, is wider than the profile, or narrower than a sample.
+        that is negative, lies outside, or is wider than the profile.
     """
     y = np.asarray(profile, dtype=np.float64)
     x = np.arange(y.size, dtype=np.float64)
@@ -80,7 +79,7 @@ def fit_gaussian(profile: npt.ArrayLike) -> GaussianFit | None:
     amplitude, centre, sigma, offset = found
     fwhm = abs(sigma) * FWHM_PER_SIGMA
     outside = not 0 <= centre <= y.size - 1
-    if status not in _CONVERGED or amplitude <= 0 or outside or not _NARROWEST <= fwhm <= y.size:
+    if status not in _CONVERGED or amplitude <= 0 or outside or fwhm > y.size:
         return None
     r_squared = 1.0 - float(np.sum(about["fvec"] ** 2) / np.sum((y - y.mean()) ** 2))
     return GaussianFit(*(float(v) for v in (amplitude, centre, fwhm, offset, r_squared)))

@@ -167,6 +167,7 @@ def test_the_residual_takes_what_the_result_was_made_with(qtbot, viewer, compare
     taken = dict(about["parameters"])
     names = taken.pop("layers")
     assert names == {"image": "cells", "result": layers[1].name, "psf": "PSF (mine)"}
+    assert (taken.pop("psf_spacing"), taken.pop("place")) == (list(SPACING), [])
     again = residual(*(viewer.layers[name].data for name in names.values()), **taken)
     np.testing.assert_allclose(shown.data, again.image, atol=1e-5)
     line = compare.result_line.text()
@@ -219,7 +220,9 @@ def test_what_the_run_left_out_does_not_count(qtbot, viewer, compare, layers):
     line = compare.result_line.text()
     assert "Little more than noise" in line
     assert "left out" not in line
-    shown = viewer.layers["cells · residual [1]"].data
+    shown = viewer.layers["cells · residual [1]"]
+    assert shown.metadata[KEY]["parameters"]["layers"]["mask"] == "dead"
+    shown = shown.data
     assert np.all(shown[labels > 0] == 0)
 
 

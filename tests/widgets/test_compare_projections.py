@@ -79,6 +79,20 @@ def test_they_follow_new_voxels(viewer, open_widget, series, slow):
         np.testing.assert_array_equal(there, lateral(layer, time))
 
 
+def test_other_voxels_have_other_contrast_unless_the_user_has_set_it(viewer, open_widget, series):
+    widget = open_widget("Compare").widget
+    look(widget, view="projections")
+    shown = {layer.name: layer for layer in viewer.layers if layer.visible}
+    before = {name: layer.contrast_limits for name, layer in shown.items()}
+    shown["second · projections"].contrast_limits = 0, 10
+    for layer in series:
+        layer.data = 100 * layer.data
+    settle(widget)
+    limits = shown["first · projections"].contrast_limits
+    np.testing.assert_allclose(limits, 100 * np.array(before["first · projections"]), rtol=1e-5)
+    assert shown["second · projections"].contrast_limits == [0, 10]
+
+
 def test_they_follow_the_slider_of_a_series(viewer, open_widget, series):
     widget = open_widget("Compare").widget
     look(widget, view="projections")

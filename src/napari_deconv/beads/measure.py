@@ -126,7 +126,8 @@ def _fit_profiles(
 ) -> tuple[Doubles, Doubles, Doubles]:
     """Fit a Gaussian to the line of voxels through the centre along each axis.
 
-    Returns FWHM, R², and the norm of the profile less its mean.
+    Returns FWHM, R², and the norm of the profile less its mean. A hot pixel is no Gaussian: FWHM
+    and R² are 0.
     """
     widths, r_squared, spread = np.zeros((3, image.ndim))
     box = box_around(position, BOX * fwhm, image.shape)
@@ -138,7 +139,14 @@ def _fit_profiles(
         fit = fit_gaussian(profile)
         if fit is not None:
             widths[axis], r_squared[axis] = fit.fwhm, fit.r_squared
+    if is_hot_pixel(widths):
+        widths, r_squared = np.zeros((2, image.ndim))
     return widths, r_squared, spread
+
+
+def is_hot_pixel(fwhm: Doubles) -> bool:
+    """Tell whether something is narrower than a voxel along all axes: its width cannot be told."""
+    return bool(np.all(fwhm < 1.0))
 
 
 def _surroundings(image: Floats, position: Doubles, fwhm: Doubles) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from scipy.ndimage import label
 from napari_deconv._checks import as_volume
 from napari_deconv._gaussian_fit import FWHM_PER_SIGMA, fit_gaussian
 from napari_deconv._noise import smallest_height
+from napari_deconv.beads.measure import is_hot_pixel
 from napari_deconv.engines.protocol import Array, Engine
 
 __all__ = ["centres", "find_spots", "spot_size"]
@@ -103,7 +104,7 @@ def _fit_spot(
             return size, 0.0
         size[axis] = fit.fwhm
         quality = min(quality, fit.r_squared)
-    return size, quality
+    return size, 0.0 if is_hot_pixel(size) else quality
 
 
 def _difference_of_gaussians(

@@ -30,6 +30,9 @@ __all__ = ["ngff_positions", "open_ngff", "read_ngff_header"]
 Place = tuple[str, int]
 """Where an image is described: the path of a group, and the number of one of its multiscales."""
 
+Lie = tuple[float, float]
+"""How an image lies along an axis in space: its voxel size and the place of the first voxel, µm."""
+
 
 def open_ngff(path: Path, position: int | None) -> Image:
     """Open an image at full resolution; see `napari_deconv.files.open_image`.
@@ -53,19 +56,14 @@ def open_ngff(path: Path, position: int | None) -> Image:
     """
     with _reading(path) as root:
         places = _places(root)
-        inside, image = _described(root, places[chosen_position(position, len(places), path)])
+        inside, image, lies = _described(root, places[chosen_position(position, len(places), path)])
         open_array = partial(_open_array, path.absolute(), inside)
         shape = dict(zip(image.axes, open_array().shape, strict=True))
     axes = "".join(a for a in "TCZYX" if a in "YX" or shape.get(a, 1) > 1)
     voxels = Voxels(path, open_array, [image.axes.index(axis) for axis in axes])
     single = "".join(axis for axis in "TCZ" if axis in shape and axis not in axes)
-    spacing, origin, plane = image.spacing, image.origin, None
-    if spacing is not None and "Z" in single:
-        plane = (spacing[0], origin[0] if origin else 0.0)
-        spacing, origin = spacing[1:], origin[1:]
-    return replace(
-        image, data=voxels, spacing=spacing, axes=axes, origin=origin, single=single, plane=plane
-    )
+    plane = lies["Z"] if "Z" in single else None
+    return replace(_placed(image, axes, lies), data=voxels, single=single, plane=plane)
 
 
 def ngff_positions(path: Path) -> tuple[str, ...]:
@@ -139,10 +137,16 @@ def _places(root: zarr.Group | zarr.Array[Any]) -> list[Place]:
     return found
 
 
-def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, Image]:
-    """Give the path of an image's array, and what is said about it; the data are of size 0."""
+def _described(
+    root: zarr.Group | zarr.Array[Any], place: Place
+) -> tuple[str, Image, Mapping[str, Lie | None]]:
+    """Give the path of an image's array, what is said about it, and how it lies along each axis.
+
+    The data are of size 0.
+    """
     if isinstance(root, zarr.Array):
-        return "", _plain(root)
+        image = _plain(root)
+        return "", image, dict.fromkeys(image.axes)
     group = _group(root, place[0])
     ome = _ome(group)
     first = ome["multiscales"][place[1]]
@@ -157,28 +161,45 @@ def _described(root: zarr.Group | zarr.Array[Any], place: Place) -> tuple[str, I
             shift = shift * factor + np.array(transformation.get("translation", 0.0))
     units = {axis["name"].upper(): axis.get("unit") for axis in first["axes"]}
     sizes = dict(zip(axes, scale.tolist(), strict=True))
-    space = [axes.index(axis) for axis in "ZYX" if axis in axes]
-    lengths = [length_in_micrometres(scale[n], units[axes[n]]) for n in space]
-    spacing = tuple(length for length in lengths if length)
-    known = len(spacing) == len(space)
-    origin = [shift[n] * (size / scale[n]) for n, size in zip(space, spacing, strict=False)]
+    lies: dict[str, Lie | None] = {}
+    for n, axis in enumerate(axes):
+        length = length_in_micrometres(scale[n], units[axis]) if axis in "ZYX" else None
+        lies[axis] = (float(length), float(shift[n] * (length / scale[n]))) if length else None
     omero = ome.get("omero") or {}
     channels = omero.get("channels") or ()
     labels = tuple(str(channel.get("label", "")) for channel in channels)
     colours = tuple(hexadecimal(channel.get("color")) for channel in channels)
     metadata = group.attrs.get(METADATA_KEY)
-    return f"{place[0]}/{first['datasets'][0]['path']}".lstrip("/"), Image(
+    image = Image(
         np.empty(0),
-        spacing if known else None,
+        None,
         axes,
         metadata if isinstance(metadata, dict) else {},
         labels if all(labels) else (),
         time_in_seconds(sizes.get("T"), units.get("T")),
         name=first.get("name", ""),
         colours=colours if all(colours) else (),
-        origin=tuple(map(float, origin)) if known and any(origin) else (),
-        omero={key: omero[key] for key in ("channels", "rdefs") if omero.get(key) and channels},
+        omero=_omero(omero),
     )
+    inside = f"{place[0]}/{first['datasets'][0]['path']}".lstrip("/")
+    return inside, _placed(image, axes, lies), lies
+
+
+def _placed(image: Image, axes: str, lies: Mapping[str, Lie | None]) -> Image:
+    """Give an image these axes, and voxel size and place if those in space have a voxel size."""
+    space = [lie for axis in axes if axis in "ZYX" and (lie := lies[axis]) is not None]
+    if len(space) < sum(axis in "ZYX" for axis in axes):
+        return replace(image, axes=axes, spacing=None, origin=())
+    spacing, origin = zip(*space, strict=True)
+    return replace(image, axes=axes, spacing=spacing, origin=origin if any(origin) else ())
+
+
+def _omero(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Take what is said of how channels are shown, where there are some."""
+    channels, rdefs = said.get("channels"), said.get("rdefs")
+    if not channels:
+        return {}
+    return {"channels": channels} | ({"rdefs": rdefs} if isinstance(rdefs, dict) else {})
 
 
 def _plain(array: zarr.Array[Any]) -> Image:

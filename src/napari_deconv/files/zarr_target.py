@@ -18,7 +18,7 @@ from dask import delayed
 from dask.delayed import Delayed
 from zarr.codecs import BloscCodec
 
-from napari_deconv.files.header import METADATA_KEY
+from napari_deconv.files.header import METADATA_KEY, hexadecimal
 from napari_deconv.files.image import Image
 from napari_deconv.files.journal import flush
 from napari_deconv.files.layout import Layout
@@ -253,10 +253,14 @@ def _channels(image: Image, limits: list[tuple[float, float]]) -> list[dict[str,
         return []
     channels = []
     for number, (low, high) in enumerate(limits):
-        channel = {"label": f"Channel {number}", "color": "FFFFFF", "active": True}
-        channel |= shown[number] if shown else {}
-        channel |= {"label": image.channels[number]} if image.channels else {}
-        channel |= {"color": image.colours[number]} if image.colours else {}
-        channel["window"] = {"min": low, "max": high, "start": low, "end": high}
-        channels.append(channel)
+        kept = shown[number] if shown else {}
+        names, colours = image.channels, image.colours
+        colour = colours[number] if colours else hexadecimal(kept.get("color")) or "FFFFFF"
+        named = {
+            "label": names[number] if names else str(kept.get("label") or f"Channel {number}"),
+            "color": colour,
+            "active": len(limits) == 1 or kept.get("active") is not False,
+            "window": {"min": low, "max": high, "start": low, "end": high},
+        }
+        channels.append({**kept, **named})
     return channels

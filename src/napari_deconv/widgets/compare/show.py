@@ -81,7 +81,8 @@ class Show:
         self._montages: list[Image] = []
         self._stepped = stepped
         self.projections_of: Sequence[Any] = ()
-        self.renewals = 0
+        self.renewals = self._projected_at = 0
+        self._contrast: dict[Image, tuple[float, ...]] = {}
         self.pictures: list[Picture] = []
         self.profile: Profile | None = None
         self.split: Split | None = None
@@ -140,7 +141,10 @@ class Show:
         self._show_one()
 
     def take_projections(self, of: Sequence[Any], projections: Sequence[tuple[Any, float]]) -> None:
-        """Take the projections of the layers, each a montage and its pixel in µm."""
+        """Take the projections of the layers, each a montage and its pixel in µm.
+
+        If sources have got other voxels, contrast is set anew that the user has not.
+        """
         pairs = zip(self._sources, projections, strict=True)
         if self._montages:
             for layer, (source, (montage, pixel)) in zip(self._montages, pairs, strict=True):
@@ -150,7 +154,17 @@ class Show:
                     layer.scale = scale
         else:
             self._montages = [_montage(source, *projection) for source, projection in pairs]
-        self.projections_of = of
+        if not self._contrast or self._projected_at != self.renewals:
+            for layer, (montage, _) in zip(self._montages, projections, strict=True):
+                self._set_contrast(layer, montage)
+        self.projections_of, self._projected_at = of, self.renewals
+
+    def _set_contrast(self, layer: Image, montage: Any) -> None:
+        before = self._contrast.setdefault(layer, tuple(layer.contrast_limits))
+        low, high = np.percentile(montage, (0.5, 99.9))
+        if low < high and before == tuple(layer.contrast_limits):
+            layer.contrast_limits = low, high
+            self._contrast[layer] = tuple(layer.contrast_limits)
 
     def projected(self) -> None:
         """Show the projections side by side."""
@@ -174,6 +188,7 @@ class Show:
         self._stage.close()
         self._unfit()
         self._montages, self.pictures, self._divider = [], [], None
+        self._contrast = {}
 
     def _begin(self) -> None:
         """Leave the view before."""
@@ -298,9 +313,6 @@ def _montage(source: Image, montage: Any, pixel: float) -> Image:
         visible=False,
         metadata={KEY: {"role": "aside"}},
     )
-    low, high = np.percentile(montage, (0.5, 99.9))
-    if low < high:
-        layer.contrast_limits = low, high
     layer.name_overlay.visible = True
     layer.name_overlay.position = "top_left"
     return layer

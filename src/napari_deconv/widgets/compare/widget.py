@@ -200,14 +200,19 @@ class CompareWidget(ViewingWidget):
             current_volume(self._viewer, self.psf.value, "PSF"),
         )
         layers = {"image": part.name, "result": result.name, "psf": psf.name}
+        if left_out is not None:
+            layers["mask"] = left_out.name
+        voxels = self._voxel_of(part), spacing(psf.layer)
+        taken = {"layers": layers, "spacing": voxels[0], "psf_spacing": voxels[1],
+                 "place": place(self._viewer, part.layer), "centre_psf": centre_psf}  # fmt: skip
         note = _UNKNOWN_MASK if counts_all else ""
-        self._tell = partial(self._show_residual, layers, centre_psf, note)
+        self._tell = partial(self._show_residual, taken, note)
         return partial(
             measures.unexplained,
             part,
             result,
             psf,
-            (self._voxel_of(part), spacing(psf.layer)),
+            voxels,
             self._found_for(part),
             left_out=left_out,
             own_psf=made_here(psf.layer),
@@ -274,11 +279,10 @@ class CompareWidget(ViewingWidget):
         )
 
     def _show_residual(
-        self, layers: Mapping[str, str], centre_psf: bool, note: str, found: measures.Unexplained
+        self, taken: Mapping[str, Any], note: str, found: measures.Unexplained
     ) -> str:
         about = self._about(
-            "residual", self.device.value, found.camera, background=found.background,
-            centre_psf=centre_psf, layers=layers,
+            "residual", self.device.value, found.camera, background=found.background, **taken,
         )  # fmt: skip
         self._add_image(
             found.residual.image, "residual", "residual", about,
