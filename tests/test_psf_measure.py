@@ -148,12 +148,14 @@ def test_coarse_voxels_reach_no_tenth():
 
 
 def test_a_z_step_wider_than_the_focus_is_no_obstacle():
-    with warnings.catch_warnings(action="ignore", category=DeconvWarning):  # it is undersampled
-        psf = make_psf("vectorial", shape=(21, 31, 31), spacing=(0.5, 0.1, 0.1), na=1.4,
-                       wavelength=0.52, n_immersion=1.515, engine="cpu")  # fmt: skip
-    found = measure_psf(psf)
-    assert found.fwhm[0] < 0.5
-    assert found.fwhm[1:] == pytest.approx((0.2, 0.2), rel=0.1)
+    def made(step):
+        with warnings.catch_warnings(action="ignore", category=DeconvWarning):  # undersampled
+            return make_psf("vectorial", shape=(21, 31, 31), spacing=(step, 0.1, 0.1), na=1.4,
+                            wavelength=0.52, n_immersion=1.515, engine="cpu")  # fmt: skip
+
+    coarse, fine = measure_psf(made(0.5)), measure_psf(made(0.1))
+    assert coarse.fwhm[0] == pytest.approx(fine.fwhm[0], rel=0.15)
+    assert coarse.fwhm[1:] == pytest.approx(fine.fwhm[1:], rel=1e-3)
 
 
 def test_profiles_pass_through_the_centre():

@@ -64,19 +64,22 @@ def lateral(layer, *place):
     return np.asarray(layer.data[place]).max(0)
 
 
-def test_they_follow_new_voxels(viewer, open_widget, series, slow):
+def test_they_follow_new_voxels(qtbot, viewer, open_widget, series, slow):
     first, second = series
     widget = open_widget("Compare").widget
     slow.release(1)
     look(widget, view="projections")
-    first.data = first.data + 7  # one is on its way when the next voxels come
-    second.data = second.data[::-1]
+    first.data = first.data + 7
+    qtbot.waitUntil(lambda: len(slow.times) == 2)  # one is on its way when the next voxels come
+    second.data = 100 * second.data[::-1]
     slow.release(2)
     settle(widget)
     time = viewer.dims.current_step[0]
     for layer in series:
-        there = montages(viewer)[layer.name][: SHAPE[1], : SHAPE[2]]
-        np.testing.assert_array_equal(there, lateral(layer, time))
+        montage = montages(viewer)[layer.name]
+        np.testing.assert_array_equal(montage[: SHAPE[1], : SHAPE[2]], lateral(layer, time))
+        limits = viewer.layers[f"{layer.name} · projections"].contrast_limits
+        np.testing.assert_allclose(limits, np.percentile(montage, (0.5, 99.9)), rtol=1e-5)
 
 
 def test_other_voxels_have_other_contrast_unless_the_user_has_set_it(viewer, open_widget, series):

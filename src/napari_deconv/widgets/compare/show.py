@@ -140,10 +140,13 @@ class Show:
         self._take_hold()
         self._show_one()
 
-    def take_projections(self, of: Sequence[Any], projections: Sequence[tuple[Any, float]]) -> None:
+    def take_projections(
+        self, of: Sequence[Any], renewals: int, projections: Sequence[tuple[Any, float]]
+    ) -> None:
         """Take the projections of the layers, each a montage and its pixel in µm.
 
-        If sources have got other voxels, contrast is set anew that the user has not.
+        If sources had got other voxels when they were begun, at so many `renewals`, contrast is set
+        anew that the user has not.
         """
         pairs = zip(self._sources, projections, strict=True)
         if self._montages:
@@ -154,10 +157,10 @@ class Show:
                     layer.scale = scale
         else:
             self._montages = [_montage(source, *projection) for source, projection in pairs]
-        if not self._contrast or self._projected_at != self.renewals:
+        if not self._contrast or renewals != self._projected_at:
             for layer, (montage, _) in zip(self._montages, projections, strict=True):
                 self._set_contrast(layer, montage)
-        self.projections_of, self._projected_at = of, self.renewals
+        self.projections_of, self._projected_at = of, renewals
 
     def _set_contrast(self, layer: Image, montage: Any) -> None:
         before = self._contrast.setdefault(layer, tuple(layer.contrast_limits))

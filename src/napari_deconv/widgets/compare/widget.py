@@ -93,7 +93,8 @@ class CompareWidget(ViewingWidget):
         """Show projections, unless the view has been left meanwhile."""
         if not self._projects() or [layer for layer, *_ in self._projected] != self._sources():
             return
-        self._now.take_projections(self._projected, made)
+        (renewals,) = {renewals for *_, renewals in self._projected}
+        self._now.take_projections(self._projected, renewals, made)
         if not self._now.is_projected:
             self._show_projections()
 
