@@ -218,12 +218,13 @@ def test_extrapolate_keeps_zero_and_stays_positive(engine, rng, shape):
     assert not engine.to_numpy(out)[0, 0].any()
 
 
-def test_total_variation(engine, rng, shape):
+@pytest.mark.parametrize("flatness", [0.0, 0.3])
+def test_total_variation(engine, rng, shape, flatness):
     estimate, normalization = positive(rng, shape), rng.random(shape)
     dz, dy, dx = 3.0, 1.5, 1.0
     x = estimate.astype(float)
     gradient = [(np.roll(x, -1, axis) - x) / d for axis, d in enumerate((dz, dy, dx))]
-    length = np.sqrt(sum(g**2 for g in gradient) + 1e-8)
+    length = np.sqrt(sum(g**2 for g in gradient) + (flatness * x) ** 2 + 1e-12)
     unit = [g / length for g in gradient]
     div = sum(
         (u - np.roll(u, 1, axis)) / d
@@ -233,7 +234,7 @@ def test_total_variation(engine, rng, shape):
     expected = np.where(n > 0.01, n * np.maximum(1 - 0.1 * div, 0.1), 0)
     out = engine.full(shape, np.nan)
     engine.total_variation(
-        engine.asarray(estimate), (dz, dy, dx), 0.1, engine.asarray(normalization), out
+        engine.asarray(estimate), (dz, dy, dx), 0.1, flatness, engine.asarray(normalization), out
     )
     assert_close(engine.to_numpy(out), expected, 1e-5)
 

@@ -26,8 +26,8 @@ __all__ = [
 UPDATE_THRESHOLD = 0.01
 """Voxels that send less than this part of their light into the data are not estimated."""
 
-TV_EPSILON = 1e-4
-"""ε in ∇x/√(|∇x|² + ε²), for data scaled to a maximum between 1 and 2."""
+TV_EPSILON = 1e-6
+"""δ in ∇x/√(|∇x|² + (ε·x)² + δ²), for data scaled to a maximum between 1 and 2."""
 
 ROUGHNESS_EPSILON = 1e-3
 """ε in |∇x|²/(x + ε), for data scaled to a maximum between 1 and 2."""
@@ -273,10 +273,14 @@ class Engine(Protocol):
         estimate: Array,
         spacing: Shape | tuple[float, ...],
         weight: float,
+        flatness: float,
         normalization: Array,
         out: Array,
     ) -> None:
-        """N′ ← N·max(1 − λ·div(∇x/√(|∇x|² + ε²)), 0.1), 0 where N ≤ 0.01; periodic."""
+        """N′ ← N·max(1 − λ·div(∇x/√(|∇x|² + (ε·x)² + δ²)), 0.1), 0 where N ≤ 0.01; periodic.
+
+        ε is the flatness: slopes of less than this part of a voxel's light count less.
+        """
         ...
 
     def tikhonov(

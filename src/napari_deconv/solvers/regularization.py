@@ -42,8 +42,11 @@ REGULARIZATIONS = (None, *DEFAULT_WEIGHTS)
 # Small enough that no divisor is cut off: |div(∇x/|∇x|)| stays below 6.
 _PROBE = 0.1
 
-# One step late, total variation swings with larger weights.
 _LARGEST_WEIGHT = 0.05
+
+# ε/λ of total variation. The step changes a flat voxel by λ·Σ 4/d² ≤ 12λ times its difference/ε:
+# with momentum, as with any gradient step, it swings from 4/3 on, where ε < 9λ.
+_FLATNESS = 10.0
 
 
 class Regularization(Protocol):
@@ -106,10 +109,17 @@ class _Penalty:
 
 
 class TotalVariation(_Penalty):
-    """R = Σ √(|∇x|² + ε²): x ← x·Hᵀ[…]/(N·(1 − λ·div(∇x/|∇x|))).
+    """R = Σ √(|∇x|² + (ε·x)²): x ← x·Hᵀ[…]/(N·(1 − λ·div(∇x/√(|∇x|² + (ε·x)²)))).
 
-    (Dey et al., Microsc. Res. Tech. 69, 260, 2006, where N is 1.) It flattens what has no edge. λ
-    counts in margins as little as their light does: they would swing otherwise.
+    (Dey et al., Microsc. Res. Tech. 69, 260, 2006, where N is 1 and ε next to 0.) It flattens what
+    has no edge. λ counts in margins as little as their light does: they would swing otherwise.
+
+    ε is 10λ, and ε·x as it stands before the step: what rises by a smaller part of its light is
+    smoothed as by a quadratic penalty. With ε next to 0 flat voxels swing by up to 6λ of their
+    light, one up and one down as rounding has it. In 40 steps on simulated widefield cells, with λ
+    of 0.002, 0.01 and 0.02, a millionth of the data became 6e-4, 2e-2 and 5e-2 of the maximum; now
+    it is less than 5e-6. The error of these became less by up to 2 %, that of simulated bars, in
+    confocal, more by up to 2 %.
 
     Parameters
     ----------
@@ -122,20 +132,21 @@ class TotalVariation(_Penalty):
     """
 
     def divisor(self, estimate: Array, correction: Array, normalization: Array) -> Array:
-        """Make N·(1 − λ·div(∇x/|∇x|)), at least N/10."""
+        """Make N·(1 − λ·div(∇x/√(|∇x|² + (ε·x)²))), at least N/10."""
         self._engine.total_variation(
-            estimate, self._steps, self._weight, normalization, self._divisor
-        )
+            estimate, self._steps, self._weight, _FLATNESS * self._weight, normalization,
+            self._divisor,
+        )  # fmt: skip
         return self._divisor
 
 
 class AdaptiveTotalVariation(TotalVariation):
     """Total variation whose weight comes from the data.
 
-    The λ with which the step would end here, N − C = λ·div(∇x/|∇x|), in the least-squares sense:
-    λ = Σ d·(N − C)/Σ d², d = div(∇x/|∇x|), between 0 and 0.05 (Laasmaa, Vendelin & Peterson,
-    J. Microsc. 243, 124, 2011, there times a number from the signal-to-noise ratio). A flat start
-    has no edges, and λ = 0.
+    The λ with which the step would end here, N − C = λ·d, d = div(∇x/√(|∇x|² + (ε·x)²)), in the
+    least-squares sense: λ = Σ d·(N − C)/Σ d², between 0 and 0.05 (Laasmaa, Vendelin & Peterson,
+    J. Microsc. 243, 124, 2011, there times a number from the signal-to-noise ratio), with ε of the
+    λ before. A flat start has no edges, and λ = 0.
 
     Parameters
     ----------
@@ -158,7 +169,8 @@ class AdaptiveTotalVariation(TotalVariation):
     def adapt(self, estimate: Array, correction: Array, normalization: Array) -> None:
         """Solve for λ."""
         engine, probe, residual = self._engine, self._divisor, self._residual
-        engine.total_variation(estimate, self._steps, _PROBE, self._one, probe)
+        flatness = _FLATNESS * self._weight
+        engine.total_variation(estimate, self._steps, _PROBE, flatness, self._one, probe)
         engine.combine(normalization, 1.0, correction, -1.0, residual)
         # The probe is 1 - _PROBE·d.
         both = (engine.sum(residual) - engine.dot(probe, residual)) / _PROBE

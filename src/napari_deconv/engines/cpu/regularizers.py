@@ -18,10 +18,16 @@ class Regularizers(Slabs):
     """Penalties in the Richardson–Lucy step; differences are periodic."""
 
     def total_variation(
-        self, estimate: Real, spacing: Steps, weight: float, normalization: Real, out: Real
+        self,
+        estimate: Real,
+        spacing: Steps,
+        weight: float,
+        flatness: float,
+        normalization: Real,
+        out: Real,
     ) -> None:
         def work(x: Real, n: Real, planes: slice) -> None:
-            divisor = np.float32(weight) * _total_variation(x, spacing)
+            divisor = np.float32(weight) * _total_variation(x, spacing, flatness)
             divisor += 1
             np.maximum(divisor, np.float32(0.1), out=divisor)
             divisor *= n
@@ -91,10 +97,11 @@ class Regularizers(Slabs):
 # -- at all planes but the first and the last ------------------------------------------------------
 
 
-def _total_variation(x: Real, steps: Steps) -> Real:
-    """∂R of R = Σ √(|∇x|² + ε²)."""
+def _total_variation(x: Real, steps: Steps, flatness: float) -> Real:
+    """∂R of R = Σ √(|∇x|² + c²), where c² = (ε·x)² + δ² is taken as it stands."""
     slopes = _slopes(x, steps)
-    length = np.sqrt(sum(slope**2 for slope in slopes) + np.float32(TV_EPSILON**2))
+    flat = (np.float32(flatness) * x[:-1]) ** 2 + np.float32(TV_EPSILON**2)
+    length = np.sqrt(sum((slope**2 for slope in slopes), flat))
     for slope in slopes:
         slope /= length
     return -_divergence(slopes, steps)

@@ -24,12 +24,14 @@ class Regularizers(Kernels):
         estimate: Array,
         spacing: Sequence[float],
         weight: float,
+        flatness: float,
         normalization: Array,
         out: Array,
     ) -> None:
         self.launch(
             "regularizers", "total_variation", out.size, x=estimate,
-            **_parameters(spacing, weight, normalization, out), epsilon=TV_EPSILON,
+            **_parameters(spacing, weight, normalization, out), flatness=float(flatness),
+            epsilon=TV_EPSILON,
         )  # fmt: skip
 
     def tikhonov(

@@ -7,30 +7,35 @@ int voxel(int z, int y, int x, const int nz, const int ny, const int nx) {
     return (z * ny + y) * nx + x;
 }
 
-// The unit gradient (z, y, x, 0) at a voxel.
+// ∇x/√(|∇x|² + (flatness x)² + ε²), (z, y, x, 0), at a voxel.
 float4 direction(__global const float *image, const int z, const int y, const int x,
                  const int nz, const int ny, const int nx,
-                 const float dz, const float dy, const float dx, const float epsilon) {
+                 const float dz, const float dy, const float dx,
+                 const float flatness, const float epsilon) {
     const int zz = z < 0 ? nz - 1 : z, yy = y < 0 ? ny - 1 : y, xx = x < 0 ? nx - 1 : x;
     const float here = image[voxel(zz, yy, xx, nz, ny, nx)];
     const float4 g = (float4)((image[voxel(zz + 1, yy, xx, nz, ny, nx)] - here) / dz,
                               (image[voxel(zz, yy + 1, xx, nz, ny, nx)] - here) / dy,
                               (image[voxel(zz, yy, xx + 1, nz, ny, nx)] - here) / dx, 0.0f);
-    return g / sqrt(dot(g, g) + epsilon * epsilon);
+    return g / sqrt(dot(g, g) + flatness * here * flatness * here + epsilon * epsilon);
 }
 
-// N max(1 - λ div(∇x / √(|∇x|² + ε²)), 0.1)
+// N max(1 - λ div(∇x/√(|∇x|² + (flatness x)² + ε²)), 0.1)
 __kernel void total_variation(
     __global const float *x, __global const float *normalization, const int normalization_stride,
     __global float *out, const float dz, const float dy, const float dx, const float weight,
-    const float threshold, const int nz, const int ny, const int nx, const float epsilon) {
+    const float threshold, const int nz, const int ny, const int nx,
+    const float flatness, const float epsilon) {
     const int i = get_global_id(0);
     if (i >= nz * ny * nx) return;
     const int ix = i % nx, iy = (i / nx) % ny, iz = i / (nx * ny);
-    const float4 here = direction(x, iz, iy, ix, nz, ny, nx, dz, dy, dx, epsilon);
-    const float4 before_z = direction(x, iz - 1, iy, ix, nz, ny, nx, dz, dy, dx, epsilon);
-    const float4 before_y = direction(x, iz, iy - 1, ix, nz, ny, nx, dz, dy, dx, epsilon);
-    const float4 before_x = direction(x, iz, iy, ix - 1, nz, ny, nx, dz, dy, dx, epsilon);
+    const float4 here = direction(x, iz, iy, ix, nz, ny, nx, dz, dy, dx, flatness, epsilon);
+    const float4 before_z =
+        direction(x, iz - 1, iy, ix, nz, ny, nx, dz, dy, dx, flatness, epsilon);
+    const float4 before_y =
+        direction(x, iz, iy - 1, ix, nz, ny, nx, dz, dy, dx, flatness, epsilon);
+    const float4 before_x =
+        direction(x, iz, iy, ix - 1, nz, ny, nx, dz, dy, dx, flatness, epsilon);
     const float divergence = (here.s0 - before_z.s0) / dz + (here.s1 - before_y.s1) / dy +
                              (here.s2 - before_x.s2) / dx;
     const float n = normalization[i * normalization_stride];
