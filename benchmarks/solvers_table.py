@@ -130,7 +130,7 @@ Every solver on two public data sets with a known truth, made by
   voxels, as flowdec ships them. **pollen**: 32 × 256 × 256 voxels with a PSF as large, as sdeconv
   ships it. Neither has a background.
 - 40 steps are too many for the noise of the pollen where steps are long: `stop="consensus"` ends
-  there after 5, and is the row to compare with.
+  there early, and is the row to compare with.
 - The bars were blurred periodically and have hardly any noise. What is outside the image is wrong
   for all filters, which lose by it (with `boundary="circular"` Wiener's reaches .54, Tikhonov's
   .46); the iterative methods estimate what is outside.
