@@ -8,7 +8,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_deconv import deconvolve
+from napari_deconv import deconvolve, gain
 from napari_deconv.errors import DeconvError
 from napari_deconv.gain import estimate_gain
 
@@ -70,6 +70,22 @@ def test_eight_bit_image():
     scale = 255 / grey.max()
     found = estimate_gain(np.rint(grey * scale).astype(np.uint8))
     assert found.gain == pytest.approx(scale, rel=0.15)
+
+
+@pytest.mark.parametrize("shape", [(40, 300, 290), (560, 600), (60, 400, 84)], ids=str)
+def test_of_a_large_image_some_places_are_looked_at(monkeypatch, shape):
+    grey = camera(300 * (specimen(shape) + 0.1), 1.5, 10)
+    whole = estimate_gain(grey)
+    monkeypatch.setattr(gain, "_VOXELS", grey.size - 1)
+    monkeypatch.setattr(gain, "_SIDE", 68)
+    boxes = gain.noise_boxes(shape)
+    seen = np.zeros(shape, int)
+    for box in boxes:
+        seen[box] += 1
+    assert seen.max() == 1
+    assert 0.1 < seen.mean() < 0.95
+    assert estimate_gain(grey).gain == pytest.approx(whole.gain, abs=5 * whole.error)
+    assert estimate_gain(grey).gain == pytest.approx(1.5, rel=0.1)
 
 
 @settings(max_examples=10, deadline=None)

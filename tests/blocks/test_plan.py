@@ -210,17 +210,6 @@ def test_a_psf_that_does_not_fall_off_is_seen_from_farther():
     assert z < 20
 
 
-def test_a_filter_sees_as_far_as_light_gets_in_one_over_its_weight_iterations():
-    flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (11, 1, 1))
-
-    def overlap(**options):
-        return plan_blocks(volume(64, 64, 64), flat, engine="cpu", **options).overlap
-
-    for weight, iterations in {0.1: 10, 0.01: 100, 0.001: 100, "auto": 100}.items():
-        filtered = overlap(method="wiener", regularization_weight=weight)
-        assert filtered == overlap(iterations=iterations)
-
-
 def test_a_stack_thinner_than_the_overlap_is_not_cut_along_z():
     """Each of its tiles would see all planes, and have no margin to spare by it."""
     flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (65, 1, 1))
@@ -231,25 +220,14 @@ def test_a_stack_thinner_than_the_overlap_is_not_cut_along_z():
         assert plan.grid[0] == fast_shape([planes + 64])[0]
 
 
-def test_where_tiles_may_differ_from_the_whole_is_said():
-    flat = np.tile(np.hanning(23)[1:-1] * np.hanning(23)[1:-1, None], (11, 1, 1))
+def test_what_an_automatic_weight_may_change_is_said():
+    def said(**options):
+        plan = plan_blocks(volume(64, 64, 64), PSF, method="wiener", engine="cpu", **options)
+        return plan.describe()
 
-    def said(psf, block=32, **options):
-        return plan_blocks(volume(64, 64, 64), psf, block=block, engine="cpu", **options).describe()
-
-    wiener = {"method": "wiener", "regularization_weight": 0.003}
-    auto = {"method": "wiener", "regularization_weight": "auto"}
-    tv = {"regularization": "tv"}
-    for doubtful, what in ((wiener, "by some 1 %"), (auto, "by some 1 %"), (tv, "by some 0.2 %")):
-        assert what in said(flat, **doubtful)
-        assert "differ" not in said(flat, block=64, **doubtful)
-        assert "differ" not in said(PSF, **doubtful)
-    for sure in ({"method": "wiener"}, {"iterations": 100}, {"regularization": "tikhonov"}):
-        assert "differ" not in said(flat, **sure)
-    for noise in ({"damping": 2.0}, {"read_noise": 0.0}):
-        assert "by some 5 %" in said(PSF, **noise)
-        assert "differ" not in said(PSF, block=64, **noise)
-        assert "differ" not in said(PSF, gain=1.0, **noise)
+    assert "tiles will overlap by more" in said(block=32, regularization_weight="auto")
+    assert "overlap by more" not in said(block=64, regularization_weight="auto")
+    assert "overlap by more" not in said(block=32, regularization_weight=0.003)
 
 
 def test_light_gets_farther_in_more_iterations():

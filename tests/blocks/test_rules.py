@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.blocks.cases import bars
 
-from napari_deconv import DeconvWarning, deconvolve, prepare_blocks
+from napari_deconv import DeconvWarning, deconvolve, gain, prepare_blocks
 from napari_deconv.blocks import pilots, tiles
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import check_order
@@ -78,8 +78,20 @@ def test_masked_voxels_do_not_count_in_the_gain(hot):
     options = {"stop": "discrepancy", "iterations": 2, "background": 1.8, "engine": "cpu"}
     whole = deconvolve(image, sample.psf, mask=mask, **options).gain
     cut = prepare_blocks(image, sample.psf, mask=mask, block=BLOCK, **options).gain
-    assert cut == pytest.approx(whole, rel=0.1, nan_ok=True)
+    assert cut == pytest.approx(whole, rel=0, abs=0, nan_ok=True)
     assert np.isnan(whole) == (hot != "square")
+
+
+@pytest.mark.filterwarnings("ignore:.*voxels are below 0")
+@pytest.mark.parametrize("lowest", [0, -5.0])
+def test_the_gain_of_a_large_image_is_found_in_the_same_places(monkeypatch, lowest):
+    sample = bars()
+    series = np.concatenate([sample.image] * 3)[np.newaxis] + lowest
+    monkeypatch.setattr(gain, "_VOXELS", 0)
+    monkeypatch.setattr(gain, "_SIDE", 36)
+    options = {"damping": 2.0, "iterations": 1, "background": 0.5, "engine": "cpu"}
+    whole = deconvolve(series[0], sample.psf, **options).gain
+    assert prepare_blocks(series, sample.psf, block=BLOCK, **options).gain == [whole]
 
 
 def test_what_was_found_is_part_of_the_fingerprint():

@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve
 from tests.blocks.cases import BOUND, bars, cells, in_one_piece, seam
 
 from napari_deconv import DeconvWarning, DeviceError, deconvolve, make_psf, set_limits
-from napari_deconv.blocks import deconvolve_blocks, prepare_blocks
+from napari_deconv.blocks import deconvolve_blocks, plan_blocks, prepare_blocks
 from napari_deconv.errors import DeviceMemoryError
 
 BLOCK = (16, 48, 48)
@@ -72,15 +72,15 @@ def test_other_methods_have_no_seams(options):
     assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
 
 
-def test_an_estimated_gain_makes_no_seams():
-    """All tiles have the same, but it is not that of the whole."""
+@pytest.mark.parametrize("options", [{"damping": 2.0}, {"read_noise": 1.0, "offset": 1.0}], ids=str)
+def test_an_estimated_gain_is_that_of_the_whole(options):
     sample = bars()
-    options = QUICK | {"iterations": 20, "damping": 2.0}
+    options = QUICK | {"iterations": 20} | options
+    whole = deconvolve(sample.image, sample.psf, **options)
     tiles = prepare_blocks(sample.image, sample.psf, block=(16, 48, 96), **options)
-    (survey,) = tiles.surveys.values()
-    options |= {"gain": survey.gain, "offset": survey.offset}
-    whole = deconvolve(sample.image, sample.psf, **options).image
-    assert np.abs(tiles.image.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
+    assert tiles.gain == whole.gain
+    difference = np.abs(tiles.image.compute() - whole.image)[2:-2, 8:-8, 8:-8].max()
+    assert difference < BOUND * whole.image.max()
 
 
 @pytest.mark.slow
@@ -136,12 +136,47 @@ def test_widefield_has_no_seams_across(dry_psf, seed, iterations):
     assert seam_of_halves(dry_psf, (66, 1, 704), 2, (4, 0, 16), **options) < BOUND
 
 
-@pytest.mark.parametrize("weight", [0.1, 0.03, 0.01])
+@pytest.mark.parametrize("weight", [0.002, 0.02])
+def test_total_variation_has_no_seams_in_widefield(dry_psf, weight):
+    """Nor at any voxel that is as flat as its neighbours."""
+    options = {"iterations": 40, "regularization": "tv", "regularization_weight": weight, "seed": 3}
+    assert seam_of_halves(dry_psf, (66, 1, 704), 2, (4, 0, 16), **options) < BOUND
+    assert seam_of_halves(dry_psf, (512, 1, 128), 0, (8, 0, 0), **options) < BOUND
+
+
+# Twice as many voxels along the axis that is cut, and the least distance to the outer border.
+@pytest.mark.parametrize(
+    ("weight", "shape", "margin"),
+    [
+        (0.1, (64, 1, 1200), (8, 0, 120)),
+        (0.01, (64, 1, 1800), (8, 0, 260)),
+        (0.003, (64, 1, 2600), (8, 0, 440)),
+        (0.001, (64, 1, 4000), (8, 0, 720)),
+        (0.1, (1100, 1, 128), (100, 0, 8)),
+        (0.03, (1100, 1, 128), (160, 0, 8)),
+    ],
+)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_wiener_s_filter_has_no_seams_in_widefield(dry_psf, seed, weight):
-    """Away from the outer border by more than the half of the PSF, from where the grid is seen."""
+def test_wiener_s_filter_has_no_seams_in_widefield(dry_psf, seed, weight, shape, margin):
+    """Farther from the outer border than it sees: from there on the other side of the grid is."""
     options = {"seed": seed, "method": "wiener", "regularization_weight": weight}
-    assert seam_of_halves(dry_psf, (64, 1, 1232), 2, (8, 0, 127), **options) < BOUND
+    assert seam_of_halves(dry_psf, shape, int(np.argmax(shape)), margin, **options) < BOUND
+
+
+def test_a_small_weight_that_is_found_makes_tiles_see_farther(dry_psf):
+    image = slice_of((64, 1, 2000), dry_psf, 0)
+    options = {"background": 20, "engine": "cpu", "centre_psf": False, "method": "wiener"}
+    auto = options | {"regularization_weight": "auto"}
+    planned = plan_blocks(image, dry_psf, block=(64, 1, 1000), **auto)
+    assert "If a weight below 0.01 is found" in planned.describe()
+    with pytest.warns(DeconvWarning, match=r"less than the 0.01 .* overlapping by \d+ × 0 × \d+"):
+        tiles = prepare_blocks(image, dry_psf, block=(64, 1, 1000), **auto)
+    assert tiles.weights["gcv"] < 0.005
+    given = options | {"regularization_weight": tiles.weights["gcv"]}
+    assert planned.overlap[2] < plan_blocks(image, dry_psf, **given).overlap[2]
+    whole = deconvolve(image, dry_psf, **given).image
+    difference = np.abs(tiles.image.compute() - whole)[8:-8, :, 520:-520].max()
+    assert difference < BOUND * whole.max()
 
 
 @pytest.mark.parametrize("weight", [0.1, 1.0])

@@ -20,17 +20,10 @@ from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.telling import tell
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.photons import count_photons
 from napari_deconv.deconvolution.run import Run
 from napari_deconv.errors import DeconvWarning
-from napari_deconv.gain import CameraGain
 
-__all__ = [
-    "Found", "Pilots", "choose_pilots", "count_photons_in", "follow_rules",
-]  # fmt: skip
-
-# Voxels of each pilot that the gain is estimated from, (z, y, x).
-_CROP = (32, 256, 256)
+__all__ = ["Found", "Pilots", "choose_pilots", "follow_rules"]
 
 Rules = dict[str, Any]
 
@@ -84,16 +77,6 @@ def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list
     passed = np.cumsum(np.maximum(light[order], 0))
     places = np.searchsorted(passed, [share * passed[-1] for share in SHARES])
     return [tiles[order[place]] for place in dict.fromkeys(places.tolist())]
-
-
-def count_photons_in(source: Source, pilots: Sequence[Tile], options: Options) -> CameraGain:
-    """Find the gain and the offset from pilots laid on each other, as `count_photons` does."""
-
-    def read() -> npt.NDArray[Any]:
-        (stack,) = compute_each([delayed(_crops)(delayed((source, pilots), traverse=False))])
-        return np.asarray(stack)
-
-    return count_photons(read, options)
 
 
 def follow_rules(
@@ -198,21 +181,3 @@ def _follow(
         tell(state.iteration / state.iterations if state.level == 1 else 0.0)
     weight = run.weights.get(automatic_weight(options) or "", options.weight)
     return run.iterations, weight, run.coarse_steps
-
-
-def _crops(what: tuple[Source, Sequence[Tile]]) -> npt.NDArray[np.generic]:
-    """Read the middle of each pilot: the gain is found in planes, whichever they are."""
-    source, pilots = what
-    shape = np.min([tile.shape for tile in pilots], axis=0).tolist()
-    size = [min(n, most) for n, most in zip(shape, _CROP[-len(shape) :], strict=True)]
-    crops, masks = [], []
-    for tile in pilots:
-        first = [a + (n - m) // 2 for a, n, m in zip(tile.start, tile.shape, size, strict=True)]
-        region = tuple(slice(a, a + m) for a, m in zip(first, size, strict=True))
-        image, _, mask = source.read((*tile.frame, *region))
-        crops.append(image)
-        masks.append(np.ones(image.shape, bool) if mask is None else mask)
-    lay = np.concatenate if len(shape) == 3 else np.stack
-    images, counted = lay(crops), lay(masks)
-    # What is as bright as anything counts as saturated.
-    return np.where(counted, images, images[counted].max(initial=0))

@@ -18,8 +18,8 @@ from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
-from napari_deconv.blocks.reach import doubt, reach
-from napari_deconv.blocks.rules import SHARES
+from napari_deconv.blocks.reach import EXPECTED_WEIGHT, reach
+from napari_deconv.blocks.rules import SHARES, automatic_weight
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.volume import grid_of
@@ -156,7 +156,9 @@ class BlockPlan:
         text += f"; {self.waste:.1f} voxels computed for each one of the image."
         if self.waste > _WASTEFUL:
             text += " Larger tiles compute fewer: give more memory."
-        return text if tiles == 1 else f"{text} {doubt(self.order)}".rstrip()
+        if tiles > 1 and automatic_weight(self.order.options) == "gcv":
+            text += f" If a weight below {EXPECTED_WEIGHT} is found, tiles will overlap by more."
+        return text
 
 
 def say_time(seconds: float, place: Place) -> str:
@@ -195,7 +197,7 @@ def make_plan(
     space, options = shape[-order.ndim :], order.options
     if memory is not None:
         check_number(memory, "memory", low=1)
-    margin = reach(order) if overlap is None else _sizes(overlap, order, "overlap", 0)
+    margin = reach(order, space) if overlap is None else _sizes(overlap, order, "overlap", 0)
     levels = options.levels if options.kind.coarse_to_fine else 1
     coarse = binnings((1,) * (3 - order.ndim) + space, options.psfs, levels)
     bins = _bins(coarse, order.ndim)
@@ -222,10 +224,11 @@ def make_plan(
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, LEAST) for a, n in enumerate(space))
         )
+        weight = ", a larger weight" if options.kind.direct else ""
         raise DeconvError(
             f"Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
             f"{format_bytes(least.memory.device)} of memory, {format_bytes(place.free.device)} may "
-            "be taken: crop the PSF, give a smaller overlap, or raise the limit."
+            f"be taken: crop the PSF, give a smaller overlap{weight}, or raise the limit."
         )
     return best
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from math import ceil, isnan, log, pi, sqrt
+from collections.abc import Sequence
+from math import isnan, log, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.blocks.filter_reach import filter_reach
 from napari_deconv.blocks.order import Order
 from napari_deconv.deconvolution import METHODS
 
-__all__ = ["doubt", "reach"]
+__all__ = ["EXPECTED_WEIGHT", "reach"]
+
+EXPECTED_WEIGHT = 0.01
+"""Of Wiener's filter, where it is still to be found."""
 
 # Of the light that goes through the microscope and back.
 _SHARE = 0.999
@@ -35,15 +40,17 @@ _MOST_WIDTHS = 5.5
 _FWHM_PER_AREA = 2 * sqrt(log(2) / pi)  # of a Gaussian with a maximum of 1
 
 
-def reach(order: Order) -> tuple[int, ...]:
+def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
     """Tell how many voxels a tile has to see beyond its borders, along each space axis.
+
+    Of a filter see `filter_reach`; a weight that is still to be found is taken to be 0.01.
 
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
     a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets
     farther: with a compact PSF to 1.9 √(n/3) of its widths, at most 5.5. A widefield PSF does not
     fall off along z, so that much is compatible with the data that only what is far away decides:
     there it is (1 + 1.4 ∛n) r along z and (1 + 0.4 ∛n) r across, n at most 100. Steps on coarse
-    levels are like 100 iterations, Wiener's filter with weight K like 1/K.
+    levels are like 100 iterations.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
     whole. Points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations: 5e-4,
@@ -53,11 +60,17 @@ def reach(order: Order) -> tuple[int, ...]:
     (1 + 0.85 ∛n) r and (1 + 0.2 ∛n) r it would be 1e-3, 3e-3 and 2e-3, and 6e-4, 2e-3 and 4e-3.
     Without the growth it would be 2e-2 and 9e-3.
 
-    Wiener's kernel F⁻¹[H*/(|H|² + K)] falls off the slower the smaller K is: of Σ|k| 1 % lies
-    beyond 1.1 r, 2.2 r and 5 r across for K = 0.1, 0.01 and 0.001, and the seam is a tenth of that
-    part. On widefield cells it is 4e-4, 2e-4 and 3e-3.
+    Parameters
+    ----------
+    order : Order
+        What will be done.
+    space : sequence of int
+        Voxels of the image along its space axes.
     """
     psfs = order.settings["psfs"]
+    if METHODS[order.settings["method"]].direct:
+        weight = order.settings["weight"]
+        return filter_reach(psfs, EXPECTED_WEIGHT if isnan(weight) else weight, space)
     axes = range(3 - order.ndim, 3)
     radii = np.max([[_there_and_back(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
     flat = np.any([[_is_flat(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
@@ -70,46 +83,9 @@ def reach(order: Order) -> tuple[int, ...]:
     return tuple(np.rint(distances).astype(int).tolist())
 
 
-def doubt(order: Order) -> str:
-    """Say where tiles may differ from the whole by more than 0.1 % of the maximum, or nothing."""
-    return " ".join(filter(None, (_doubt_of_noise(order), _doubt_of_distance(order))))
-
-
-def _doubt_of_noise(order: Order) -> str:
-    given = order.settings
-    if given["gain"] is not None or not (given["damping"] or given["read_noise"] is not None):
-        return ""
-    return (
-        "The gain is found in three tiles, for all of them, and that of the whole may be another: "
-        "with damping or read noise they may differ from the whole by some 5 % of the maximum. "
-        "Give gain and offset."
-    )
-
-
-def _doubt_of_distance(order: Order) -> str:
-    if not any(_is_flat(_profile(psf, 0)) for psf in order.settings["psfs"]):
-        return ""
-    weight = order.settings["weight"]
-    if METHODS[order.settings["method"]].direct and not weight >= 1 / _MOST_STEPS:
-        return (
-            "With a widefield PSF and a weight below 0.01, which an automatic one may be, the "
-            "filter takes light from farther than a tile sees: at their borders tiles may differ "
-            "from the whole by some 1 % of the maximum."
-        )
-    if order.settings["regularization"] == "tv":
-        return (
-            "With a widefield PSF and total variation single voxels of tiles may differ from the "
-            "whole by some 0.2 % of the maximum, as they do if the data change by a millionth."
-        )
-    return ""
-
-
 def _steps(order: Order) -> int:
     """How many iterations what is done is like."""
     kind = METHODS[order.settings["method"]]
-    if kind.direct:
-        weight = order.settings["weight"]
-        return _MOST_STEPS if isnan(weight) else ceil(min(1 / weight, _MOST_STEPS))
     if order.settings["levels"] > 1 and kind.coarse_to_fine:
         return _MOST_STEPS
     return int(order.settings["iterations"])

@@ -15,7 +15,7 @@ from napari_deconv.deconvolution.settings import is_auto
 from napari_deconv.deconvolution.words import NO_MASK
 from napari_deconv.errors import DeconvError
 
-__all__ = ["ONE_TILE", "Source", "check_source"]
+__all__ = ["ONE_TILE", "Index", "Source", "check_source"]
 
 Index = tuple[Any, ...]
 

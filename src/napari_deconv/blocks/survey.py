@@ -15,9 +15,10 @@ from dask import delayed
 from napari_deconv._checks import check_finite
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.background import Sampling
+from napari_deconv.blocks.camera import count_photons_in
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.pilots import Pilots, choose_pilots, count_photons_in, follow_rules
+from napari_deconv.blocks.pilots import Pilots, choose_pilots, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import ONE_TILE, Source
@@ -194,7 +195,7 @@ def _measured(source: Source, plan: BlockPlan, volume: _Volume) -> tuple[Survey,
     options = plan.order.options
     level = source.background if isinstance(source.background, float) else volume.level
     chosen = choose_pilots(volume.tiles, volume.above)
-    camera = count_photons_in(source, chosen, options)
+    camera = count_photons_in(source, volume.tiles[0].frame, volume.counts.largest, options)
     unknown = isnan(camera.gain)
     rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
     if options.counts_photons:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 from uuid import uuid4
 
@@ -18,16 +20,20 @@ from napari_deconv._progress import Callback
 from napari_deconv.blocks.fit import FittedTile
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import BlockPlan, make_plan
+from napari_deconv.blocks.reach import EXPECTED_WEIGHT, reach
 from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.blocks.rules import automatic_weight
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.engines import Device, get_engine
+from napari_deconv.errors import DeconvWarning
 from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
 
 __all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
+
+Sizes = tuple[int, ...]
 
 
 def deconvolve_blocks(
@@ -96,20 +102,15 @@ def deconvolve_blocks(
     Warns
     -----
     DeconvWarning
-        As `deconvolve`; and if a tile did not fit into the memory and was done in halves.
+        As `deconvolve`; if a tile did not fit into the memory and was done in halves; and if an
+        automatic weight is so small that tiles have to see farther than was planned.
 
     Notes
     -----
     Away from the outer border the result of 100 iterations differs from that of `deconvolve` by
-    less than 1e-3 of its maximum. With a widefield PSF there are two exceptions, which
-    `BlockPlan.describe` tells. Total variation reaches 2e-3 at single voxels, as it makes of a
-    millionth of the data, also in memory. Wiener's filter with a weight of 0.003 reaches 1e-3, with
-    0.001 3e-3. With 0.01, as far from the outer border as half the PSF, it reaches 2e-3, nearer
-    1e-2: light comes from the other side of the grid, which is not as large as that of the whole.
-
-    With `damping` or `read_noise` and no `gain` it is estimated from three tiles. All tiles have
-    the same, and fit together to 5e-4; but that of the whole is another one (1.007 and 1.015 on
-    simulated bars), from which the result differs by up to 6e-2. The plan says so.
+    less than 1e-3 of its maximum. For Wiener's filter, away means farther than it sees, which is
+    farther the smaller its weight is: nearer it takes light from the other side of the grid, which
+    is not as large as that of the whole.
 
     The rules of `stop`, automatic weights and the ends of coarse levels are followed by up to three
     tiles, chosen by where the light is, and all tiles do the median of what they find, with all
@@ -149,7 +150,14 @@ def prepare_blocks(
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
-    work = Work(source, plan, take_survey(source, plan, callback))
+    surveys = take_survey(source, plan, callback)
+    if overlap is None:
+
+        def replan(far: Sizes) -> BlockPlan:
+            return make_plan(source.shape, source.image.dtype, order, block, far, memory)
+
+        plan = _far_enough(plan, min(survey.weight for survey in surveys.values()), replan)
+    work = Work(source, plan, surveys)
     image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
     weights = {} if rule is None else {rule: first.weight}
@@ -184,6 +192,22 @@ def plan_blocks(
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
     return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
+
+
+def _far_enough(plan: BlockPlan, weight: float, replan: Callable[[Sizes], BlockPlan]) -> BlockPlan:
+    """Plan anew where a filter with the weight that was found sees farther than was expected."""
+    if automatic_weight(plan.order.options) != "gcv" or weight >= EXPECTED_WEIGHT:
+        return plan
+    settings = plan.order.settings | {"weight": weight}
+    farther = replan(reach(replace(plan.order, settings=settings), plan.space))
+    if prod(plan.counts) > 1 and farther.overlap != plan.overlap:
+        warnings.warn(
+            f"A weight of {weight:.2g} was found, less than the {EXPECTED_WEIGHT} that was planned "
+            f"for: the filter sees farther. Now it is {farther.describe()}",
+            DeconvWarning,
+            stacklevel=4,
+        )
+    return farther
 
 
 def _lazy(compute: Callable[..., Any], work: Work) -> da.Array:

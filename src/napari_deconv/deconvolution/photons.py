@@ -63,7 +63,9 @@ class Camera:
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        camera = count_photons(lambda: _without_mask(problem), options)
+        camera = count_photons(
+            lambda: estimate_gain(_without_mask(problem), offset=options.offset), options
+        )
         self.gain, self._offset = camera.gain, camera.offset
         stop = options.stop
         if stop in ("consensus", "discrepancy") and camera is UNKNOWN:
@@ -106,13 +108,13 @@ def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Pro
     return replace(problem, image=np.maximum(image - offset, 0), background=background)
 
 
-def count_photons(read: Callable[[], npt.NDArray[Any]], options: Options) -> CameraGain:
+def count_photons(estimate: Callable[[], CameraGain], options: Options) -> CameraGain:
     """Take the gain and the offset that are given, or estimate them where they are needed.
 
     Parameters
     ----------
-    read : callable
-        Gives the image, or a part that stands for it, masked voxels as bright as any.
+    estimate : callable
+        Estimates them from the image, masked voxels as bright as any, or raises a `DeconvError`.
     options : Options
         What is to be done.
 
@@ -135,9 +137,8 @@ def count_photons(read: Callable[[], npt.NDArray[Any]], options: Options) -> Cam
         return CameraGain(options.gain, options.offset or 0.0, 0.0)
     if not options.counts_photons:
         return UNKNOWN
-    image = read()
     try:
-        return estimate_gain(image, offset=options.offset)
+        return estimate()
     except DeconvError as error:
         if options.fits_photons:
             raise
