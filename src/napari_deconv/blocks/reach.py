@@ -14,7 +14,7 @@ from napari_deconv.deconvolution import METHODS
 
 __all__ = ["EXPECTED_WEIGHT", "reach"]
 
-EXPECTED_WEIGHT = 0.01
+EXPECTED_WEIGHT = 0.001
 """Of Wiener's filter, where it is still to be found."""
 
 # Of the light that goes through the microscope and back.
@@ -43,7 +43,7 @@ _FWHM_PER_AREA = 2 * sqrt(log(2) / pi)  # of a Gaussian with a maximum of 1
 def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
     """Tell how many voxels a tile has to see beyond its borders, along each space axis.
 
-    Of a filter see `filter_reach`; a weight that is still to be found is taken to be 0.01.
+    Of a filter see `filter_reach`; a weight that is still to be found is taken to be 0.001.
 
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
     a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets

@@ -27,7 +27,8 @@ from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.engines import Device, get_engine
-from napari_deconv.errors import DeconvWarning
+from napari_deconv.engines.protocol import format_bytes
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
 
@@ -95,7 +96,7 @@ def deconvolve_blocks(
         For input that cannot be deconvolved in tiles. An estimate to start from, Biggs's
         acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``,
         ``"inverse"`` and ``"gradient_consensus"`` follow the whole image: their tiles do not fit
-        together.
+        together. Also if an automatic weight is so small that its tiles do not fit the memory.
     DeviceError
         If the device is missing, too small for the smallest tile, or fails.
 
@@ -200,6 +201,14 @@ def _far_enough(plan: BlockPlan, weight: float, replan: Callable[[Sizes], BlockP
         return plan
     settings = plan.order.settings | {"weight": weight}
     farther = replan(reach(replace(plan.order, settings=settings), plan.space))
+    needed, free = farther.memory, farther.place.free
+    if not needed.fits(free) and prod(plan.counts) > 1:
+        raise DeconvError(
+            f"A weight of {weight:.2g} was found: the filter sees so far that a tile of "
+            f"{' × '.join(map(str, farther.block))} voxels needs {format_bytes(needed.device)} of "
+            f"memory, {format_bytes(free.device)} may be taken. Give the weight (at least "
+            f"{EXPECTED_WEIGHT} was planned for), smaller tiles, or more memory."
+        )
     if prod(plan.counts) > 1 and farther.overlap != plan.overlap:
         warnings.warn(
             f"A weight of {weight:.2g} was found, less than the {EXPECTED_WEIGHT} that was planned "
