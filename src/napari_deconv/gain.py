@@ -148,7 +148,8 @@ def noise_in(part: npt.NDArray[Any], largest: float) -> Noise:
     Tiles with a voxel as bright are left out.
     """
     planes = [_tiles(plane.astype(np.float64), largest) for plane in as_volume(part)]
-    return Noise(*(np.concatenate(values) for values in zip(*planes, strict=True)), grey_step(part))
+    mean, variance, coarse = (np.concatenate(values) for values in zip(*planes, strict=True))
+    return Noise(mean, variance, coarse, grey_step(part))
 
 
 def gain_of(parts: Sequence[Noise], offset: float | None) -> CameraGain:

@@ -82,8 +82,8 @@ def _kernel(
     shape = (1, *(scipy.fft.next_fast_len(n, real=True) for n in grid))
     otf = scipy.fft.rfftn(centred_at_origin(psf[np.newaxis] / psf.sum(), shape), workers=threads())
     wiener = otf.conj() / (np.abs(otf) ** 2 + np.float32(weight))
-    kernel = scipy.fft.irfftn(wiener, shape, workers=threads())[0]
-    return np.abs(kernel, out=kernel)
+    kernel: npt.NDArray[np.float32] = scipy.fft.irfftn(wiener, shape, workers=threads())[0]
+    return np.abs(kernel)
 
 
 def _radius(profile: npt.NDArray[np.float32]) -> int:
