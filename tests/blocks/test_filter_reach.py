@@ -54,5 +54,13 @@ def test_of_a_kernel_that_is_not_followed_to_its_end_all_is_seen(monkeypatch):
     assert filter_reach([np.asarray(psf)], 0.001, (64, 16000, 16000))[1:] == (16000, 16000)
 
 
+def test_along_an_axis_that_cannot_be_followed_all_is_seen_and_not_along_others(monkeypatch):
+    """A long stack: z is as long as the grid may be."""
+    psf = np.tile(np.hanning(11)[1:-1, np.newaxis] * np.hanning(11)[1:-1], (9, 1, 1))
+    monkeypatch.setattr(module, "_VOXELS", 2**16)
+    _, y, x = filter_reach([psf.astype(np.float32)], 0.01, (2000, 3000, 3000))
+    assert y == x < 1000
+
+
 def test_one_voxel_is_its_own_kernel():
     assert filter_reach([np.ones((1, 1, 1), np.float32)], 0.01, (64, 64)) == (0, 0)

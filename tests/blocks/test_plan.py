@@ -220,16 +220,6 @@ def test_a_stack_thinner_than_the_overlap_is_not_cut_along_z():
         assert plan.grid[0] == fast_shape([planes + 64])[0]
 
 
-def test_what_an_automatic_weight_may_change_is_said():
-    def said(**options):
-        plan = plan_blocks(volume(64, 64, 64), PSF, method="wiener", engine="cpu", **options)
-        return plan.describe()
-
-    assert "tiles will overlap by more" in said(block=32, regularization_weight="auto")
-    assert "overlap by more" not in said(block=64, regularization_weight="auto")
-    assert "overlap by more" not in said(block=32, regularization_weight=0.003)
-
-
 def test_light_gets_farther_in_more_iterations():
     """As measured on points beside a border, of a Gaussian PSF 3.2 voxels wide."""
     z, y, x = np.ogrid[-8:9, -8:9, -8:9]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.blocks.cases import bars
 
-from napari_deconv import DeconvWarning, deconvolve, gain, prepare_blocks
-from napari_deconv.blocks import pilots, tiles
+from napari_deconv import DeconvError, DeconvWarning, deconvolve, gain, prepare_blocks
+from napari_deconv.blocks import camera, pilots, tiles
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import make_plan
@@ -51,7 +51,8 @@ def test_without_a_gain_a_rule_that_needs_it_is_left_out():
         )  # fmt: skip
     assert len(said) == 1
     assert (result.iterations, result.stop_reason) == (7, "7 iterations done")
-    assert {progress.iterations for progress in told} == {4}  # no pilot was sent ahead
+    # Four tiles are read, and one place for the gain; no pilot was sent ahead.
+    assert [progress.iterations for progress in told] == [4, 4, 4, 4, 1]
     assert np.isnan(result.gain)
 
 
@@ -83,15 +84,35 @@ def test_masked_voxels_do_not_count_in_the_gain(hot):
 
 
 @pytest.mark.filterwarnings("ignore:.*voxels are below 0")
+@pytest.mark.parametrize("space", [(48, 96, 96), (480, 320)], ids=len)
 @pytest.mark.parametrize("lowest", [0, -5.0])
-def test_the_gain_of_a_large_image_is_found_in_the_same_places(monkeypatch, lowest):
-    sample = bars()
-    series = np.concatenate([sample.image] * 3)[np.newaxis] + lowest
+def test_the_gain_of_a_large_image_is_found_in_the_same_places(monkeypatch, lowest, space):
+    rng = np.random.default_rng(3)
+    image = rng.poisson(np.tile(np.linspace(5, 60, space[-1]), (*space[:-1], 1))) + lowest
+    psf = bars().psf if len(space) == 3 else np.outer(*[np.hanning(9)[1:-1]] * 2)
     monkeypatch.setattr(gain, "_VOXELS", 0)
-    monkeypatch.setattr(gain, "_SIDE", 36)
+    monkeypatch.setattr(gain, "_BOX", (1, 36, 36))
     options = {"damping": 2.0, "iterations": 1, "background": 0.5, "engine": "cpu"}
-    whole = deconvolve(series[0], sample.psf, **options).gain
-    assert prepare_blocks(series, sample.psf, block=BLOCK, **options).gain == [whole]
+    whole = deconvolve(image, psf, **options).gain
+    assert whole == pytest.approx(1, rel=0.2)
+    assert prepare_blocks(image[np.newaxis], psf, block=48, **options).gain == [whole]
+
+
+@pytest.mark.parametrize("stop", ["discrepancy", "consensus"])
+def test_a_cluster_that_fails_is_no_image_without_a_gain(monkeypatch, stop):
+    def lost(*_):
+        raise DeconvError("The connection to the Dask scheduler was lost.")
+
+    monkeypatch.setattr(camera, "compute_each", lost)
+    with pytest.raises(DeconvError, match="connection"):
+        prepare_blocks(bars().image, bars().psf, block=BLOCK, stop=stop, engine="cpu")
+
+
+def test_without_pixels_enough_for_a_gain_a_rule_is_left_out():
+    image = np.random.default_rng(0).poisson(9, (40, 18, 18))
+    options = {"stop": "discrepancy", "iterations": 2, "background": 1, "engine": "cpu"}
+    with pytest.warns(DeconvWarning, match="Only 0 tiles of 16 × 16 pixels .* iterations are done"):
+        assert np.isnan(prepare_blocks(image, bars().psf, block=20, **options).gain)
 
 
 def test_what_was_found_is_part_of_the_fingerprint():

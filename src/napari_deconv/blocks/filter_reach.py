@@ -17,7 +17,8 @@ __all__ = ["filter_reach"]
 # Of Σ|k|, that lies beyond.
 _SHARE = 0.005
 
-# A kernel's grid: in PSFs, to begin with; in voxels, at most; in radii, once it has fallen off.
+# A kernel's grid: in PSFs, to begin with; in voxels, up to where it grows; in radii, once the
+# kernel has fallen off.
 _PSFS, _VOXELS, _RADII = 4, 2**23, 4
 
 
@@ -62,16 +63,17 @@ def _radii(psf: npt.NDArray[np.float64], weight: float, image: tuple[int, int]) 
     while True:
         kernel = _kernel(psf, weight, grid)
         radii = _radius(kernel.sum(1)), _radius(kernel.sum(0))
-        goes_on = [_RADII * radius > n for radius, n in zip(radii, grid, strict=True)]
-        larger = [
-            min(2 * n, limit) if far else n
-            for n, limit, far in zip(grid, whole, goes_on, strict=True)
+        goes_on = [
+            _RADII * radius > n and n < all_
+            for radius, n, all_ in zip(radii, grid, whole, strict=True)
         ]
-        if larger == grid or prod(larger) > _VOXELS:
+        grown = False
+        for axis in np.flatnonzero(goes_on):
+            if 2 * prod(grid) <= _VOXELS:
+                grid[axis], grown = min(2 * grid[axis], whole[axis]), True
+        if not grown:
             break
-        grid = larger
-    lost = [far and n < all_ for far, n, all_ in zip(goes_on, grid, whole, strict=True)]
-    z, across = (n if far else radius for far, n, radius in zip(lost, image, radii, strict=True))
+    z, across = (n if far else r for far, n, r in zip(goes_on, image, radii, strict=True))
     return z, across
 
 

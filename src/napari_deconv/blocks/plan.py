@@ -18,8 +18,8 @@ from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
 from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
-from napari_deconv.blocks.reach import EXPECTED_WEIGHT, reach
-from napari_deconv.blocks.rules import SHARES, automatic_weight
+from napari_deconv.blocks.reach import reach
+from napari_deconv.blocks.rules import SHARES
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.volume import grid_of
@@ -100,6 +100,11 @@ class BlockPlan:
         return prod(self.shape[: -len(self.block)]) * prod(along)
 
     @property
+    def is_cut(self) -> bool:
+        """Whether a volume is more than one tile."""
+        return self.block != self.space
+
+    @property
     def waste(self) -> float:
         """Voxels computed for each voxel of the array."""
         return self.computed / prod(self.shape)
@@ -156,8 +161,6 @@ class BlockPlan:
         text += f"; {self.waste:.1f} voxels computed for each one of the image."
         if self.waste > _WASTEFUL:
             text += " Larger tiles compute fewer: give more memory."
-        if tiles > 1 and automatic_weight(self.order.options) == "gcv":
-            text += f" If a weight below {EXPECTED_WEIGHT} is found, tiles will overlap by more."
         return text
 
 

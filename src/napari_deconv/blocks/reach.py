@@ -12,10 +12,10 @@ from napari_deconv.blocks.filter_reach import filter_reach
 from napari_deconv.blocks.order import Order
 from napari_deconv.deconvolution import METHODS
 
-__all__ = ["EXPECTED_WEIGHT", "reach"]
+__all__ = ["reach"]
 
-EXPECTED_WEIGHT = 0.001
-"""Of Wiener's filter, where it is still to be found."""
+# Of Wiener's filter, where it is still to be found.
+_EXPECTED_WEIGHT = 0.01
 
 # Of the light that goes through the microscope and back.
 _SHARE = 0.999
@@ -43,7 +43,7 @@ _FWHM_PER_AREA = 2 * sqrt(log(2) / pi)  # of a Gaussian with a maximum of 1
 def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
     """Tell how many voxels a tile has to see beyond its borders, along each space axis.
 
-    Of a filter see `filter_reach`; a weight that is still to be found is taken to be 0.001.
+    Of a filter see `filter_reach`; a weight that is still to be found is taken to be 0.01.
 
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
     a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets
@@ -70,7 +70,7 @@ def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
     psfs = order.settings["psfs"]
     if METHODS[order.settings["method"]].direct:
         weight = order.settings["weight"]
-        return filter_reach(psfs, EXPECTED_WEIGHT if isnan(weight) else weight, space)
+        return filter_reach(psfs, _EXPECTED_WEIGHT if isnan(weight) else weight, space)
     axes = range(3 - order.ndim, 3)
     radii = np.max([[_there_and_back(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
     flat = np.any([[_is_flat(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)

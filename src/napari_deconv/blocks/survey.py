@@ -59,7 +59,8 @@ def take_survey(
     plan : BlockPlan
         How it is cut, and what will be done.
     callback : callable, optional
-        Called with a `Progress` after each tile, and again counted from 1 after each pilot.
+        Called with a `Progress` after each tile, and again counted from 1 after each place where
+        the gain is looked for, and after each pilot.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def take_survey(
     volumes = _count(source, plan, callback)
     _report(list(volumes.values()), source, plan.order.options)
     surveys, pilots = zip(
-        *(_measured(source, plan, volume) for volume in volumes.values()), strict=True
+        *(_measured(source, plan, volume, callback) for volume in volumes.values()), strict=True
     )
     found = follow_rules(source, plan, pilots, callback)
     settled = zip(volumes, surveys, found, strict=True)
@@ -190,12 +191,15 @@ def _report(volumes: Sequence[_Volume], source: Source, options: Options) -> Non
         _say(below_zero(total.negative, total.voxels))
 
 
-def _measured(source: Source, plan: BlockPlan, volume: _Volume) -> tuple[Survey, Pilots]:
+def _measured(
+    source: Source, plan: BlockPlan, volume: _Volume, callback: Callback | None
+) -> tuple[Survey, Pilots]:
     """Give what a volume says by itself, and the tiles that are to find the rest."""
     options = plan.order.options
     level = source.background if isinstance(source.background, float) else volume.level
     chosen = choose_pilots(volume.tiles, volume.above)
-    camera = count_photons_in(source, volume.tiles[0].frame, volume.counts.largest, options)
+    frame, largest = volume.tiles[0].frame, volume.counts.largest
+    camera = count_photons_in(source, frame, largest, options, callback)
     unknown = isnan(camera.gain)
     rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
     if options.counts_photons:

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any
 from uuid import uuid4
 
@@ -20,21 +19,18 @@ from napari_deconv._progress import Callback
 from napari_deconv.blocks.fit import FittedTile
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import BlockPlan, make_plan
-from napari_deconv.blocks.reach import EXPECTED_WEIGHT, reach
+from napari_deconv.blocks.reach import reach
 from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.blocks.rules import automatic_weight
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.engines import Device, get_engine
-from napari_deconv.engines.protocol import format_bytes
-from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.errors import DeconvWarning
 from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
 
 __all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
-
-Sizes = tuple[int, ...]
 
 
 def deconvolve_blocks(
@@ -70,7 +66,9 @@ def deconvolve_blocks(
     overlap : int or sequence of int, optional
         Voxels that a tile sees beyond its borders inside the image. By default as far as light
         gets in the iterations: some widths of the PSF, and along z, where a widefield PSF does not
-        fall off, up to seven and a half times as far as it reaches there and back.
+        fall off, up to seven and a half times as far as it reaches there and back. For Wiener's
+        filter as far as its kernel reaches, which with a widefield PSF is the farther the smaller
+        the weight is; an automatic one is taken to be 0.01.
     memory : float, optional
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
         on the host. By default the limit of `set_limits`, or 80 % of what is free; on a cluster
@@ -96,15 +94,15 @@ def deconvolve_blocks(
         For input that cannot be deconvolved in tiles. An estimate to start from, Biggs's
         acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``,
         ``"inverse"`` and ``"gradient_consensus"`` follow the whole image: their tiles do not fit
-        together. Also if an automatic weight is so small that its tiles do not fit the memory.
+        together.
     DeviceError
         If the device is missing, too small for the smallest tile, or fails.
 
     Warns
     -----
     DeconvWarning
-        As `deconvolve`; if a tile did not fit into the memory and was done in halves; and if an
-        automatic weight is so small that tiles have to see farther than was planned.
+        As `deconvolve`; if a tile did not fit into the memory and was done in halves; and if with
+        an automatic weight the filter sees farther than tiles do.
 
     Notes
     -----
@@ -152,12 +150,7 @@ def prepare_blocks(
     order = check_order(psf, len(source.shape), options)
     plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
     surveys = take_survey(source, plan, callback)
-    if overlap is None:
-
-        def replan(far: Sizes) -> BlockPlan:
-            return make_plan(source.shape, source.image.dtype, order, block, far, memory)
-
-        plan = _far_enough(plan, min(survey.weight for survey in surveys.values()), replan)
+    _see_far_enough(plan, min(survey.weight for survey in surveys.values()))
     work = Work(source, plan, surveys)
     image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
@@ -195,28 +188,23 @@ def plan_blocks(
     return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
 
 
-def _far_enough(plan: BlockPlan, weight: float, replan: Callable[[Sizes], BlockPlan]) -> BlockPlan:
-    """Plan anew where a filter with the weight that was found sees farther than was expected."""
-    if automatic_weight(plan.order.options) != "gcv" or weight >= EXPECTED_WEIGHT:
-        return plan
+def _see_far_enough(plan: BlockPlan, weight: float) -> None:
+    """Say where a filter with the weight that was found sees farther than tiles do."""
+    if not plan.is_cut or automatic_weight(plan.order.options) != "gcv":
+        return
     settings = plan.order.settings | {"weight": weight}
-    farther = replan(reach(replace(plan.order, settings=settings), plan.space))
-    needed, free = farther.memory, farther.place.free
-    if not needed.fits(free) and prod(plan.counts) > 1:
-        raise DeconvError(
-            f"A weight of {weight:.2g} was found: the filter sees so far that a tile of "
-            f"{' × '.join(map(str, farther.block))} voxels needs {format_bytes(needed.device)} of "
-            f"memory, {format_bytes(free.device)} may be taken. Give the weight (at least "
-            f"{EXPECTED_WEIGHT} was planned for), smaller tiles, or more memory."
-        )
-    if prod(plan.counts) > 1 and farther.overlap != plan.overlap:
+    needed = reach(replace(plan.order, settings=settings), plan.space)
+    far = zip(needed, plan.overlap, plan.block, plan.space, strict=True)
+    if any(n > overlap and block < size for n, overlap, block, size in far):
+        by = " × ".join(map(str, needed))
         warnings.warn(
-            f"A weight of {weight:.2g} was found, less than the {EXPECTED_WEIGHT} that was planned "
-            f"for: the filter sees farther. Now it is {farther.describe()}",
+            f"A weight of {weight:.2g} was found, with which the filter sees {by} voxels far, "
+            "farther than tiles do: at their borders they may differ from the whole by some 1 % "
+            f"of the maximum. Give regularization_weight={weight:.2g}: tiles are then planned for "
+            "it.",
             DeconvWarning,
             stacklevel=4,
         )
-    return farther
 
 
 def _lazy(compute: Callable[..., Any], work: Work) -> da.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import nan
 from typing import Any
@@ -15,7 +15,7 @@ from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.volume import Problem, Volume
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.forward import Observation
-from napari_deconv.gain import CameraGain, estimate_gain
+from napari_deconv.gain import CameraGain, Noise, gain_of, noise_of
 from napari_deconv.solvers.position import DataMonitor, Monitor
 from napari_deconv.solvers.stopping import (
     HELD_OUT,
@@ -63,9 +63,7 @@ class Camera:
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        camera = count_photons(
-            lambda: estimate_gain(_without_mask(problem), offset=options.offset), options
-        )
+        camera = count_photons(lambda: noise_of(_without_mask(problem)), options)
         self.gain, self._offset = camera.gain, camera.offset
         stop = options.stop
         if stop in ("consensus", "discrepancy") and camera is UNKNOWN:
@@ -108,13 +106,13 @@ def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Pro
     return replace(problem, image=np.maximum(image - offset, 0), background=background)
 
 
-def count_photons(estimate: Callable[[], CameraGain], options: Options) -> CameraGain:
+def count_photons(measure: Callable[[], Sequence[Noise]], options: Options) -> CameraGain:
     """Take the gain and the offset that are given, or estimate them where they are needed.
 
     Parameters
     ----------
-    estimate : callable
-        Estimates them from the image, masked voxels as bright as any, or raises a `DeconvError`.
+    measure : callable
+        Gives the noise in the parts of the image, masked voxels as bright as any.
     options : Options
         What is to be done.
 
@@ -137,8 +135,9 @@ def count_photons(estimate: Callable[[], CameraGain], options: Options) -> Camer
         return CameraGain(options.gain, options.offset or 0.0, 0.0)
     if not options.counts_photons:
         return UNKNOWN
+    parts = measure()
     try:
-        return estimate()
+        return gain_of(parts, options.offset)
     except DeconvError as error:
         if options.fits_photons:
             raise
