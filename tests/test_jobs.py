@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_deconv import (
     DeconvError,
@@ -17,8 +18,10 @@ from napari_deconv import (
     Recipe,
     begun_blocks,
     make_psf,
+    plan_blocks,
     read_image,
     set_limits,
+    subtract_background,
     write_image,
 )
 from napari_deconv.recipe.jobs import Job, Workshop
@@ -118,6 +121,40 @@ def test_what_was_begun_is_gone_on_with_in_its_tiles_whatever_is_free_now(job):
     set_limits()
     expected = job.recipe.run("a.tif").image
     assert np.abs(read_image(job.target).data - expected).max() < 1e-3 * expected.max()
+
+
+def test_tiles_that_see_as_far_as_a_weight_has_them_are_gone_on_with(job):
+    """Also where the plan is made of the image before its background was subtracted."""
+
+    class Stop(Exception):
+        pass
+
+    def two_tiles(progress):
+        if progress.iteration == 2:
+            raise Stop
+
+    rng = np.random.default_rng(0)
+    spots = gaussian_filter((rng.random(IMAGE.shape) < 2e-3).astype(float), (2, 1, 1))
+    image = rng.poisson(50 + 1e4 * spots)
+    write_image("a.tif", image.astype(np.uint16), SPACING)
+    Path("r.yaml").write_text(
+        "napari-deconv: 1\npsf: {file: psf.tif}\nengine: cpu\nbackground: {method: mean}\n"
+        "deconvolution: {method: wiener, regularization_weight: auto, background: 10}\n"
+    )
+    job = Job(Recipe.load("r.yaml").on("a.tif"), Path("a.tif"), job.target)
+    set_limits(memory=36 * IMAGE.size)
+    with pytest.raises(Stop):
+        Workshop().run(job, lambda step: nullcontext(two_tiles if step == "blocks" else None))
+    (plan,) = Workshop(begun="resume").plans(job)
+    light = subtract_background(image, engine="cpu")
+    options = {"method": "wiener", "regularization_weight": "auto", "engine": "cpu"}
+    other = plan_blocks(light, Psf.load("psf.tif"), block=begun_blocks(job.target), **options)
+    assert plan.overlap != other.overlap
+    done = []
+    Workshop(begun="resume").run(
+        job, lambda step: nullcontext(done.append if step == "blocks" else None)
+    )
+    assert done[0].iteration >= 2
 
 
 def test_a_psf_is_kept_for_the_next_file_and_no_image(job):

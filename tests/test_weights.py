@@ -45,7 +45,7 @@ def noisy_problem(grid, seed=0, noise=0.2):
 
 
 def weights_of(data, otf, penalty, shape=None) -> AutomaticWeights:
-    return automatic_weights(fft.rfftn(data), otf, penalty, data.shape, shape or data.shape)
+    return automatic_weights([fft.rfftn(data)], otf, penalty, data.shape, shape or data.shape)
 
 
 def filtered(data, otf, penalty, weight):

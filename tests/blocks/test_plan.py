@@ -140,12 +140,32 @@ COARSE = 61 / 64 + 16 / 8
         ({"iterations": 30, "levels": "auto"}, 31 + COARSE, 2 + COARSE),
         ({"iterations": 30, "levels": "auto", "stop": "quality"}, 31 + COARSE, 31 + COARSE),
         ({"method": "wiener", "regularization_weight": 0.1}, 1, 0),
-        ({"method": "wiener", "regularization_weight": "auto"}, 1, 3),
     ],
     ids=str,
 )
-def test_time_adds_up_from_a_few_steps(monkeypatch, options, tile, pilot):
-    """A clock that goes on by the voxels of each step, by one step before the first, by a voxel's
+def test_time_adds_up_from_a_few_steps(clock, options, tile, pilot):
+    image = volume(300, 300, 300)
+    for block, ahead in (64, 3 / 125), (300, 1):  # of which the second is measured on a part
+        plan = plan_blocks(image, wide(), block=block, engine="cpu", **options)
+        steps = tile + ahead * pilot
+        assert plan.seconds() == pytest.approx(1e-9 * (image.size + plan.computed * steps))
+
+
+@pytest.mark.parametrize(("shape", "parts"), [((64, 256, 512), 2), ((40, 50, 60), 1)])
+def test_a_weight_takes_the_time_of_the_parts_it_is_found_in(clock, shape, parts):
+    image = np.random.default_rng(0).poisson(9, shape)
+    options = {"method": "wiener", "regularization_weight": "auto"}
+    plan = plan_blocks(image, wide(), block=64, engine="cpu", **options)
+    part = grid_of(
+        [min(sizes) for sizes in zip(shape, (64, 256, 256), strict=True)], wide().shape, "padded"
+    )
+    steps = plan.computed + parts * 2 * prod(part)
+    assert plan.seconds() == pytest.approx(1e-9 * (image.size + steps))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """One that goes on by the voxels of each step, by one step before the first, by a voxel's
     second for each that is counted, and by two steps for a weight."""
     from napari_deconv.blocks import timing
 
@@ -163,15 +183,13 @@ def test_time_adds_up_from_a_few_steps(monkeypatch, options, tile, pilot):
 
     monkeypatch.setattr(timing, "solve", solve)
     monkeypatch.setattr(timing, "count_tile", count)
-    monkeypatch.setattr(
-        timing, "filter_directly", lambda problem, o: go_on(problem, 3 if np.isnan(o.weight) else 1)
-    )
+
+    def find_weight(read, shape, options):
+        now[0] += 2e-9 * prod(grid_of(shape, wide().shape, "padded"))
+
+    monkeypatch.setattr(timing, "filter_directly", lambda problem, options: go_on(problem, 1))
+    monkeypatch.setattr(timing, "find_weight", find_weight)
     monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
-    for block, ahead in (64, 3 / 125), (300, 1):  # of which the second is measured on a part
-        image = volume(300, 300, 300)
-        plan = plan_blocks(image, wide(), block=block, engine="cpu", **options)
-        steps = tile + ahead * pilot
-        assert plan.seconds() == pytest.approx(1e-9 * (image.size + plan.computed * steps))
 
 
 def test_of_each_volume_as_many_tiles_are_deconvolved_ahead_as_the_plan_tells(monkeypatch):

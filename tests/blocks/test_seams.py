@@ -14,8 +14,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 from tests.blocks.cases import BOUND, bars, cells, in_one_piece, seam
 
-from napari_deconv import DeconvWarning, DeviceError, deconvolve, make_psf, set_limits
+from napari_deconv import DeconvError, DeconvWarning, DeviceError, deconvolve, make_psf, set_limits
 from napari_deconv.blocks import deconvolve_blocks, prepare_blocks
+from napari_deconv.deconvolution import parts
 from napari_deconv.errors import DeviceMemoryError
 
 BLOCK = (16, 48, 48)
@@ -163,18 +164,70 @@ def test_wiener_s_filter_has_no_seams_in_widefield(dry_psf, seed, weight, shape,
     assert seam_of_halves(dry_psf, shape, int(np.argmax(shape)), margin, **options) < BOUND
 
 
-def test_a_weight_that_tiles_do_not_see_far_enough_for_is_said(dry_psf):
-    image = slice_of((64, 1, 2000), dry_psf, 0)
-    options = {"engine": "cpu", "background": 20, "centre_psf": False, "method": "wiener"}
-    auto = options | {"regularization_weight": "auto"}
-    with pytest.warns(DeconvWarning, match="sees .* farther than tiles do.*: tiles are then"):
-        tiles = prepare_blocks(image, dry_psf, block=(64, 1, 1000), **auto)
-    given = options | {"regularization_weight": tiles.weights["gcv"]}
+AUTO = {"method": "wiener", "regularization_weight": "auto", "engine": "cpu", "centre_psf": False}
+
+
+@pytest.mark.parametrize("background", [20, "auto"])
+def test_an_automatic_weight_makes_no_seams_in_widefield(dry_psf, background):
+    """It is that of the whole, 2e-3 here, and tiles are planned for it."""
+    image, options = slice_of((64, 1, 3200), dry_psf, 0), AUTO | {"background": background}
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeconvWarning)
-        prepare_blocks(image, dry_psf, block=(64, 1, 1000), **given)
-        prepare_blocks(image, dry_psf, block=(64, 1, 1000), overlap=800, **auto)
-        prepare_blocks(np.stack([image, image]), dry_psf, block=image.shape, **auto)
+        tiles = prepare_blocks(image, dry_psf, block=(64, 1, 1600), **options)
+    whole = deconvolve(image, dry_psf, **options)
+    assert tiles.weights == {"gcv": whole.weights["gcv"]}
+    assert whole.weights["gcv"] < 0.004
+    difference = np.abs(tiles.image.compute() - whole.image)[8:-8, :, 600:-600].max()
+    assert difference < BOUND * whole.image.max()
+
+
+def test_of_a_large_image_the_weight_is_found_in_the_same_parts(monkeypatch):
+    """Whether it is in memory, and whatever is known of its background."""
+    sample, options = bars(), {"method": "wiener", "regularization_weight": "auto", "engine": "cpu"}
+    all_of_it = deconvolve(sample.image, sample.psf, **options).weights["gcv"]
+    monkeypatch.setattr(parts, "_VOXELS", 2**14)
+    tilted = np.linspace(1, 2, 96)[:, np.newaxis] + np.zeros(sample.image.shape)
+    for background in ("auto", 1.8, tilted):
+        given = options | {"background": background}
+        whole = deconvolve(sample.image, sample.psf, **given).weights["gcv"]
+        tiles = prepare_blocks(sample.image, sample.psf, block=BLOCK, **given)
+        assert tiles.weights["gcv"] == whole
+        assert whole != all_of_it
+        assert all_of_it / 3 < whole < 3 * all_of_it
+
+
+def test_a_weight_that_tiles_do_not_see_far_enough_for_is_said(dry_psf):
+    """Such as that of one volume in a series, or of any where the overlap is given."""
+    bright = slice_of((64, 1, 2000), dry_psf, 0)
+    dim = np.random.default_rng(0).binomial(bright, 0.02)
+    block, said = (64, 1, 1000), "sees .* farther than tiles do.*: tiles are then"
+    with pytest.warns(DeconvWarning, match=said):
+        tiles = prepare_blocks(np.stack([dim, bright, dim, dim]), dry_psf, block=block, **AUTO)
+    weights = [survey.weight for survey in tiles.surveys.values()]
+    assert weights[1] < 0.2 * weights[0]
+    with pytest.warns(DeconvWarning, match=said):
+        prepare_blocks(bright, dry_psf, block=block, overlap=200, **AUTO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeconvWarning)
+        prepare_blocks(bright, dry_psf, block=block, overlap=800, **AUTO)
+        prepare_blocks(np.stack([dim, bright]), dry_psf, block=block, **AUTO)
+        prepare_blocks(np.stack([dim, bright, dim, dim]), dry_psf, block=bright.shape, **AUTO)
+
+
+def test_a_weight_whose_tiles_do_not_fit_is_an_error_that_names_it(dry_psf):
+    image = slice_of((64, 1, 4000), dry_psf, 0)
+    with pytest.raises(
+        DeconvError, match=r"weight of 0\.00\d+ was found\. Even a tile .* larger wei"
+    ):
+        prepare_blocks(image, dry_psf, memory=5e6, **AUTO)
+    assert prepare_blocks(image, dry_psf, memory=5e6, **AUTO | {"regularization_weight": 0.01})
+
+
+def test_tiles_of_a_blank_image_are_planned_as_ever(dry_psf):
+    image = np.full((64, 1, 2000), 7)
+    with pytest.warns(DeconvWarning, match="constant"):
+        tiles = prepare_blocks(image, dry_psf, block=(64, 1, 1000), **AUTO | {"background": 0})
+    assert np.isfinite(tiles.image.compute()).all()
 
 
 @pytest.mark.parametrize("weight", [0.1, 1.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
@@ -79,6 +79,10 @@ class Order:
     def options(self) -> Options:
         """The options, with the engine of this process."""
         return Options(**self.settings, engine=get_engine(self.engine))
+
+    def weighing(self, weight: float) -> Order:
+        """Give the same with a weight that was found."""
+        return replace(self, settings=self.settings | {"weight": weight})
 
 
 def check_order(psf: Psf | npt.ArrayLike | Sequence[Psf], image_ndim: int, given: Any) -> Order:

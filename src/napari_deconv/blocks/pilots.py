@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from dask import delayed
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
-from napari_deconv.blocks.rules import SHARES, automatic_weight, to_the_end
+from napari_deconv.blocks.rules import automatic_weight, to_the_end
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.telling import tell
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
@@ -23,7 +22,7 @@ from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.run import Run
 from napari_deconv.errors import DeconvWarning
 
-__all__ = ["Found", "Pilots", "choose_pilots", "follow_rules"]
+__all__ = ["Found", "Pilots", "follow_rules"]
 
 Rules = dict[str, Any]
 
@@ -35,9 +34,9 @@ class Pilots:
     Attributes
     ----------
     tiles : list of Tile
-        See `choose_pilots`.
+        Chosen `by_light`.
     rules : dict
-        ``stop``, ``gain`` and ``offset`` of `Options`, as the light in the volume settles them.
+        ``stop``, ``gain``, ``offset`` and ``weight`` of `Options`, as the volume settles them.
     background : float
         NaN where it is given as an array.
     """
@@ -57,32 +56,10 @@ class Found:
     coarse_steps: tuple[int, ...]
 
 
-def choose_pilots(tiles: Sequence[Tile], light: npt.NDArray[np.float64]) -> list[Tile]:
-    """Choose three tiles, by where the light is.
-
-    Parameters
-    ----------
-    tiles : sequence of Tile
-        Of one volume.
-    light : ndarray
-        Light above the background in each.
-
-    Returns
-    -------
-    list of Tile
-        Those at which, from the brightest tile down, a quarter, half and three quarters of all
-        light have been passed; each once.
-    """
-    order = np.argsort(light, kind="stable")[::-1]
-    passed = np.cumsum(np.maximum(light[order], 0))
-    places = np.searchsorted(passed, [share * passed[-1] for share in SHARES])
-    return [tiles[order[place]] for place in dict.fromkeys(places.tolist())]
-
-
 def follow_rules(
     source: Source, plan: BlockPlan, volumes: Sequence[Pilots], callback: Callback | None
 ) -> list[Found]:
-    """Find the number of iterations and the weight: the median of what the pilots find.
+    """Find the number of iterations, and total variation's weight: the median of the pilots'.
 
     Parameters
     ----------
@@ -115,12 +92,13 @@ def follow_rules(
 
 def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
     results = [found[tile] for tile in pilots.tiles if tile in found]
-    iterations, weight, stop = options.iterations, options.weight, pilots.rules["stop"]
+    options = replace(options, **pilots.rules)
+    iterations, weight, stop = options.iterations, options.weight, options.stop
     coarse_steps: tuple[int, ...] = ()
     if results:
         steps, weights, coarse = zip(*results, strict=True)
         coarse_steps = tuple(np.rint(np.median(coarse, axis=0)).astype(int).tolist())
-        if to_the_end(replace(options, **pilots.rules)):
+        if to_the_end(options):
             iterations, weight = round(float(np.median(steps))), float(np.median(weights))
     if options.kind.direct:
         return Found(1, weight, f"{options.kind.title} needs one step", ())

@@ -19,9 +19,10 @@ from napari_deconv.blocks.memory import Memory, memory_of_tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
 from napari_deconv.blocks.reach import reach
-from napari_deconv.blocks.rules import SHARES
+from napari_deconv.blocks.rules import automatic_weight
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
+from napari_deconv.deconvolution.parts import SHARES, parts_of
 from napari_deconv.deconvolution.volume import grid_of
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeconvError
@@ -111,9 +112,13 @@ class BlockPlan:
 
     @property
     def fingerprint(self) -> str:
-        """A number of shape, tiles, PSF and parameters, but for the background."""
+        """A number of shape, tiles, PSF and parameters, but for the background.
+
+        Nor of an overlap that follows from a weight which is found from what is less it.
+        """
         settings = sorted(self.order.settings.items())
-        return str(tokenize(self.shape, self.block, self.overlap, settings))
+        overlap = None if automatic_weight(self.order.options) == "gcv" else self.overlap
+        return str(tokenize(self.shape, self.block, overlap, settings))
 
     def tiles(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""
@@ -136,11 +141,25 @@ class BlockPlan:
         order = delayed(self.order, traverse=False)
         every = Sampling.of(self.space).every
         (voxel,) = compute_each([delayed(seconds_a_voxel)(order, self.grid, self.coarse, every)])
-        tiles, volumes = prod(self.counts), prod(self.shape[: -len(self.block)])
-        pilots = volumes * min(len(SHARES), tiles // volumes)
-        workers = self.place.workers or 1
-        rounds = voxel.pilot * ceil(pilots / workers) + voxel.tile * ceil(tiles / workers)
-        return float(voxel.survey * prod(self.shape) / workers + rounds * self.computed / tiles)
+        tiles, workers = prod(self.counts), self.place.workers or 1
+        tile = self.computed / tiles
+        ahead, each = self._ahead(tile)
+        return float(
+            voxel.survey * prod(self.shape) / workers
+            + voxel.pilot * ceil(ahead / workers) * each
+            + voxel.tile * ceil(tiles / workers) * tile
+        )
+
+    def _ahead(self, tile: float) -> tuple[int, float]:
+        """How much is computed ahead for a rule: how often, and of how many voxels each time."""
+        volumes = prod(self.shape[: -len(self.block)])
+        if not self.order.options.kind.direct:
+            return volumes * min(len(SHARES), prod(self.counts) // volumes), tile
+        space = (1,) * (3 - len(self.space)) + self.space
+        parts = parts_of(space)
+        sides = [len(range(n)[axis]) for axis, n in zip(parts[0], space, strict=True)]
+        grid = grid_of(tuple(sides), self.order.options.psfs[0].shape, "padded")
+        return volumes, min(len(SHARES), len(parts)) * prod(grid)
 
     def describe_time(self) -> str:
         """Say how long it takes; `seconds` is measured for it."""

@@ -6,10 +6,7 @@ from math import isnan
 
 from napari_deconv.deconvolution.options import Options
 
-__all__ = ["SHARES", "automatic_weight", "to_the_end"]
-
-SHARES = (0.25, 0.5, 0.75)
-"""Of the light, at which a pilot is: half of it is in tiles brighter than the second one."""
+__all__ = ["automatic_weight", "to_the_end"]
 
 
 def automatic_weight(options: Options) -> str | None:
@@ -21,4 +18,4 @@ def automatic_weight(options: Options) -> str | None:
 
 def to_the_end(options: Options) -> bool:
     """Tell whether a pilot has to go on to its end: else it finds the coarse steps only."""
-    return options.stop is not None or automatic_weight(options) is not None
+    return options.stop is not None or automatic_weight(options) == "tv"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import inf, isnan, nan, prod
@@ -18,12 +18,15 @@ from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.camera import count_photons_in
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
-from napari_deconv.blocks.pilots import Pilots, choose_pilots, follow_rules
+from napari_deconv.blocks.pilots import Pilots, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
+from napari_deconv.blocks.rules import automatic_weight
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.tally import Counts, Tally, count_margins, count_tile
+from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.parts import by_light
 from napari_deconv.deconvolution.volume import grid_of, margin_of, power_of_two
 from napari_deconv.deconvolution.words import CONSTANT, NOTHING_COUNTS, below_zero
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -48,7 +51,10 @@ class _Volume:
 
 
 def take_survey(
-    source: Source, plan: BlockPlan, callback: Callback | None = None
+    source: Source,
+    plan: BlockPlan,
+    weights: Mapping[tuple[int, ...], float] | None = None,
+    callback: Callback | None = None,
 ) -> dict[tuple[int, ...], Survey]:
     """Survey each volume in one pass over the array, tile by tile.
 
@@ -58,9 +64,11 @@ def take_survey(
         What is read.
     plan : BlockPlan
         How it is cut, and what will be done.
+    weights : dict, optional
+        Those of a filter that are known, by the volume's index on the axes in front.
     callback : callable, optional
-        Called with a `Progress` after each tile, and again counted from 1 after each place where
-        the gain is looked for, and after each pilot.
+        Called with a `Progress` after each tile, and again counted from 1 after each volume whose
+        weight is looked for, each place where the gain is, and each pilot.
 
     Returns
     -------
@@ -85,12 +93,32 @@ def take_survey(
     """
     volumes = _count(source, plan, callback)
     _report(list(volumes.values()), source, plan.order.options)
+    weights = _weights(source, plan, volumes, weights or {}, callback)
     surveys, pilots = zip(
-        *(_measured(source, plan, volume, callback) for volume in volumes.values()), strict=True
+        *(
+            _measured(source, plan, volume, weights[frame], callback)
+            for frame, volume in volumes.items()
+        ),
+        strict=True,
     )
     found = follow_rules(source, plan, pilots, callback)
     settled = zip(volumes, surveys, found, strict=True)
     return {frame: replace(survey, **vars(rules)) for frame, survey, rules in settled}
+
+
+def _weights(
+    source: Source,
+    plan: BlockPlan,
+    frames: Iterable[tuple[int, ...]],
+    known: Mapping[tuple[int, ...], float],
+    callback: Callback | None,
+) -> dict[tuple[int, ...], float]:
+    """Give the weight of each volume: NaN where pilots are to find it, or there is none."""
+    options = plan.order.options
+    if automatic_weight(options) != "gcv":
+        return dict.fromkeys(frames, options.weight)
+    new = [frame for frame in frames if frame not in known]
+    return {**known, **find_weights_in(source, plan.order, new, callback)}
 
 
 def _count(
@@ -192,16 +220,18 @@ def _report(volumes: Sequence[_Volume], source: Source, options: Options) -> Non
 
 
 def _measured(
-    source: Source, plan: BlockPlan, volume: _Volume, callback: Callback | None
+    source: Source, plan: BlockPlan, volume: _Volume, weight: float, callback: Callback | None
 ) -> tuple[Survey, Pilots]:
     """Give what a volume says by itself, and the tiles that are to find the rest."""
     options = plan.order.options
     level = source.background if isinstance(source.background, float) else volume.level
-    chosen = choose_pilots(volume.tiles, volume.above)
+    chosen = by_light(volume.tiles, volume.above)
     frame, largest = volume.tiles[0].frame, volume.counts.largest
     camera = count_photons_in(source, frame, largest, options, callback)
     unknown = isnan(camera.gain)
-    rules = {"stop": options.stop, "gain": options.gain, "offset": options.offset}
+    rules = {
+        "stop": options.stop, "gain": options.gain, "offset": options.offset, "weight": weight,
+    }  # fmt: skip
     if options.counts_photons:
         rules |= {"gain": camera.gain, "offset": camera.offset}
         if unknown:
@@ -213,7 +243,7 @@ def _measured(
     offset = nan if unknown else camera.offset
     survey = Survey(
         background=level, scale=scale, light=light, gain=camera.gain, offset=offset,
-        iterations=options.iterations, weight=options.weight, content=volume.content,
+        iterations=options.iterations, weight=weight, content=volume.content,
     )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
 

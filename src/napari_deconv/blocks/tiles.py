@@ -17,18 +17,20 @@ from dask.base import tokenize
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.fit import FittedTile
-from napari_deconv.blocks.order import check_order
+from napari_deconv.blocks.order import Order, check_order
 from napari_deconv.blocks.plan import BlockPlan, make_plan
 from napari_deconv.blocks.reach import reach
 from napari_deconv.blocks.result import BlockDeconvolution
 from napari_deconv.blocks.rules import automatic_weight
-from napari_deconv.blocks.source import check_source
+from napari_deconv.blocks.source import Source, check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
+from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.engines import Device, get_engine
-from napari_deconv.errors import DeconvWarning
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
+from napari_deconv.solvers.weights import LEAST_WEIGHT
 
 __all__ = ["deconvolve_blocks", "plan_blocks", "prepare_blocks"]
 
@@ -68,7 +70,7 @@ def deconvolve_blocks(
         gets in the iterations: some widths of the PSF, and along z, where a widefield PSF does not
         fall off, up to seven and a half times as far as it reaches there and back. For Wiener's
         filter as far as its kernel reaches, which with a widefield PSF is the farther the smaller
-        the weight is; an automatic one is taken to be 0.01.
+        the weight is; an automatic one is found first, in up to 64 parts of four million voxels.
     memory : float, optional
         Bytes that a tile may take; the arrays on the device and, where that is the CPU, the copies
         on the host. By default the limit of `set_limits`, or 80 % of what is free; on a cluster
@@ -111,11 +113,12 @@ def deconvolve_blocks(
     farther the smaller its weight is: nearer it takes light from the other side of the grid, which
     is not as large as that of the whole.
 
-    The rules of `stop`, automatic weights and the ends of coarse levels are followed by up to three
-    tiles, chosen by where the light is, and all tiles do the median of what they find, with all
-    photons, where `deconvolve` with ``stop="consensus"`` leaves out the tenth that it judges by. So
-    many steps on the coarse levels as the whole image would take need not come out: then all tiles
-    differ from it alike, measured by up to 5e-3.
+    The weight of Wiener's filter is found as in memory. The rules of `stop`, the weight of total
+    variation and the ends of coarse levels are followed by up to three tiles, chosen by where the
+    light is, and all tiles do the median of what they find, with all photons, where `deconvolve`
+    with ``stop="consensus"`` leaves out the tenth that it judges by. So many steps on the coarse
+    levels as the whole image would take need not come out: then all tiles differ from it alike,
+    measured by up to 5e-3.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options
@@ -148,16 +151,16 @@ def prepare_blocks(
     start = time.perf_counter()
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
-    plan = make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
-    surveys = take_survey(source, plan, callback)
+    plan, weights = _plan(source, order, block, overlap, memory, callback)
+    surveys = take_survey(source, plan, weights, callback)
     _see_far_enough(plan, min(survey.weight for survey in surveys.values()))
     work = Work(source, plan, surveys)
     image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
-    weights = {} if rule is None else {rule: first.weight}
+    found = {} if rule is None else {rule: first.weight}
     sizes = {"block": None if block is None else plan.block, "overlap": overlap, "memory": memory}
     given = {name: value for name, value in sizes.items() if value is not None}
-    result = BlockDeconvolution(image, tiles, work.surveys, weights, {}, _fingerprint(work))
+    result = BlockDeconvolution(image, tiles, work.surveys, found, {}, _fingerprint(work))
     seconds = time.perf_counter() - start
     return replace(result, recipe=_record(given | options, plan.place.device, seconds, result))
 
@@ -171,7 +174,9 @@ def plan_blocks(
     memory: float | None = None,
     **options: Any,
 ) -> BlockPlan:
-    """Plan what `deconvolve_blocks` does with the same parameters; nothing is read.
+    """Plan what `deconvolve_blocks` does with the same parameters.
+
+    Nothing is read, unless tiles have to see as far as an automatic weight has them.
 
     Returns
     -------
@@ -185,23 +190,51 @@ def plan_blocks(
     """
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
-    return make_plan(source.shape, source.image.dtype, order, block, overlap, memory)
+    return _plan(source, order, block, overlap, memory)[0]
+
+
+def _plan(
+    source: Source,
+    order: Order,
+    block: int | Sequence[int] | None,
+    overlap: int | Sequence[int] | None,
+    memory: float | None,
+    callback: Callback | None = None,
+) -> tuple[BlockPlan, dict[tuple[int, ...], float]]:
+    """Plan tiles that see far enough for the weight that is found, and give those found for it.
+
+    Of a series that is the least of its first, middle and last volume.
+    """
+    shape, dtype = source.shape, source.image.dtype
+    plan = make_plan(shape, dtype, order, block, overlap, memory)
+    if overlap is not None or not plan.is_cut or automatic_weight(order.options) != "gcv":
+        return plan, {}
+    frames = list(np.ndindex(shape[: -order.ndim]))
+    some = {frames[0], frames[len(frames) // 2], frames[-1]}
+    weights = find_weights_in(source, order, sorted(some), callback)
+    noisy = [weight for weight in weights.values() if weight > LEAST_WEIGHT]
+    if not noisy:  # blank
+        return plan, weights
+    needed = reach(order.weighing(min(noisy)), plan.space)
+    try:
+        return make_plan(shape, dtype, order, block, needed, memory), weights
+    except DeconvError as error:
+        raise DeconvError(f"A weight of {min(noisy):.2g} was found. {error}") from error
 
 
 def _see_far_enough(plan: BlockPlan, weight: float) -> None:
-    """Say where a filter with the weight that was found sees farther than tiles do."""
+    """Say where a filter sees farther than tiles do: by another volume's weight, or as asked."""
     if not plan.is_cut or automatic_weight(plan.order.options) != "gcv":
         return
-    settings = plan.order.settings | {"weight": weight}
-    needed = reach(replace(plan.order, settings=settings), plan.space)
+    needed = reach(plan.order.weighing(weight), plan.space)
     far = zip(needed, plan.overlap, plan.block, plan.space, strict=True)
     if any(n > overlap and block < size for n, overlap, block, size in far):
         by = " × ".join(map(str, needed))
         warnings.warn(
             f"A weight of {weight:.2g} was found, with which the filter sees {by} voxels far, "
             "farther than tiles do: at their borders they may differ from the whole by some 1 % "
-            f"of the maximum. Give regularization_weight={weight:.2g}: tiles are then planned for "
-            "it.",
+            f"of the maximum. Give regularization_weight={weight:.2g} and no overlap: tiles are "
+            "then planned for it.",
             DeconvWarning,
             stacklevel=4,
         )
@@ -234,10 +267,12 @@ def _fingerprint(work: Work) -> str:
     """Make a number of all that the voxels depend on, but for the device: the plan's, and another.
 
     What was found is part of it: were a run resumed with another number of iterations, its tiles
-    would not fit together. Devices differ in the last digits.
+    would not fit together. So is the overlap, which may follow from it. Devices differ in the last
+    digits.
     """
     level = work.source.background
     found = tokenize(
+        work.plan.overlap if work.plan.is_cut else None,
         level if isinstance(level, float) else None,
         [
             (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")

@@ -24,6 +24,7 @@ from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.run import FROM_COARSER, FROM_FLAT
 from napari_deconv.deconvolution.volume import Problem, grid_of
+from napari_deconv.deconvolution.weight import find_weight
 
 __all__ = ["SecondsAVoxel", "seconds_a_voxel"]
 
@@ -49,8 +50,8 @@ class SecondsAVoxel:
     survey : float
         To count what is in the image, for each of its voxels.
     pilot, tile : float
-        To deconvolve a tile ahead, and to deconvolve it, for each voxel of its grid; a pilot takes
-        0 where there is no rule to follow.
+        To deconvolve a tile ahead, or find the weight of a filter in it, and to deconvolve it, for
+        each voxel of its grid; a pilot takes 0 where there is no rule to follow.
     """
 
     survey: float
@@ -91,12 +92,14 @@ def seconds_a_voxel(
 def _filtering(
     problem: Problem, options: Options, coarse: Sequence[Binning]
 ) -> tuple[float, float]:
-    """Measure a pilot and a tile of a direct filter: one finds the weight, one has it."""
+    """Measure how long finding the weight and a tile of a direct filter take."""
     known = options if not isnan(options.weight) else replace(options, weight=_WEIGHT)
     filter_directly(problem, known)  # makes kernels and plans
     tile = _clock(lambda: filter_directly(problem, known))
-    pilot = _clock(lambda: filter_directly(problem, options)) if to_the_end(options) else 0.0
-    return pilot, tile
+    if not isnan(options.weight):
+        return 0.0, tile
+    image = problem.image
+    return _clock(lambda: find_weight(image.__getitem__, image.shape, options)), tile
 
 
 def _iterating(

@@ -49,7 +49,7 @@ IN_BLOCKS = Way(open_image, subtract_background_blocks, prepare_blocks, stack_bl
 """The result is a `BlockDeconvolution`."""
 
 PLANNED = Way(open_image, _as_it_is, plan_blocks, _listed)
-"""The result is a `BlockPlan`, or one for each channel; nothing is read."""
+"""The result is a `BlockPlan`, or one for each channel: see `plan_blocks` for what is read."""
 
 
 def check_blocks(steps: Steps) -> None:

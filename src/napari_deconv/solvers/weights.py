@@ -8,8 +8,10 @@ them; what their missing half holds is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,10 @@ from scipy import fft
 from napari_deconv.engines.limits import threads
 
 __all__ = [
+    "LEAST_WEIGHT",
     "AutomaticWeights",
     "automatic_weights",
+    "cross_validated",
     "faded_mirror",
     "laplacian_penalty",
     "mirror_counts",
@@ -43,6 +47,7 @@ _NEGATIVE_PART = 0.1
 
 # λ is searched from 10^-12 to 10^4: |H| is 1 at frequency zero, and P at most 144.
 _LOG_WEIGHTS = np.arange(-12, 4.001, 0.02)
+LEAST_WEIGHT = float(10 ** _LOG_WEIGHTS[0])
 _LOG_RATIOS = np.arange(-20, 12.001, 0.01)
 _SEARCH_STEP = 0.1
 
@@ -162,15 +167,42 @@ def wiener_penalty(grid: Grid) -> npt.NDArray[np.float32]:
     return penalty
 
 
+def cross_validated(spectra: Iterable[Complex], otf: Complex, penalty: Real, grid: Grid) -> float:
+    """Find λ by generalised cross-validation.
+
+    Parameters
+    ----------
+    spectra : iterable of ndarray of complex
+        Y: half spectra of the data's parts, each on the grid, background subtracted (see
+        `faded_mirror`).
+    otf, penalty, grid
+        As in `automatic_weights`.
+
+    Returns
+    -------
+    float
+        λ, from 1e-12 to 1e4.
+
+    Notes
+    -----
+    Cross-validation minimises Σ|(1 − F)Y|²/[Σ(1 − ρF)]², F = |H|²/(|H|² + λP), with ρ = 1.5 (Craven
+    & Wahba, Numer. Math. 31, 377, 1979; ρ: Kim & Gu, J. R. Stat. Soc. B 66, 337, 2004).
+
+    All frequencies of one |H|²/P are smoothed alike, so that one pass over the spectra, which
+    gathers them in bins of 2 %, serves all λ.
+    """
+    return _gcv_weight(reduce(add, (_gather(y, otf, penalty, grid) for y in spectra)))
+
+
 def automatic_weights(
-    spectrum: Complex, otf: Complex, penalty: Real, grid: Grid, shape: Sequence[int]
+    spectra: Sequence[Complex], otf: Complex, penalty: Real, grid: Grid, shape: Sequence[int]
 ) -> AutomaticWeights:
     """Find λ by each of the three rules.
 
     Parameters
     ----------
-    spectrum : ndarray of complex
-        Y: half spectrum of the data on the grid, background subtracted (see `faded_mirror`).
+    spectra : sequence of ndarray of complex
+        As in `cross_validated`.
     otf : ndarray of complex
         H, of the same shape, 1 at frequency zero.
     penalty : ndarray
@@ -178,7 +210,7 @@ def automatic_weights(
     grid : tuple of int
         (z, y, x); the half spectrum does not tell whether x is odd.
     shape : sequence of int
-        The image's, at the grid's first voxels: where negative values count.
+        That of each part, at the grid's first voxels: where negative values count.
 
     Returns
     -------
@@ -187,28 +219,25 @@ def automatic_weights(
 
     Notes
     -----
-    Cross-validation minimises Σ|(1 − F)Y|²/[Σ(1 − ρF)]², F = |H|²/(|H|² + λP), with ρ = 1.5 (Craven
-    & Wahba, Numer. Math. 31, 377, 1979; ρ: Kim & Gu, J. R. Stat. Soc. B 66, 337, 2004).
-
     The discrepancy principle (Morozov 1966) solves Σ|(1 − F)Y|² = Nσ² with σ² the mean of |Y|² over
     the finest band. The mean and not the median absolute deviation, because photon noise is
     stronger where there is light: its power is the same at all frequencies, but not at all voxels.
-
-    All frequencies of one |H|²/P are smoothed alike, so that one pass over the spectrum, which
-    gathers them in bins of 2 %, serves all λ.
     """
-    bins = _gather(spectrum, otf, penalty, grid)
-    residual, fitted = bins.sums()
-    gcv = _gcv_weight(residual, bins.total - _CHARGE * fitted)
-    noise = bins.total * _finest_band_power(spectrum, grid)
+    bins = reduce(add, (_gather(y, otf, penalty, grid) for y in spectra))
+    gcv = _gcv_weight(bins)
+    power = float(np.mean([_finest_band_power(y, grid) for y in spectra]))
 
-    def solve(weight: float) -> Real:
-        estimate = spectrum * otf.conj() / (np.square(np.abs(otf)) + weight * penalty)
-        image = fft.irfftn(estimate, grid, overwrite_x=True, workers=threads())
-        return np.asarray(image[tuple(slice(n) for n in shape)])
+    def extremes(weight: float) -> Real:
+        wiener = otf.conj() / (np.square(np.abs(otf)) + weight * penalty)
+        found: list[float] = []
+        for spectrum in spectra:
+            image = fft.irfftn(spectrum * wiener, grid, overwrite_x=True, workers=threads())
+            inside = image[tuple(slice(n) for n in shape)]
+            found += [inside.min(), inside.max()]
+        return np.array(found)
 
     return AutomaticWeights(
-        gcv, _discrepancy_weight(residual, noise), negativity_weight(solve, gcv)
+        gcv, _discrepancy_weight(bins, bins.total * power), negativity_weight(extremes, gcv)
     )
 
 
@@ -218,7 +247,7 @@ def negativity_weight(solve: Callable[[float], Real], start: float) -> float:
     Parameters
     ----------
     solve : callable
-        Makes the estimate for a λ; called about eight times.
+        Makes the estimate for a λ, or its least and largest values; called about eight times.
     start : float
         Where to begin.
 
@@ -259,19 +288,27 @@ def negativity_weight(solve: Callable[[float], Real], start: float) -> float:
 class _Bins:
     """Frequencies of equal |H|²/P together: how many, and how strong the data are there."""
 
-    ratio: npt.NDArray[np.float64]
     count: npt.NDArray[np.float64]
     power: npt.NDArray[np.float64]
     unpenalized: float
 
+    def __add__(self, other: _Bins) -> _Bins:
+        return _Bins(
+            self.count + other.count,
+            self.power + other.power,
+            self.unpenalized + other.unpenalized,
+        )
+
     def sums(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Σ|(1 − F)Y|² and ΣF for each of the weights searched."""
+        filled = self.count > 0
+        ratio, count, power = 10 ** _LOG_RATIOS[filled], self.count[filled], self.power[filled]
         weights = 10**_LOG_WEIGHTS
         residual, fitted = np.empty((2, weights.size))
         for i, weight in enumerate(weights):
-            kept = self.ratio / (self.ratio + weight)
-            residual[i] = np.square(1 - kept) @ self.power
-            fitted[i] = kept @ self.count + self.unpenalized
+            kept = ratio / (ratio + weight)
+            residual[i] = np.square(1 - kept) @ power
+            fitted[i] = kept @ count + self.unpenalized
         return residual, fitted
 
     @property
@@ -295,17 +332,19 @@ def _gather(spectrum: Complex, otf: Complex, penalty: Real, grid: Grid) -> _Bins
         count += np.bincount(places, copies, edges.size)
         power += np.bincount(places, copies * strength, edges.size)
         unpenalized += float(np.broadcast_to(multiplicity, p.shape)[~seen].sum())
-    filled = count > 0
-    return _Bins(10 ** edges[filled], count[filled], power[filled], unpenalized)
+    return _Bins(count, power, unpenalized)
 
 
-def _gcv_weight(residual: npt.NDArray[np.float64], free: npt.NDArray[np.float64]) -> float:
+def _gcv_weight(bins: _Bins) -> float:
+    residual, fitted = bins.sums()
+    free = bins.total - _CHARGE * fitted
     score = np.full(free.shape, np.inf)
     np.divide(residual, np.square(free), out=score, where=free > 0)
     return float(10 ** _LOG_WEIGHTS[np.argmin(score)])
 
 
-def _discrepancy_weight(residual: npt.NDArray[np.float64], noise: float) -> float:
+def _discrepancy_weight(bins: _Bins, noise: float) -> float:
+    residual, _ = bins.sums()
     place = int(np.searchsorted(residual, noise))
     return float(10 ** _LOG_WEIGHTS[min(place, residual.size - 1)])
 
