@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image
@@ -14,6 +15,7 @@ from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.fields import VoxelSize, read_numbers
 from napari_deconv.widgets.common.layers import (
     KEY,
+    checksum,
     note_made,
     origin,
     provenance,
@@ -112,7 +114,8 @@ def test_a_result_lies_exactly_on_its_source():
 def test_origins():
     image = Image(VOLUME, name="cells")
     assert origin(image) == {"layer": "cells"}
-    image.metadata.update(provenance({"sample": "cells_widefield", "part": "image"}, "image"))
+    sample = {"sample": "cells_widefield", "part": "image", "checksum": checksum(VOLUME)}
+    image.metadata.update(provenance(sample, "image"))
     assert origin(image) == {"sample": "cells_widefield", "part": "image"}
     call = {"operation": "deconvolve", "inputs": {"image": {"layer": "cells"}}}
     result = Image(VOLUME, metadata=provenance(call, "result", image))
@@ -121,6 +124,29 @@ def test_origins():
     assert origin(result) == call | {"source": "cells", "role": "result"}
     result.data = VOLUME + 1
     assert origin(result) == {"layer": result.name}
+    result.data = VOLUME.copy()
+    assert "operation" in origin(result)
+    result.data[-1, -1, -1] += 1
+    assert origin(result) == {"layer": result.name}
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_large_and_lazy_data_that_were_changed_have_another_origin(several, dask_in_place):
+    """Of more than four million voxels some are looked at, of Dask's arrays how they are made."""
+    call = {"operation": "deconvolve", "inputs": {"image": {"layer": "cells"}}}
+    large = np.zeros((20, 512, 512), np.float32)
+    lazy = da.zeros((20, 64, 64), chunks=10)
+    for data in (large, lazy):
+        levels = [data, data[:, ::2, ::2]] if several else data
+        layer = Image(levels, multiscale=several, contrast_limits=(0, 1), name="result")
+        layer.metadata.update(provenance(call, "result"))
+        note_made(layer)
+        assert "operation" in origin(layer)
+        if data is large:
+            data[5] += 1
+        else:
+            layer.data = [lazy + 1, (lazy + 1)[:, ::2, ::2]] if several else lazy + 1
+        assert origin(layer) == {"layer": "result"}
 
 
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():

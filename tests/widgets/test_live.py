@@ -10,6 +10,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShortcut
 
 from napari_deconv.deconvolution import deconvolve
+from napari_deconv.files import provenance_of
 from napari_deconv.psf.psf import Psf
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.widgets.common.layers import KEY, origin
@@ -307,6 +308,16 @@ def test_a_recipe_does_not_make_what_a_script_has_changed(viewer, deconvolution,
     widget.outcome.recipe.save(tmp_path / "run.yaml")
     again = Recipe.load(tmp_path / "run.yaml").run()
     np.testing.assert_array_equal(again.image, second.data)
+
+    viewer.layers.selection = {second}
+    for name, is_known in (("made", True), ("changed", False)):
+        path = tmp_path / f"{name}.ome.tif"
+        viewer.layers.save(str(path), selected=True, plugin="napari-deconv")
+        told = provenance_of(path)
+        assert ("operation" in told) == is_known
+        assert told["role"] == "result"
+        second.data *= 2  # in place
+    assert origin(second) == {"layer": second.name}
 
 
 def test_a_sample_that_was_painted_on_is_no_sample(viewer):

@@ -10,7 +10,7 @@ from napari.layers import Image
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of, read_image
 from napari_deconv.widgets.common.images import as_file_image, image_of
-from napari_deconv.widgets.common.layers import KEY
+from napari_deconv.widgets.common.layers import KEY, note_made
 from napari_deconv.widgets.common.parts import whole
 from napari_deconv.widgets.writers import write_layer, write_layers
 
@@ -35,6 +35,7 @@ def test_a_saved_layer_is_what_it_was(tmp_path, ending, unit):
     scale = (1, 1, 1) if unit == "pixel" else scale
     viewer = ViewerModel()
     layer = viewer.add_image(STACK, scale=scale, units=(unit,) * 3, name="PSF", metadata=metadata)
+    note_made(layer)
     path = tmp_path / f"saved{ending}"
     assert layer.save(str(path)) == [str(path)]
     image = read_image(path)

@@ -12,7 +12,7 @@ import pint
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
-from napari_deconv.widgets.common.layers import KEY, LETTERS, micrometres, spacing
+from napari_deconv.widgets.common.layers import KEY, LETTERS, is_edited, micrometres, spacing
 from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["as_file_image", "as_lazy_image", "image_of"]
 
 _WITHOUT_LABELS = "TCZYX"
+
+# What stays true of a result that was changed: no recipe makes it.
+_OF_EDITED = ("role", "source")
 
 
 def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
@@ -36,8 +39,8 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     Returns
     -------
     Image
-        Its voxel size is what the layer says, credible or not.
-        Rotations and shears have no place in a file, and are left out.
+        Its voxel size is what the layer says, credible or not. What was changed since it was made
+        has no recipe. Rotations and shears have no place in a file, and are left out.
 
     Raises
     ------
@@ -46,13 +49,18 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     """
     if meta.get("rgb"):
         raise DeconvError(f"“{meta.get('name')}” is an RGB picture: split it into channels first.")
-    return _described(np.asarray(data[0] if meta.get("multiscale") else data), meta)
+    image = _described(np.asarray(data[0] if meta.get("multiscale") else data), meta)
+    if is_edited(data, meta.get("metadata", {}).get(KEY, {})):
+        left = {name: image.metadata[name] for name in _OF_EDITED if name in image.metadata}
+        return replace(image, metadata=left)
+    return image
 
 
 def _described(array: Any, meta: Mapping[str, Any]) -> Image:
     """Add to voxels what the state of their layer says."""
     axes = _axes(array.ndim, meta)
     known = dict(meta.get("metadata", {}).get(KEY, {}))
+    known.pop("checksum", None)
     return Image(
         array,
         _spacing(meta, 3 if "Z" in axes else 2, known.pop("spacing", None)),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import pint
@@ -24,6 +25,7 @@ __all__ = [
     "KEY",
     "LETTERS",
     "checksum",
+    "is_edited",
     "is_unstated",
     "known",
     "letters",
@@ -54,8 +56,8 @@ LETTERS = {
 _of_files: WeakKeyDictionary[Layer, Mapping[str, Any]] = WeakKeyDictionary()
 _FILES = (".tif", ".tiff", ".zarr")
 
-# What the record of a layer says how to make.
-_made: WeakKeyDictionary[Layer, Any] = WeakKeyDictionary()
+# Voxels that are all looked at to notice a change; of more, so many.
+_ALL, _SOME = 2**22, 2**18
 
 # µm between voxels: finer ones resolve atoms, coarser ones nothing that a microscope blurs. A unit
 # that was mistaken is out by 1000.
@@ -171,37 +173,47 @@ def micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
     return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
 
 
-def checksum(data: npt.ArrayLike) -> int:
-    """Tell whether data have been changed since."""
-    return zlib.crc32(np.ascontiguousarray(data).data)
+def checksum(data: Any) -> int:
+    """Make a number that tells, quickly, whether data are others by now.
+
+    Of more than four million voxels it looks at some, evenly spaced, and of Dask's arrays at what
+    they are made of; of several resolutions it is that of the full one.
+    """
+    if not isinstance(data, np.ndarray):
+        full = data if isinstance(data, da.Array) else data[0]
+        return checksum(full) if isinstance(full, np.ndarray) else zlib.crc32(full.name.encode())
+    some = data.reshape(-1)[:: 1 if data.size <= _ALL else data.size // _SOME | 1]
+    return zlib.crc32(np.ascontiguousarray(some).data)
 
 
 def origin(layer: Layer) -> dict[str, Any]:
     """Tell how the data of a layer can be had again: see `napari_deconv.provenance`.
 
-    Data that have been replaced since nothing can make again, nor points that have been edited by
-    hand, nor labels: they may be painted on.
+    Data that have been changed since nothing can make again, nor labels: they may be painted on.
     """
     written = layer.metadata.get(KEY, {})
-    if written.get("role") == "labels" or _is_edited(layer, written):
+    if written.get("role") == "labels" or is_edited(layer.data, written):
         return {"layer": layer.name}
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
     if "operation" in written:
-        return dict(written)
+        return {name: value for name, value in written.items() if name != "checksum"}
     path = layer.source.path
     return {"layer": layer.name} if path is None else {"path": str(path)}
 
 
 def note_made(layer: Layer) -> None:
-    """Take note that what a layer holds now is what its record says."""
-    _made[layer] = layer.data
+    """Take note that what a layer holds now is what its record says, if it has one."""
+    written = layer.metadata.get(KEY, {})
+    if "operation" in written:
+        layer.metadata[KEY] = {**written, "checksum": checksum(layer.data)}
 
 
-def _is_edited(layer: Layer, written: Mapping[str, Any]) -> bool:
-    if "checksum" in written:
-        return bool(written["checksum"] != checksum(layer.data))
-    return "operation" in written and layer.data is not _made.get(layer)
+def is_edited(data: Any, written: Mapping[str, Any]) -> bool:
+    """Tell whether data are others than what is written of them would make."""
+    if {"operation", "sample"}.isdisjoint(written):
+        return False
+    return "checksum" not in written or bool(written["checksum"] != checksum(data))
 
 
 def provenance(

@@ -10,7 +10,6 @@ import numpy as np
 from napari_deconv.beads import Beads
 from napari_deconv.beads.table import ACCEPTED
 from napari_deconv.errors import DeconvError
-from napari_deconv.widgets.common.layers import KEY, checksum
 
 if TYPE_CHECKING:
     from napari.layers import Points
@@ -83,7 +82,7 @@ def bead_options(
             "anchor": "upper_left",
             "translation": np.eye(part.ndim)[-1] * size / 2,
         },
-        "metadata": {KEY: {**metadata[KEY], "checksum": checksum(beads.positions)}},
+        "metadata": metadata,
         **part.placement(),
     }
 
