@@ -15,15 +15,17 @@ import dask.array as da
 import numpy as np
 import psutil
 
+from napari_deconv.blocks.memory import memory_of_weight
 from napari_deconv.blocks.order import check_order
 from napari_deconv.blocks.plan import make_plan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
+from napari_deconv.blocks.weights import find_weights_in
 
 
-def make_work(side, psf, engine, dtype="uint16", options=None, survey=False):
+def make_work(side, psf, engine, dtype="uint16", options=None, ahead=None):
     def plane(block_id=None):
         return np.random.default_rng(block_id[0]).poisson(20, (1, side, side)).astype(dtype)
 
@@ -37,9 +39,11 @@ def make_work(side, psf, engine, dtype="uint16", options=None, survey=False):
     return Work(check_source(image, 5.0, None), plan, known)
 
 
-def do(work, survey=False):
-    if survey:
+def do(work, ahead=None):
+    if ahead == "survey":
         take_survey(work.source, work.plan)
+    elif ahead == "weight":
+        find_weights_in(work.source, work.plan.order, [()])
     else:
         deconvolve_tile(work, work.plan.tile((0, 0, 0)))
 
@@ -51,15 +55,19 @@ def peak():
 
 def main(engine, case):
     work = make_work(engine=engine, **case)
-    survey = case.get("survey", False)
+    ahead = case.get("ahead")
     # Kernels and plans are made once, by a first run; on the CPU a small one does.
-    do(work if engine != "cpu" else make_work(16, 5, engine), survey)
+    do(work if engine != "cpu" else make_work(16, 5, engine), ahead)
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = psutil.Process().memory_info().rss
-    do(work, survey)
+    do(work, ahead)
     memory = work.plan.memory
+    if ahead == "weight":
+        plan = work.plan
+        kind = work.source.image.dtype
+        memory = memory_of_weight(plan.order.options, plan.place.device, plan.space, kind)
     print(json.dumps({"peak": peak() - before, "predicted": memory.device + memory.host}))
 
 

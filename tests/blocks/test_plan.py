@@ -303,6 +303,9 @@ def test_work_goes_to_another_process():
     assert len(dict(computed.__dask_graph__())) == 3
 
 
+AUTO = {"method": "wiener", "regularization_weight": "auto"}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads and resets the peak in /proc")
 @pytest.mark.parametrize("engine", ["cpu", "opencl"])
@@ -316,9 +319,10 @@ def test_work_goes_to_another_process():
         {"side": 192, "psf": 33, "options": {"method": "wiener"}},
         {"side": 192, "psf": 33, "options": {"levels": "auto"}},
         {"side": 192, "psf": 33, "options": {"damping": 2.0, "gain": 1.0}},
-        {"side": 192, "psf": 33, "survey": True, "options": {"stop": "consensus", "gain": 1.0}},
-        {"side": 192, "psf": 33, "survey": True,
-         "options": {"method": "wiener", "regularization_weight": "auto"}},
+        {"side": 192, "psf": 33, "ahead": "survey", "options": {"stop": "consensus", "gain": 1.0}},
+        {"side": 192, "psf": 33, "ahead": "weight", "options": AUTO},
+        {"side": 300, "psf": 33, "ahead": "weight", "options": AUTO},
+        {"side": 144, "psf": 97, "ahead": "weight", "options": AUTO},
     ],
     ids=str,
 )  # fmt: skip

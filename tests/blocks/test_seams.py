@@ -214,13 +214,47 @@ def test_a_weight_that_tiles_do_not_see_far_enough_for_is_said(dry_psf):
         prepare_blocks(np.stack([dim, bright, dim, dim]), dry_psf, block=bright.shape, **AUTO)
 
 
-def test_a_weight_whose_tiles_do_not_fit_is_an_error_that_names_it(dry_psf):
+def test_what_does_not_fit_for_an_automatic_weight_is_an_error(dry_psf, monkeypatch):
     image = slice_of((64, 1, 4000), dry_psf, 0)
+    with pytest.raises(
+        DeconvError, match=r"To find the weight takes 11\.9 MB of memory, 5\.0 MB may"
+    ):
+        prepare_blocks(image, dry_psf, memory=5e6, **AUTO)
+    monkeypatch.setattr(parts, "_VOXELS", 2**14)
     with pytest.raises(
         DeconvError, match=r"weight of 0\.00\d+ was found\. Even a tile .* larger wei"
     ):
         prepare_blocks(image, dry_psf, memory=5e6, **AUTO)
-    assert prepare_blocks(image, dry_psf, memory=5e6, **AUTO | {"regularization_weight": 0.01})
+    # A dim one needs less than is expected.
+    dim = np.random.default_rng(0).binomial(image, 0.003)
+    with pytest.raises(DeconvError, match="Even a tile"):
+        prepare_blocks(dim, dry_psf, memory=1.8e6, **AUTO | {"regularization_weight": 0.01})
+    prepare_blocks(dim, dry_psf, memory=1.8e6, **AUTO)
+
+
+def test_a_weight_is_that_of_the_whole_also_on_a_large_offset():
+    sample, options = bars(), {"method": "wiener", "regularization_weight": "auto", "engine": "cpu"}
+    image = sample.image.astype(np.uint32)
+    weights = [
+        found.weights["gcv"]
+        for data in (image, image + 2 * 10**9)
+        for found in (
+            deconvolve(data, sample.psf, **options),
+            prepare_blocks(data, sample.psf, block=BLOCK, **options),
+        )
+    ]
+    assert len(set(weights)) == 1
+
+
+def test_an_integer_background_does_not_wrap_round(engine):
+    sample, level = bars(), np.full(bars().image.shape, 2, np.uint16)
+    image, options = sample.image.astype(np.uint16), {"method": "wiener", "engine": engine}
+    expected = deconvolve(image, sample.psf, background=level.astype(float), **options).image
+    whole = deconvolve(image, sample.psf, background=level, **options).image
+    np.testing.assert_array_equal(whole, expected)
+    cut = deconvolve_blocks(image, sample.psf, background=level, block=(16, 48, 96), **options)
+    difference = np.abs(cut.compute() - whole)[2:-2, 8:-8, 8:-8].max()
+    assert difference < BOUND * whole.max()
 
 
 def test_tiles_of_a_blank_image_are_planned_as_ever(dry_psf):
@@ -228,6 +262,10 @@ def test_tiles_of_a_blank_image_are_planned_as_ever(dry_psf):
     with pytest.warns(DeconvWarning, match="constant"):
         tiles = prepare_blocks(image, dry_psf, block=(64, 1, 1000), **AUTO | {"background": 0})
     assert np.isfinite(tiles.image.compute()).all()
+    series = np.stack([slice_of(image.shape, dry_psf, 0), 0 * image])
+    with pytest.warns(DeconvWarning) as said:
+        prepare_blocks(series, dry_psf, block=(64, 1, 1000), **AUTO)
+    assert ["constant" in str(each.message) for each in said] == [True]
 
 
 @pytest.mark.parametrize("weight", [0.1, 1.0])

@@ -200,6 +200,20 @@ def test_what_is_known_without_reading_is_checked_before(image, tmp_path):
             check_begun(path, plans)
 
 
+def test_an_overlap_that_was_given_is_checked_before(image, tmp_path):
+    """Unlike one that follows from a weight, which only the image's voxels tell."""
+    path, auto = tmp_path / "out.ome.zarr", {"method": "wiener", "regularization_weight": "auto"}
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(path, prepared(image, **auto), image, callback=stop_after(1))
+    plans = [
+        plan_blocks(image.data, PSF, **OPTIONS | TILES | auto | {"overlap": n}) for n in (9, None)
+    ]
+    for plan in plans:
+        with pytest.raises(DeconvError, match="other settings"):
+            check_begun(path, [plan])
+    assert plans[0].fingerprint != plans[1].fingerprint
+
+
 def test_another_image_or_recipe_does_not_go_on(image, tmp_path):
     path = tmp_path / "out.ome.zarr"
     with pytest.raises(KeyboardInterrupt):

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import isnan, prod
+from math import prod
 from operator import mul
 
 import numpy as np
 
 from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.parts import part_shape
 from napari_deconv.deconvolution.volume import memory_of
+from napari_deconv.deconvolution.weight import grid_of_part
 from napari_deconv.engines import Device
 from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.engines.protocol import Shape
 
-__all__ = ["Memory", "free_memory", "memory_of_tile", "within_limit"]
+__all__ = ["Memory", "free_memory", "memory_of_tile", "memory_of_weight", "within_limit"]
 
 # What is free now may be asked for by others before a tile is done.
 _SHARE = 0.8
@@ -45,6 +47,10 @@ class Memory:
     def fits(self, free: Memory) -> bool:
         """Tell whether there is room for it."""
         return self.device <= free.device and self.host <= free.host
+
+    def or_if_more(self, other: Memory) -> Memory:
+        """Give what is needed where one is done after the other."""
+        return Memory(max(self.device, other.device), max(self.host, other.host))
 
 
 def memory_of_tile(
@@ -76,21 +82,47 @@ def memory_of_tile(
     -----
     On the device: the arrays of the method, of which light and data have the region's shape. On the
     host: the region as it was read, and without negative values; three float32 copies where the
-    offset is taken off, or photons are kept aside; the spectra of data and PSF where a filter's
-    weight is found; for a graphics card, the start on the grid and a copy of it to send. Coarse
-    levels have the same at their size, and drivers give it back late.
+    offset is taken off, or photons are kept aside; for a graphics card, the start on the grid and a
+    copy of it to send. Coarse levels have the same at their size, and drivers give it back late.
     """
     voxels = prod(region)
     psfs = len(options.psfs) - 1
     arrays = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
     copies = 3 * (options.fits_photons + (options.stop == "consensus"))
-    spectra = 2 * (options.kind.direct and isnan(options.weight))
-    read = (2 * dtype.itemsize + 4 * copies) * voxels + memory_of(grid, spectra)
+    read = (2 * dtype.itemsize + 4 * copies) * voxels
     more = sum(1 / share for share in accumulate(map(prod, coarse), mul))
     arrays += more * memory_of(grid, options.arrays + psfs)
     if device.kind == "CPU":
         return Memory(max(arrays + read, memory_of(grid, options.arrays + psfs)), 0)
     return Memory(max(arrays, memory_of(grid, options.arrays + psfs)), read + memory_of(grid, 2))
+
+
+def memory_of_weight(
+    options: Options, device: Device, space: Shape, dtype: np.dtype[np.generic]
+) -> Memory:
+    """Tell what finding a filter's weight takes, which the processor does.
+
+    Parameters
+    ----------
+    options : Options
+        What is to be done.
+    device : Device
+        Where the tiles are filtered.
+    space : tuple of int
+        Of the image, (z, y, x).
+    dtype : dtype
+        Of the image.
+
+    Notes
+    -----
+    The spectrum of the PSF, and half as much for what is weighed; besides, what is more of one part
+    of the image: its light on the grid and the spectrum of that, or before it the part as it was
+    read and five float32 copies, of which its background is found.
+    """
+    grid, part = grid_of_part(space, options), prod(part_shape(space))
+    light = max(memory_of(grid, 2), (2 * dtype.itemsize + 4 * 5) * part)
+    taken = 1.5 * memory_of(grid, 1) + light
+    return Memory(taken, 0) if device.kind == "CPU" else Memory(0, taken)
 
 
 def free_memory(device: Device) -> Memory:

@@ -15,23 +15,28 @@ from napari_deconv._progress import duration
 from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST, Tile, cut, regions
-from napari_deconv.blocks.memory import Memory, memory_of_tile
+from napari_deconv.blocks.memory import Memory, memory_of_tile, memory_of_weight
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.place import Place, find_place
 from napari_deconv.blocks.reach import reach
-from napari_deconv.blocks.rules import automatic_weight
+from napari_deconv.blocks.rules import cross_validates
 from napari_deconv.blocks.timing import seconds_a_voxel
 from napari_deconv.deconvolution.levels import Binning, binnings
 from napari_deconv.deconvolution.parts import SHARES, parts_of
 from napari_deconv.deconvolution.volume import grid_of
+from napari_deconv.deconvolution.weight import grid_of_part
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeconvError
 
-__all__ = ["BlockPlan", "make_plan", "say_time"]
+__all__ = ["BlockPlan", "NoTileFits", "make_plan", "say_time"]
 
 Sizes = tuple[int, ...]
 
 _WASTEFUL = 10  # voxels computed for each one of the image
+
+
+class NoTileFits(DeconvError):
+    """The memory is too small for the smallest tile."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class BlockPlan:
     coarse : list of tuple of int
         How many voxels (z, y, x) become one on each coarse level, the finest first: decided for the
         whole image.
+    asked : int or sequence of int, optional
+        The overlap, if it was given.
     """
 
     shape: Sizes
@@ -66,6 +73,7 @@ class BlockPlan:
     place: Place
     order: Order = field(repr=False)
     coarse: list[Binning] = field(repr=False)
+    asked: int | Sequence[int] | None = field(repr=False)
 
     @property
     def counts(self) -> Sizes:
@@ -112,13 +120,18 @@ class BlockPlan:
 
     @property
     def fingerprint(self) -> str:
-        """A number of shape, tiles, PSF and parameters, but for the background.
+        """A number of shape, tiles, PSF and parameters, but for what the image's voxels say.
 
-        Nor of an overlap that follows from a weight which is found from what is less it.
+        That is the background, and an overlap that follows from the weight which is found.
         """
         settings = sorted(self.order.settings.items())
-        overlap = None if automatic_weight(self.order.options) == "gcv" else self.overlap
+        overlap = None if self.sees_as_found else self.overlap
         return str(tokenize(self.shape, self.block, overlap, settings))
+
+    @property
+    def sees_as_found(self) -> bool:
+        """Whether the overlap follows from what is in the image."""
+        return self.asked is None and cross_validates(self.order.options)
 
     def tiles(self) -> Iterator[Tile]:
         """Go through the tiles, the last axis fastest."""
@@ -155,11 +168,9 @@ class BlockPlan:
         volumes = prod(self.shape[: -len(self.block)])
         if not self.order.options.kind.direct:
             return volumes * min(len(SHARES), prod(self.counts) // volumes), tile
-        space = (1,) * (3 - len(self.space)) + self.space
-        parts = parts_of(space)
-        sides = [len(range(n)[axis]) for axis, n in zip(parts[0], space, strict=True)]
-        grid = grid_of(tuple(sides), self.order.options.psfs[0].shape, "padded")
-        return volumes, min(len(SHARES), len(parts)) * prod(grid)
+        space = _volume(self.space)
+        parts = min(len(SHARES), len(parts_of(space)))
+        return volumes, parts * prod(grid_of_part(space, self.order.options))
 
     def describe_time(self) -> str:
         """Say how long it takes; `seconds` is measured for it."""
@@ -195,6 +206,7 @@ def make_plan(
     block: int | Sequence[int] | None,
     overlap: int | Sequence[int] | None,
     memory: float | None,
+    weight: float | None = None,
 ) -> BlockPlan:
     """Choose the tiles that fit the memory and leave the least to compute.
 
@@ -210,27 +222,37 @@ def make_plan(
         Voxels along the space axes, chosen instead; `block` also with a 1 for each axis in front.
     memory : float, optional
         Bytes that a tile may take.
+    weight : float, optional
+        Of a filter, where it was found: tiles see as far as it takes.
 
     Raises
     ------
+    NoTileFits
+        If no tile fits.
     DeconvError
-        If no tile fits, or sizes are none.
+        If sizes are none, or the weight cannot be found in so little memory.
     """
     space, options = shape[-order.ndim :], order.options
     if memory is not None:
         check_number(memory, "memory", low=1)
-    margin = reach(order, space) if overlap is None else _sizes(overlap, order, "overlap", 0)
+    weighed = order if weight is None else order.weighing(weight)
+    margin = reach(weighed, space) if overlap is None else _sizes(overlap, order, "overlap", 0)
     levels = options.levels if options.kind.coarse_to_fine else 1
-    coarse = binnings((1,) * (3 - order.ndim) + space, options.psfs, levels)
+    coarse = binnings(_volume(space), options.psfs, levels)
     bins = _bins(coarse, order.ndim)
     place = find_place(order.engine, memory)
+    before = Memory(0, 0)
+    if cross_validates(options):
+        before = memory_of_weight(options, place.device, _volume(space), dtype)
 
     def plan(sizes: Sizes) -> BlockPlan:
         axes = zip(space, sizes, margin, bins, strict=True)
         region = (1,) * (3 - order.ndim) + tuple(max(regions(*axis)) for axis in axes)
         grid = grid_of(region, options.psfs[0].shape, options.boundary)
         cost = memory_of_tile(options, place.device, region, grid, dtype, coarse)
-        return BlockPlan(shape, sizes, margin, grid, cost, place, order, coarse)
+        return BlockPlan(
+            shape, sizes, margin, grid, cost.or_if_more(before), place, order, coarse, overlap
+        )
 
     if block is not None:
         given = _sizes(block, order, "block", 1)
@@ -241,16 +263,23 @@ def make_plan(
                 f"block={block!r}: with a PSF for each depth a tile has all {space[0]} planes."
             )
         return plan(sizes)
+    if not before.fits(place.free):
+        raise DeconvError(
+            f"To find the weight takes {format_bytes(before.device + before.host)} of memory, "
+            f"{format_bytes(place.free.device)} may be taken: give regularization_weight, or raise "
+            "the limit."
+        )
     best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, LEAST) for a, n in enumerate(space))
         )
-        weight = ", a larger weight" if options.kind.direct else ""
-        raise DeconvError(
-            f"Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
+        give = ", a larger weight" if options.kind.direct else ""
+        found = "" if weight is None else f"A weight of {weight:.2g} was found. "
+        raise NoTileFits(
+            f"{found}Even a tile of {_by(least.block)} voxels, overlapping by {_by(margin)}, needs "
             f"{format_bytes(least.memory.device)} of memory, {format_bytes(place.free.device)} may "
-            f"be taken: crop the PSF, give a smaller overlap{weight}, or raise the limit."
+            f"be taken: crop the PSF, give a smaller overlap{give}, or raise the limit."
         )
     return best
 
@@ -319,6 +348,11 @@ def _psf(order: Order) -> Sizes:
     """Voxels of the PSF along the space axes."""
     shape: Sizes = order.settings["psfs"][0].shape
     return shape[3 - order.ndim :]
+
+
+def _volume(space: Sizes) -> Sizes:
+    """Take (y, x) as (1, y, x)."""
+    return (1,) * (3 - len(space)) + space
 
 
 def _by(sizes: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from napari_deconv.deconvolution import METHODS
 
 __all__ = ["reach"]
 
-# Of Wiener's filter, where it is still to be found.
+# Of Wiener's filter, until it is found: to see whether an image has to be cut.
 _EXPECTED_WEIGHT = 0.01
 
 # Of the light that goes through the microscope and back.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_deconv.blocks.fit import FitOfOwn, FittedTile, Unmeasured
 from napari_deconv.blocks.telling import tell
 from napari_deconv.deconvolution.choice import make_solver
-from napari_deconv.deconvolution.direct import filter_directly
+from napari_deconv.deconvolution.direct import filter_directly, light_of
 from napari_deconv.deconvolution.levels import Binning, Pyramid
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
@@ -142,7 +142,7 @@ def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
     of a region is another one than that of the whole.
     """
     estimate, _ = filter_directly(problem, options)
-    light = (problem.image - problem.background).astype(np.float32)
+    light = light_of(problem)
     size = options.psfs[0].shape
     grid = grid_of(light.shape, size, options.boundary)
     margin = margin_of(size, options.boundary)

@@ -1,4 +1,4 @@
-"""Rules that cannot be followed in each tile: three of them follow them for all."""
+"""Rules that cannot be followed in each tile: what they find is found for all of them before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import isnan
 
 from napari_deconv.deconvolution.options import Options
 
-__all__ = ["automatic_weight", "to_the_end"]
+__all__ = ["automatic_weight", "cross_validates", "to_the_end"]
 
 
 def automatic_weight(options: Options) -> str | None:
@@ -14,6 +14,11 @@ def automatic_weight(options: Options) -> str | None:
     if not isnan(options.weight):
         return None
     return {"wiener": "gcv", "tv": "tv"}.get(options.regularization or options.method)
+
+
+def cross_validates(options: Options) -> bool:
+    """Tell whether a filter's weight is to be found, which needs no pilot."""
+    return automatic_weight(options) == "gcv"
 
 
 def to_the_end(options: Options) -> bool:

@@ -136,7 +136,7 @@ def check_begun(
 ) -> str:
     """Check that what an interrupted `write_blocks` has begun can be gone on with; say how far.
 
-    The image is not read for it: whether its voxels are the same, only `write_blocks` tells.
+    Whether the image's voxels are the same, only `write_blocks` tells.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.pilots import Pilots, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
-from napari_deconv.blocks.rules import automatic_weight
+from napari_deconv.blocks.rules import cross_validates
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.tally import Counts, Tally, count_margins, count_tile
 from napari_deconv.blocks.weights import find_weights_in
@@ -115,7 +115,7 @@ def _weights(
 ) -> dict[tuple[int, ...], float]:
     """Give the weight of each volume: NaN where pilots are to find it, or there is none."""
     options = plan.order.options
-    if automatic_weight(options) != "gcv":
+    if not cross_validates(options):
         return dict.fromkeys(frames, options.weight)
     new = [frame for frame in frames if frame not in known]
     return {**known, **find_weights_in(source, plan.order, new, callback)}
@@ -225,7 +225,7 @@ def _measured(
     """Give what a volume says by itself, and the tiles that are to find the rest."""
     options = plan.order.options
     level = source.background if isinstance(source.background, float) else volume.level
-    chosen = by_light(volume.tiles, volume.above)
+    chosen = [] if options.kind.direct else by_light(volume.tiles, volume.above)
     frame, largest = volume.tiles[0].frame, volume.counts.largest
     camera = count_photons_in(source, frame, largest, options, callback)
     unknown = isnan(camera.gain)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,16 +19,16 @@ from dask.base import tokenize
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.fit import FittedTile
 from napari_deconv.blocks.order import Order, check_order
-from napari_deconv.blocks.plan import BlockPlan, make_plan
+from napari_deconv.blocks.plan import BlockPlan, NoTileFits, make_plan
 from napari_deconv.blocks.reach import reach
 from napari_deconv.blocks.result import BlockDeconvolution
-from napari_deconv.blocks.rules import automatic_weight
+from napari_deconv.blocks.rules import automatic_weight, cross_validates
 from napari_deconv.blocks.source import Source, check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
 from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.engines import Device, get_engine
-from napari_deconv.errors import DeconvError, DeconvWarning
+from napari_deconv.errors import DeconvWarning
 from napari_deconv.provenance import describe, made
 from napari_deconv.psf.psf import Psf
 from napari_deconv.solvers.weights import LEAST_WEIGHT
@@ -48,8 +49,9 @@ def deconvolve_blocks(
     """Deconvolve an image that is larger than memory, tile by tile.
 
     The image is read once now, one block at a time, for what has to be the same in all tiles:
-    background, scale, mean light, and where they are asked for gain, number of iterations, steps on
-    coarse levels and automatic weights. The tiles are deconvolved when they are asked for.
+    background, scale, mean light, and where they are asked for number of iterations, steps on
+    coarse levels and total variation's weight; in some places again for the gain, and before for
+    the weight of a filter. The tiles are deconvolved when they are asked for.
 
     Parameters
     ----------
@@ -77,9 +79,9 @@ def deconvolve_blocks(
         (see `use_cluster`) what every worker has. Python, its libraries and the chunks of the file
         take some 0.4 GB more.
     callback : callable, optional
-        Called with a `Progress` while the image is read for the first time: after each block, then
-        after each tile that is deconvolved ahead, and after each of its iterations, with the part
-        of it that is done. What it raises ends the work.
+        Called with a `Progress` while the image is read for the first time: where a filter's weight
+        is looked for, after each block, then after each tile that is deconvolved ahead, and after
+        each of its iterations, with the part of it that is done. What it raises ends the work.
     **options
         The other parameters of `deconvolve`, with the same defaults, but for those that a tile
         cannot follow. `mask` and `background` may be Dask or Zarr arrays of the image's shape.
@@ -153,7 +155,7 @@ def prepare_blocks(
     order = check_order(psf, len(source.shape), options)
     plan, weights = _plan(source, order, block, overlap, memory, callback)
     surveys = take_survey(source, plan, weights, callback)
-    _see_far_enough(plan, min(survey.weight for survey in surveys.values()))
+    _see_far_enough(plan, _least(survey.weight for survey in surveys.values()))
     work = Work(source, plan, surveys)
     image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
@@ -172,11 +174,13 @@ def plan_blocks(
     block: int | Sequence[int] | None = None,
     overlap: int | Sequence[int] | None = None,
     memory: float | None = None,
+    callback: Callback | None = None,
     **options: Any,
 ) -> BlockPlan:
     """Plan what `deconvolve_blocks` does with the same parameters.
 
-    Nothing is read, unless tiles have to see as far as an automatic weight has them.
+    Nothing is read, but for an automatic weight of Wiener's filter, by which tiles are planned:
+    then `callback` is called with a `Progress` after each piece that is read.
 
     Returns
     -------
@@ -190,7 +194,7 @@ def plan_blocks(
     """
     source = check_source(array, options.get("background", "auto"), options.get("mask"))
     order = check_order(psf, len(source.shape), options)
-    return _plan(source, order, block, overlap, memory)[0]
+    return _plan(source, order, block, overlap, memory, callback)[0]
 
 
 def _plan(
@@ -205,26 +209,28 @@ def _plan(
 
     Of a series that is the least of its first, middle and last volume.
     """
-    shape, dtype = source.shape, source.image.dtype
-    plan = make_plan(shape, dtype, order, block, overlap, memory)
-    if overlap is not None or not plan.is_cut or automatic_weight(order.options) != "gcv":
-        return plan, {}
-    frames = list(np.ndindex(shape[: -order.ndim]))
+    plan = partial(make_plan, source.shape, source.image.dtype, order, block, overlap, memory)
+    try:
+        first = plan()
+        if not (first.is_cut and first.sees_as_found):
+            return first, {}
+    except NoTileFits:  # as far as is expected of a weight
+        if overlap is not None or not cross_validates(order.options):
+            raise
+    frames = list(np.ndindex(source.shape[: -order.ndim]))
     some = {frames[0], frames[len(frames) // 2], frames[-1]}
     weights = find_weights_in(source, order, sorted(some), callback)
-    noisy = [weight for weight in weights.values() if weight > LEAST_WEIGHT]
-    if not noisy:  # blank
-        return plan, weights
-    needed = reach(order.weighing(min(noisy)), plan.space)
-    try:
-        return make_plan(shape, dtype, order, block, needed, memory), weights
-    except DeconvError as error:
-        raise DeconvError(f"A weight of {min(noisy):.2g} was found. {error}") from error
+    return plan(weight=_least(weights.values())), weights
 
 
-def _see_far_enough(plan: BlockPlan, weight: float) -> None:
+def _least(weights: Iterable[float]) -> float | None:
+    """Give the least weight; None if there is nothing in any volume to find it by."""
+    return min((weight for weight in weights if weight > LEAST_WEIGHT), default=None)
+
+
+def _see_far_enough(plan: BlockPlan, weight: float | None) -> None:
     """Say where a filter sees farther than tiles do: by another volume's weight, or as asked."""
-    if not plan.is_cut or automatic_weight(plan.order.options) != "gcv":
+    if weight is None or not (plan.is_cut and cross_validates(plan.order.options)):
         return
     needed = reach(plan.order.weighing(weight), plan.space)
     far = zip(needed, plan.overlap, plan.block, plan.space, strict=True)
@@ -267,12 +273,12 @@ def _fingerprint(work: Work) -> str:
     """Make a number of all that the voxels depend on, but for the device: the plan's, and another.
 
     What was found is part of it: were a run resumed with another number of iterations, its tiles
-    would not fit together. So is the overlap, which may follow from it. Devices differ in the last
+    would not fit together. So is an overlap that follows from it. Devices differ in the last
     digits.
     """
     level = work.source.background
     found = tokenize(
-        work.plan.overlap if work.plan.is_cut else None,
+        work.plan.overlap if work.plan.is_cut and work.plan.sees_as_found else None,
         level if isinstance(level, float) else None,
         [
             (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")

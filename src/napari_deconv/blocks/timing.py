@@ -22,9 +22,10 @@ from napari_deconv.blocks.tally import count_tile
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
+from napari_deconv.deconvolution.parts import parts_of
 from napari_deconv.deconvolution.run import FROM_COARSER, FROM_FLAT
 from napari_deconv.deconvolution.volume import Problem, grid_of
-from napari_deconv.deconvolution.weight import find_weight
+from napari_deconv.deconvolution.weight import find_weight, grid_of_part
 
 __all__ = ["SecondsAVoxel", "seconds_a_voxel"]
 
@@ -98,8 +99,11 @@ def _filtering(
     tile = _clock(lambda: filter_directly(problem, known))
     if not isnan(options.weight):
         return 0.0, tile
-    image = problem.image
-    return _clock(lambda: find_weight(image.__getitem__, image.shape, options)), tile
+    image, psf = problem.image, options.psfs[0].shape
+    part = image[parts_of(image.shape)[0]]
+    found = _clock(lambda: find_weight(part.__getitem__, part.shape, options))
+    voxels = prod(grid_of(image.shape, psf, options.boundary))
+    return found * voxels / prod(grid_of_part(part.shape, options)), tile
 
 
 def _iterating(

@@ -13,12 +13,14 @@ from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.telling import tell
-from napari_deconv.deconvolution.parts import Box
+from napari_deconv.deconvolution.parts import SHARES, Box, parts_of
 from napari_deconv.deconvolution.weight import find_weight
 
 __all__ = ["find_weights_in"]
 
 Frame = tuple[int, ...]
+
+_LARGEST = 1e15  # grey value, as in images
 
 
 def find_weights_in(
@@ -29,7 +31,8 @@ def find_weights_in(
     Parameters
     ----------
     source : Source
-        What is read: of a volume of more than four million voxels up to 64 parts of that size.
+        What is read: of a volume of more than four million voxels the middle of up to 64 parts of
+        that size, and three of these.
     order : Order
         What is to be done.
     frames : iterable of tuple of int
@@ -50,16 +53,23 @@ def find_weights_in(
 def _find(what: tuple[Source, Order], frame: Frame) -> tuple[Frame, float]:
     source, order = what
     space = source.shape[len(frame) :]
+    volume = (1,) * (3 - len(space)) + space
+    reads, done, base = len(parts_of(volume)) + len(SHARES), 0, 0.0
 
     def read(box: Box) -> npt.NDArray[np.float32]:
-        tell(0.0)
+        nonlocal done, base
+        tell(min(done / reads, 1.0))
         image, background, _ = source.read((*frame, *box[3 - len(space) :]))
-        light: npt.NDArray[np.float32] = image.astype(np.float32)
-        if background is not None and np.ndim(background):
-            light = light - np.asarray(background, np.float32)
-        # What is not finite is refused when all is counted.
-        light = np.where(np.isfinite(light), light, 0)
+        if not done:  # of large values single precision would lose what is between them
+            base = image.min()
+        done += 1
+        level = background if np.ndim(background) else base
+        with np.errstate(over="ignore", invalid="ignore"):
+            light: npt.NDArray[np.float32] = np.subtract(image, level, dtype=np.float64).astype(
+                np.float32
+            )
+        light[~(np.abs(light) < _LARGEST)] = 0  # refused when all is counted
         return light[np.newaxis] if len(space) == 2 else light
 
     with ONE_TILE:
-        return frame, find_weight(read, (1,) * (3 - len(space)) + space, order.options)
+        return frame, find_weight(read, volume, order.options)

@@ -16,7 +16,7 @@ from napari_deconv.forward import Convolution
 from napari_deconv.solvers.linear import inverse, penalized_inverse
 from napari_deconv.solvers.weights import AutomaticWeights
 
-__all__ = ["filter_directly"]
+__all__ = ["filter_directly", "light_of"]
 
 Float = npt.NDArray[np.float32]
 
@@ -41,14 +41,14 @@ def filter_directly(problem: Problem, options: Options) -> tuple[Float, Automati
     model = make_model(problem, options.engine)
     if not isinstance(model, Convolution):
         raise TypeError(f"{options.method} takes one PSF.")
-    light = lay(_light(problem), problem.psfs[0].shape, problem.boundary)
+    light = lay(light_of(problem), problem.psfs[0].shape, problem.boundary)
     data = options.engine.asarray(light)
     weight, weights = options.weight, None
     if options.method == "inverse":
         estimate = inverse(model, data, weight)
     else:
         if isnan(weight):
-            weights = find_weights(partial(_light, problem), problem.image.shape, options)
+            weights = find_weights(partial(light_of, problem), problem.image.shape, options)
             weight = weights.gcv
         estimate = penalized_inverse(
             model, data, penalty_of(options, light.shape) * np.float32(weight)
@@ -56,9 +56,10 @@ def filter_directly(problem: Problem, options: Options) -> tuple[Float, Automati
     return options.engine.to_numpy(estimate, problem.image.shape), weights
 
 
-def _light(problem: Problem, box: Box = (slice(None),) * 3) -> Float:
-    """Take a part of the image without its background."""
+def light_of(problem: Problem, box: Box = (slice(None),) * 3) -> Float:
+    """Take a part of the image, or all of it, without its background."""
     level = problem.background
     level = level[box] if level.size > 1 else level
-    light: Float = (problem.image[box] - level).astype(np.float32)
+    # Integers would wrap round, and single precision lose what is between large values.
+    light: Float = np.subtract(problem.image[box], level, dtype=np.float64).astype(np.float32)
     return light

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats.qmc import Halton
 
-__all__ = ["SHARES", "Box", "by_light", "parts_of"]
+__all__ = ["SHARES", "Box", "by_light", "part_shape", "parts_of"]
 
 Box = tuple[slice, slice, slice]
 Part = TypeVar("Part")
@@ -24,27 +24,33 @@ _VOXELS = 2**22
 _PLANES = 64
 _PARTS = 64
 
+# Of a part, along an axis, that another one is not worth.
+_EXCESS = 1.25
 
-def parts_of(shape: Sequence[int]) -> list[Box]:
-    """Cut a volume (z, y, x) into parts of one shape, in all that is not smaller than one.
 
-    They cover it, and overlap as they must; of more than 64, those are taken that a Halton sequence
-    comes upon.
+def part_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Give the shape of the parts of a volume (z, y, x): square, and its own where that is small.
+
+    Where the volume is smaller along an axis, they are so much larger along the others.
     """
-    if prod(shape) <= _VOXELS:
-        return [(slice(None),) * 3]
     nz, ny, nx = shape
-    # Square, and where the image is smaller along an axis so much larger along the others.
+    if prod(shape) <= _VOXELS:
+        return nz, ny, nx
     planes = min(nz, _PLANES)
     height = min(ny, isqrt(_VOXELS // planes))
     width = min(nx, _VOXELS // (planes * height))
     height = min(ny, _VOXELS // (planes * width))
-    planes = min(nz, _VOXELS // (height * width))
-    sides = (planes, height, width)
-    starts = [
-        np.linspace(0, n - side, ceil(n / side)).astype(int).tolist()
-        for n, side in zip(shape, sides, strict=True)
-    ]
+    return min(nz, _VOXELS // (height * width)), height, width
+
+
+def parts_of(shape: Sequence[int]) -> list[Box]:
+    """Cut a volume (z, y, x) into parts of one shape, see `part_shape`.
+
+    They cover it, but for what is less than a quarter of one along an axis, and overlap as they
+    must; of more than 64, those are taken that a Halton sequence comes upon.
+    """
+    sides = part_shape(shape)
+    starts = [_starts(n, side) for n, side in zip(shape, sides, strict=True)]
     counts = [len(along) for along in starts]
     places = list(product(*map(range, counts)))
     if len(places) > _PARTS:
@@ -57,6 +63,14 @@ def parts_of(shape: Sequence[int]) -> list[Box]:
         )
         boxes.append((z, y, x))
     return boxes
+
+
+def _starts(n: int, side: int) -> list[int]:
+    count = ceil(n / (_EXCESS * side))
+    if count == 1:
+        return [(n - side) // 2]
+    starts: list[int] = np.linspace(0, n - side, count).astype(int).tolist()
+    return starts
 
 
 def by_light(parts: Sequence[Part], light: npt.NDArray[np.float64]) -> list[Part]:

@@ -11,7 +11,7 @@ import scipy.fft
 
 from napari_deconv.background import estimate_background
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.parts import Box, by_light, parts_of
+from napari_deconv.deconvolution.parts import Box, by_light, part_shape, parts_of
 from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE, extend, grid_of, margin_of
 from napari_deconv.engines.limits import threads
 from napari_deconv.forward import centred_at_origin
@@ -24,11 +24,13 @@ from napari_deconv.solvers.weights import (
     wiener_penalty,
 )
 
-__all__ = ["find_weight", "find_weights", "lay", "penalty_of"]
+__all__ = ["find_weight", "find_weights", "grid_of_part", "lay", "penalty_of"]
 
 Float = npt.NDArray[np.float32]
 Volume3 = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
 Read = Callable[[Box], npt.NDArray[Any]]
+
+_PLANES = 4  # of a part, to see how bright it is
 
 
 def find_weights(read: Read, shape: Sequence[int], options: Options) -> AutomaticWeights:
@@ -73,34 +75,53 @@ def penalty_of(options: Options, grid: tuple[int, int, int]) -> Float:
     return wiener_penalty(grid)
 
 
+def grid_of_part(shape: Sequence[int], options: Options) -> tuple[int, int, int]:
+    """Give the grid (z, y, x) that a part of an image is laid on."""
+    nz, ny, nx = grid_of(_shape(shape, options), options.psfs[0].shape, options.boundary)
+    return nz, ny, nx
+
+
+def _shape(shape: Sequence[int], options: Options) -> tuple[int, ...]:
+    """Give the shape of the parts: where something is known of what lies outside, all is one."""
+    return part_shape(shape) if options.boundary in UNKNOWN_OUTSIDE else tuple(shape)
+
+
 class _Parts:
     """Spectra of the parts of an image, one after the other, and what they have in common."""
 
     def __init__(self, read: Read, shape: Sequence[int], options: Options) -> None:
-        boxes, psf = parts_of(shape), options.psfs[0]
+        psf = options.psfs[0]
         self._read, self._size = read, psf.shape
         self._boundary = options.boundary
-        self.shape = tuple(shape)
-        self._boxes = boxes
-        if len(boxes) > 1:
-            self._boxes = _where_light_is(read, boxes)
-            self.shape = tuple(axis.stop - axis.start for axis in boxes[0])
-            if self._boundary not in UNKNOWN_OUTSIDE:
-                self._boundary = "padded"  # outside of a part the image goes on
-        nz, ny, nx = grid_of(self.shape, psf.shape, self._boundary)
-        self.grid = nz, ny, nx
+        self.shape = _shape(shape, options)
+        self._boxes: list[Box] = [(slice(None),) * 3]
+        if self.shape != tuple(shape):
+            self._boxes = _where_light_is(read, parts_of(shape))
+        self.grid = grid_of_part(shape, options)
         self.otf = scipy.fft.rfftn(centred_at_origin(psf, self.grid), workers=threads())
         self.penalty = penalty_of(options, self.grid)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.complexfloating]]:
         for box in self._boxes:
-            light = self._read(box).astype(np.float32)
-            light -= np.float32(estimate_background(light, engine="cpu"))
-            laid = lay(light, self._size, self._boundary)
-            yield scipy.fft.rfftn(laid, workers=threads())
+            light = np.asarray(self._read(box), np.float32)
+            light = light - np.float32(estimate_background(light, engine="cpu"))
+            light = lay(light, self._size, self._boundary)
+            spectrum = scipy.fft.rfftn(light, workers=threads())
+            del light
+            yield spectrum
+            del spectrum
 
 
-def _where_light_is(read: Read, boxes: Sequence[Box]) -> list[Box]:
-    """Choose parts by how much brighter they are than the darkest."""
-    means = np.array([read(box).mean(dtype=np.float64) for box in boxes])
+def _where_light_is(read: Read, boxes: list[Box]) -> list[Box]:
+    """Choose parts by how much brighter some planes of each are than those of the darkest."""
+    if len(boxes) == 1:
+        return boxes
+    means = np.array([read(_middle(box)).mean(dtype=np.float64) for box in boxes])
     return by_light(boxes, means - means.min())
+
+
+def _middle(box: Box) -> Box:
+    """Give the planes in the middle of a part: many files are read plane by plane."""
+    z, y, x = box
+    start = (z.start + z.stop - _PLANES) // 2
+    return slice(max(start, z.start), min(start + _PLANES, z.stop)), y, x

@@ -276,8 +276,11 @@ class Workshop:
         return recipe, image
 
     def _plans(self, recipe: Recipe) -> list[BlockPlan]:
-        planned = recipe.plan(engine=self._engine, way=PLANNED)
-        result = planned.run(kept=self._kept).result
+        # The weight that tiles are planned for is that of the image which is filtered.
+        done = recipe.deconvolution
+        by_weight = done is not None and done.regularization_weight == "auto"
+        way = replace(PLANNED, subtract=IN_BLOCKS.subtract) if by_weight else PLANNED
+        result = recipe.plan(engine=self._engine, way=way).run(kept=self._kept).result
         return result if isinstance(result, list) else [result]
 
     def _blocks(self, job: Job, recipe: Recipe, plans: Sequence[BlockPlan]) -> Blocks:

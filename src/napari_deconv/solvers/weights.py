@@ -95,7 +95,8 @@ def faded_mirror(volume: Real, grid: Sequence[int], margin: Sequence[int]) -> Re
     for axis, sizes in enumerate(zip(volume.shape, grid, margin, strict=True)):
         source, fade = _faded_line(*sizes)
         column = fade.astype(volume.dtype).reshape([-1 if a == axis else 1 for a in range(3)])
-        volume = volume.take(source, axis) * column
+        volume = volume.take(source, axis)
+        volume *= column
     return volume
 
 
@@ -191,7 +192,12 @@ def cross_validated(spectra: Iterable[Complex], otf: Complex, penalty: Real, gri
     All frequencies of one |H|²/P are smoothed alike, so that one pass over the spectra, which
     gathers them in bins of 2 %, serves all λ.
     """
-    return _gcv_weight(reduce(add, (_gather(y, otf, penalty, grid) for y in spectra)))
+
+    def gather(spectrum: Complex) -> _Bins:
+        return _gather(spectrum, otf, penalty, grid)
+
+    # Unlike a generator expression, map keeps no spectrum while the next one is made.
+    return _gcv_weight(reduce(add, map(gather, spectra)))
 
 
 def automatic_weights(

@@ -165,7 +165,9 @@ def run_to_disk(
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
     with alone(path):
-        plan = plan_blocks(image.data, points, block=begun_blocks(path), **options)
+        tell("Planning tiles …")
+        begun = begun_blocks(path)
+        plan = plan_blocks(image.data, points, block=begun, callback=callback, **options)
         there = check_begun(path, [plan])
         tell(plan.describe())
         about = f"{plan.describe()} {plan.describe_time()} {there}".rstrip()
