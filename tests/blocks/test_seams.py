@@ -224,7 +224,7 @@ def test_what_does_not_fit_for_an_automatic_weight_is_an_error(dry_psf, monkeypa
     with pytest.raises(
         DeconvError, match=r"weight of 0\.00\d+ was found\. Even a tile .* larger wei"
     ):
-        prepare_blocks(image, dry_psf, memory=5e6, **AUTO)
+        prepare_blocks(image, dry_psf, memory=3e6, **AUTO)
     # A dim one needs less than is expected.
     dim = np.random.default_rng(0).binomial(image, 0.003)
     with pytest.raises(DeconvError, match="Even a tile"):
