@@ -160,6 +160,18 @@ def test_tiles_that_see_as_far_as_a_weight_has_them_are_gone_on_with(job, monkey
     assert done[0].iteration >= 2
 
 
+@pytest.mark.parametrize("method", ["rolling_ball", "gaussian", "mean"])
+def test_an_automatic_weight_after_any_background_is_done_in_memory_if_it_fits(job, method):
+    Path("r.yaml").write_text(
+        f"napari-deconv: 1\npsf: {{file: psf.tif}}\nengine: cpu\nbackground: {{method: {method}}}\n"
+        "deconvolution: {method: wiener, regularization_weight: auto}\n"
+    )
+    job = Job(Recipe.load("r.yaml").on("a.tif"), Path("a.tif"), job.target)
+    assert Workshop().plans(job) == []
+    Workshop().run(job)
+    np.testing.assert_array_equal(read_image(job.target).data, job.recipe.run("a.tif").image)
+
+
 def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
     write_image("c.tif", IMAGE[:, ::-1], SPACING)
     other = Job(job.recipe.on("c.tif"), Path("c.tif"), Path("d.tif"))

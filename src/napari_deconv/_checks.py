@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_deconv.errors import DeconvError
 
 __all__ = [
+    "LARGEST",
     "as_volume",
     "check_array",
     "check_background",
@@ -24,8 +25,8 @@ __all__ = [
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-# Beyond this float32 sums of squares overflow.
-_LARGEST = 1e15
+LARGEST = 1e15
+"""Grey value; beyond it sums of squares overflow in float32."""
 
 
 def check_choice(value: object, choices: Sequence[object], name: str) -> None:
@@ -89,10 +90,10 @@ def check_finite(array: npt.NDArray[np.generic], name: str = "image") -> None:
             "or leave them out with a mask where the operation takes one."
         )
     largest = max(float(array.max()), -float(array.min()))
-    if largest > _LARGEST:
+    if largest > LARGEST:
         raise DeconvError(
             f"The {name} has values up to {largest:.3g}, more than single precision can compute "
-            f"with: divide it so that no value is above {_LARGEST:.0e}."
+            f"with: divide it so that no value is above {LARGEST:.0e}."
         )
 
 

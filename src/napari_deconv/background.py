@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_deconv._checks import as_volume, check_choice, check_image, check_number, check_spacing
+from napari_deconv._checks import (
+    LARGEST,
+    as_volume,
+    check_choice,
+    check_image,
+    check_number,
+    check_spacing,
+)
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.engines import get_engine
 from napari_deconv.engines.protocol import Array, Engine
@@ -36,7 +43,6 @@ SMOOTHING = 2.0
 """σ in voxels of what a percentile is taken of: noise is not to set it."""
 
 _DEFAULT_RADIUS = 10.0  # voxels along x
-_LARGEST = 1e15  # grey value, as in images
 
 
 def subtract_background(
@@ -102,7 +108,7 @@ def subtract_background(
     S. R. Sternberg, "Biomedical image processing", Computer 16(1), 22-34 (1983).
     """
     array = check_image(image)
-    lowest = check_number(floor, "floor", 0.0, _LARGEST) if method == "mean" else 0.0
+    lowest = check_number(floor, "floor", 0.0, LARGEST) if method == "mean" else 0.0
     volumes = array.reshape(-1, *array.shape[-2 if planes else -3 :])
     estimates = _estimates(
         volumes, method, factor, radius, percentile, value, spacing, engine, callback
@@ -181,7 +187,7 @@ def _estimates(
     level = weight = rank = 0.0
     radii: tuple[float, ...] = ()
     if method == "mean":
-        weight = check_number(factor, "factor", 0.0, _LARGEST)
+        weight = check_number(factor, "factor", 0.0, LARGEST)
     elif method == "constant":
         level = _check_value(value)
     elif method == "percentile":
@@ -220,7 +226,7 @@ def _subtract(volume: npt.NDArray[np.generic], level: float, out: Floats) -> Flo
 def _check_value(value: float | None) -> float:
     if value is None:
         raise DeconvError("method='constant' subtracts one value: give it with value=.")
-    return check_number(value, "value", -_LARGEST, _LARGEST)
+    return check_number(value, "value", -LARGEST, LARGEST)
 
 
 def _percentile(volume: Floats, rank: float, engine: Engine) -> float:

@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve
 from tests.blocks.cases import BOUND, bars, cells, in_one_piece, seam
 
 from napari_deconv import DeconvError, DeconvWarning, DeviceError, deconvolve, make_psf, set_limits
-from napari_deconv.blocks import deconvolve_blocks, prepare_blocks
+from napari_deconv.blocks import deconvolve_blocks, plan_blocks, prepare_blocks
 from napari_deconv.deconvolution import parts
 from napari_deconv.errors import DeviceMemoryError
 
@@ -244,6 +244,16 @@ def test_a_weight_is_that_of_the_whole_also_on_a_large_offset():
         )
     ]
     assert len(set(weights)) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_bad_voxel_leaves_the_plan_and_is_refused(dry_psf, value):
+    image = slice_of((64, 1, 2000), dry_psf, 0).astype(np.float32)
+    good = plan_blocks(image, dry_psf, block=(64, 1, 1000), **AUTO)
+    image[0, 0, 0] = value
+    assert plan_blocks(image, dry_psf, block=(64, 1, 1000), **AUTO).overlap == good.overlap
+    with pytest.raises(DeconvError, match="has 1 NaN or infinite voxels"):
+        prepare_blocks(image, dry_psf, block=(64, 1, 1000), **AUTO)
 
 
 def test_an_integer_background_does_not_wrap_round(engine):

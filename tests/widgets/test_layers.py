@@ -7,6 +7,7 @@ import gc
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image
 
 from napari_deconv.errors import DeconvError
@@ -19,6 +20,7 @@ from napari_deconv.widgets.common.layers import (
     note_made,
     origin,
     provenance,
+    recipe_of,
     role,
     space_axes,
     spacing,
@@ -134,7 +136,7 @@ def test_origins():
 def test_large_and_lazy_data_that_were_changed_have_another_origin(several, dask_in_place):
     """Of more than four million voxels some are looked at, of Dask's arrays how they are made."""
     call = {"operation": "deconvolve", "inputs": {"image": {"layer": "cells"}}}
-    large = np.zeros((20, 512, 512), np.float32)
+    large = np.zeros((20, 512, 640), np.float32)[..., :512]
     lazy = da.zeros((20, 64, 64), chunks=10)
     for data in (large, lazy):
         levels = [data, data[:, ::2, ::2]] if several else data
@@ -147,6 +149,10 @@ def test_large_and_lazy_data_that_were_changed_have_another_origin(several, dask
         else:
             layer.data = [lazy + 1, (lazy + 1)[:, ::2, ::2]] if several else lazy + 1
         assert origin(layer) == {"layer": "result"}
+        assert not recipe_of(layer)
+        layer.data = zarr.zeros((4, 5, 6)) if not several else [zarr.zeros((4, 5, 6))] * 2
+        note_made(layer)
+        assert origin(layer) == {"layer": "result"}  # what cannot be watched may be anything
 
 
 def test_a_psf_lies_beside_its_image_focus_in_the_middle_plane():

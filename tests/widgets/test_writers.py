@@ -126,3 +126,17 @@ def test_a_scale_without_a_unit_is_in_the_preferred_one(monkeypatch):
     monkeypatch.setattr(images, "preferences", lambda: Preferences(unit="nm"))
     _, meta, _ = Image(np.zeros((3, 4, 5)), scale=(200, 80, 80)).as_layer_data_tuple()
     np.testing.assert_allclose(image_of(np.zeros((3, 4, 5)), meta).spacing, (0.2, 0.08, 0.08))
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_sample_that_was_changed_keeps_its_optics(tmp_path):
+    viewer = ViewerModel()
+    viewer.open_sample("napari-deconv", "bars_confocal")
+    layer = viewer.layers["bars"]
+    optics = layer.metadata[KEY]["optics"]
+    layer.data[0, 0, 0] += 1
+    path = tmp_path / "changed.ome.tif"
+    layer.save(str(path))
+    known = provenance_of(path)
+    assert known["optics"] == optics
+    assert "sample" not in known

@@ -266,8 +266,8 @@ def make_plan(
     if not before.fits(place.free):
         raise DeconvError(
             f"To find the weight takes {format_bytes(before.device + before.host)} of memory, "
-            f"{format_bytes(place.free.device)} may be taken: give regularization_weight, or raise "
-            "the limit."
+            f"{format_bytes(place.free.host if before.host else place.free.device)} may be taken: "
+            "give regularization_weight, or raise the limit."
         )
     best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:

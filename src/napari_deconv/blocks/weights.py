@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
+from napari_deconv._checks import LARGEST
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.telling import tell
 from napari_deconv.deconvolution.parts import SHARES, Box, parts_of
+from napari_deconv.deconvolution.volume import less
 from napari_deconv.deconvolution.weight import find_weight
 
 __all__ = ["find_weights_in"]
 
 Frame = tuple[int, ...]
-
-_LARGEST = 1e15  # grey value, as in images
 
 
 def find_weights_in(
@@ -54,21 +54,21 @@ def _find(what: tuple[Source, Order], frame: Frame) -> tuple[Frame, float]:
     source, order = what
     space = source.shape[len(frame) :]
     volume = (1,) * (3 - len(space)) + space
-    reads, done, base = len(parts_of(volume)) + len(SHARES), 0, 0.0
+    parts, done, base = len(parts_of(volume)), 0, 0.0
+    reads = parts + min(len(SHARES), parts) if parts > 1 else 1
 
     def read(box: Box) -> npt.NDArray[np.float32]:
         nonlocal done, base
         tell(min(done / reads, 1.0))
         image, background, _ = source.read((*frame, *box[3 - len(space) :]))
-        if not done:  # of large values single precision would lose what is between them
-            base = image.min()
+        if not done:  # what is common to all, in double precision
+            finite = image[np.isfinite(image)]
+            base = float(finite.min()) if finite.size else 0.0
         done += 1
         level = background if np.ndim(background) else base
         with np.errstate(over="ignore", invalid="ignore"):
-            light: npt.NDArray[np.float32] = np.subtract(image, level, dtype=np.float64).astype(
-                np.float32
-            )
-        light[~(np.abs(light) < _LARGEST)] = 0  # refused when all is counted
+            light = less(image, level)
+        light[~(np.abs(light) < LARGEST)] = 0  # refused when all is counted
         return light[np.newaxis] if len(space) == 2 else light
 
     with ONE_TILE:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import Box
-from napari_deconv.deconvolution.volume import Problem, make_model
+from napari_deconv.deconvolution.volume import Problem, less, make_model
 from napari_deconv.deconvolution.weight import find_weights, lay, penalty_of
 from napari_deconv.forward import Convolution
 from napari_deconv.solvers.linear import inverse, penalized_inverse
@@ -60,6 +60,4 @@ def light_of(problem: Problem, box: Box = (slice(None),) * 3) -> Float:
     """Take a part of the image, or all of it, without its background."""
     level = problem.background
     level = level[box] if level.size > 1 else level
-    # Integers would wrap round, and single precision lose what is between large values.
-    light: Float = np.subtract(problem.image[box], level, dtype=np.float64).astype(np.float32)
-    return light
+    return less(problem.image[box], level)

@@ -24,8 +24,8 @@ _VOXELS = 2**22
 _PLANES = 64
 _PARTS = 64
 
-# Of a part, along an axis, that another one is not worth.
-_EXCESS = 1.25
+# Of a part, along an axis: for so much there is no other.
+_LEFT_OUT = 0.25
 
 
 def part_shape(shape: Sequence[int]) -> tuple[int, int, int]:
@@ -66,8 +66,8 @@ def parts_of(shape: Sequence[int]) -> list[Box]:
 
 
 def _starts(n: int, side: int) -> list[int]:
-    count = ceil(n / (_EXCESS * side))
-    if count == 1:
+    count = ceil(n / side - _LEFT_OUT)
+    if count <= 1:
         return [(n - side) // 2]
     starts: list[int] = np.linspace(0, n - side, count).astype(int).tolist()
     return starts

@@ -29,6 +29,7 @@ __all__ = [
     "Volume",
     "extend",
     "grid_of",
+    "less",
     "make_model",
     "margin_of",
     "memory_of",
@@ -97,6 +98,16 @@ def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.
     widths = [(b, size - n - b) for b, size, n in sizes]
     padded = np.pad(volume, widths, mode="symmetric" if boundary == "reflect" else "constant")
     return np.roll(padded, [-b for b in before], axis=(0, 1, 2))
+
+
+def less(image: npt.NDArray[Any], level: npt.ArrayLike) -> Float:
+    """Subtract a background from an image.
+
+    Integers would wrap round, and single precision lose what is between large values.
+    """
+    difference: Float = np.empty(image.shape, np.float32)
+    np.subtract(image, level, out=difference, dtype=np.float64, casting="unsafe")
+    return difference
 
 
 def grid_of(shape: Shape, psf_shape: Shape, boundary: str) -> Shape:

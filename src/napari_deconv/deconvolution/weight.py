@@ -37,8 +37,8 @@ def find_weights(read: Read, shape: Sequence[int], options: Options) -> Automati
     """Find the weight of an image by three rules.
 
     Of an image of more than four million voxels three parts are looked at, chosen by where the
-    light is. Each is taken less its own background, so that the weight is the same whatever is
-    known of it, and whether the image is in memory or read part by part.
+    light is. Each is taken less its own background, so that the weight is the same whatever number
+    is known of it, and whether the image is in memory or read part by part.
 
     Parameters
     ----------

@@ -276,10 +276,9 @@ class Workshop:
         return recipe, image
 
     def _plans(self, recipe: Recipe) -> list[BlockPlan]:
-        # The weight that tiles are planned for is that of the image which is filtered.
-        done = recipe.deconvolution
-        by_weight = done is not None and done.regularization_weight == "auto"
-        way = replace(PLANNED, subtract=IN_BLOCKS.subtract) if by_weight else PLANNED
+        way = PLANNED
+        if _is_planned_by_what_is_left(recipe):
+            way = replace(PLANNED, subtract=IN_BLOCKS.subtract)
         result = recipe.plan(engine=self._engine, way=way).run(kept=self._kept).result
         return result if isinstance(result, list) else [result]
 
@@ -290,6 +289,17 @@ class Workshop:
         if self._begun == "resume" and (given := begun_blocks(job.target)) is not None:
             block = given[-len(block) :]
         return asked.model_copy(update={"block": list(block)})
+
+
+def _is_planned_by_what_is_left(recipe: Recipe) -> bool:
+    """Tell whether the weight that tiles are planned for needs the image less its background.
+
+    A level that is the same everywhere does not change it; ``"mean"`` cuts off what is below.
+    """
+    if recipe.deconvolution is None or recipe.background is None:
+        return False
+    done = recipe.deconvolution.method, recipe.deconvolution.regularization_weight
+    return done == ("wiener", "auto") and recipe.background.method == "mean"
 
 
 def _check_optics(psf: PsfSource, image: Image) -> None:

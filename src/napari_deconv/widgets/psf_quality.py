@@ -24,7 +24,7 @@ from napari_deconv.psf.report import Report, make_report
 from napari_deconv.psf.report.words import narrow_table, optics
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import entry, layer_choice, number
-from napari_deconv.widgets.common.layers import known, made_here
+from napari_deconv.widgets.common.layers import known, made_here, recipe_of
 from napari_deconv.widgets.common.parts import Part, single
 from napari_deconv.widgets.common.points import read_beads
 from napari_deconv.widgets.optics import OpticsFields, stated_optics
@@ -179,7 +179,7 @@ class PsfQualityWidget(OperationWidget):
             _measure,
             psf,
             self._voxel(psf),
-            dict(known(psf.layer)) if made_here(psf.layer) else None,
+            dict(recipe_of(psf.layer)) if made_here(psf.layer) else None,
             self._read_beads(),
             theory=self._theory(),
             earlier=self.earlier.value,

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QMainWindow, QVBoxLayout, QWid
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.widgets.common.inputs import Inputs
-from napari_deconv.widgets.common.layers import known
+from napari_deconv.widgets.common.layers import recipe_of
 from napari_deconv.widgets.common.recipe_view import RecipeView
 
 __all__ = ["RecipeDialog", "show_recipe"]
@@ -40,7 +40,7 @@ class RecipeDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Recipe of {layer.name}")
         self.resize(720, 320)
-        written = known(layer)
+        written = recipe_of(layer)
         layers = _named(viewer, written)
         self.view = RecipeView(lambda names: Inputs(layers).arrays(viewer, names))
         self.view.take(written)
@@ -52,8 +52,11 @@ def show_recipe(viewer: ViewerModel) -> None:
     layer = viewer.layers.selection.active
     if layer is None:
         show_info("Select one layer to see its recipe.")
-    elif not {"operation", "inputs", "made"} <= known(layer).keys():
-        show_info(f"“{layer.name}” has no recipe: its file or layer does not say how to make it.")
+    elif not {"operation", "inputs", "made"} <= recipe_of(layer).keys():
+        show_info(
+            f"“{layer.name}” has no recipe: its file or layer does not say how to make it, or it "
+            "was changed since."
+        )
     else:
         try:
             RecipeDialog(viewer, layer).show()

@@ -23,7 +23,7 @@ __all__ = ["as_file_image", "as_lazy_image", "image_of"]
 _WITHOUT_LABELS = "TCZYX"
 
 # What stays true of a result that was changed: no recipe makes it.
-_OF_EDITED = ("role", "source")
+_OF_EDITED = ("role", "source", "optics")
 
 
 def image_of(data: Any, meta: Mapping[str, Any]) -> Image:

@@ -35,6 +35,7 @@ __all__ = [
     "origin",
     "placement",
     "provenance",
+    "recipe_of",
     "role",
     "space_axes",
     "spacing",
@@ -46,6 +47,8 @@ __all__ = [
 
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
+
+_SUM = "checksum"  # in a layer's provenance: of what it holds
 
 LETTERS = {
     "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
@@ -69,13 +72,19 @@ def known(layer: Layer) -> Mapping[str, Any]:
 
     Where they differ the metadata counts.
     """
-    written: Mapping[str, Any] = layer.metadata.get(KEY, {})
+    noted: Mapping[str, Any] = layer.metadata.get(KEY, {})
+    written = {name: value for name, value in noted.items() if name != _SUM}
     path = layer.source.path
     if path is None or not str(path).lower().endswith(_FILES):
         return written
     if layer not in _of_files:
         _of_files[layer] = provenance_of(path)
     return {**_of_files[layer], **written}
+
+
+def recipe_of(layer: Layer) -> Mapping[str, Any]:
+    """Read how to make what a layer holds; nothing if that has been changed since."""
+    return {} if is_edited(layer.data, layer.metadata.get(KEY, {})) else known(layer)
 
 
 def made_here(layer: Layer) -> bool:
@@ -173,17 +182,18 @@ def micrometres(units: Sequence[pint.Unit]) -> npt.NDArray[np.float64]:
     return np.array([registry.Quantity(1, unit).to("micrometer").magnitude for unit in lengths])
 
 
-def checksum(data: Any) -> int:
-    """Make a number that tells, quickly, whether data are others by now.
+def checksum(data: Any) -> int | None:
+    """Make a number that tells, quickly, whether data are others by now; None of what nobody knows.
 
     Of more than four million voxels it looks at some, evenly spaced, and of Dask's arrays at what
     they are made of; of several resolutions it is that of the full one.
     """
-    if not isinstance(data, np.ndarray):
-        full = data if isinstance(data, da.Array) else data[0]
-        return checksum(full) if isinstance(full, np.ndarray) else zlib.crc32(full.name.encode())
-    some = data.reshape(-1)[:: 1 if data.size <= _ALL else data.size // _SOME | 1]
-    return zlib.crc32(np.ascontiguousarray(some).data)
+    if isinstance(data, da.Array):
+        return zlib.crc32(data.name.encode())
+    if isinstance(data, np.ndarray):
+        some = data if data.size <= _ALL else data.flat[:: data.size // _SOME | 1]
+        return zlib.crc32(np.ascontiguousarray(some).data)
+    return checksum(data[0]) if isinstance(data, Sequence) and len(data) else None
 
 
 def origin(layer: Layer) -> dict[str, Any]:
@@ -197,7 +207,7 @@ def origin(layer: Layer) -> dict[str, Any]:
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
     if "operation" in written:
-        return {name: value for name, value in written.items() if name != "checksum"}
+        return {name: value for name, value in written.items() if name != _SUM}
     path = layer.source.path
     return {"layer": layer.name} if path is None else {"path": str(path)}
 
@@ -206,14 +216,14 @@ def note_made(layer: Layer) -> None:
     """Take note that what a layer holds now is what its record says, if it has one."""
     written = layer.metadata.get(KEY, {})
     if "operation" in written:
-        layer.metadata[KEY] = {**written, "checksum": checksum(layer.data)}
+        layer.metadata[KEY] = {**written, _SUM: checksum(layer.data)}
 
 
 def is_edited(data: Any, written: Mapping[str, Any]) -> bool:
     """Tell whether data are others than what is written of them would make."""
     if {"operation", "sample"}.isdisjoint(written):
         return False
-    return "checksum" not in written or bool(written["checksum"] != checksum(data))
+    return written.get(_SUM) is None or bool(written[_SUM] != checksum(data))
 
 
 def provenance(

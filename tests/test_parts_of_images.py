@@ -31,7 +31,7 @@ def test_three_parts_are_where_the_light_is():
         ((10**5, 20, 30), (6990, 20, 30)),
     ],
 )
-def test_parts_of_four_million_voxels_cover_a_volume(shape, sides):
+def test_parts_of_four_million_voxels_nearly_cover_a_volume(shape, sides):
     parts = parts_of(shape)
     assert prod(sides) > 0.98 * 2**22
     for part in parts:
