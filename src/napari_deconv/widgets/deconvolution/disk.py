@@ -165,7 +165,6 @@ def run_to_disk(
     if leave_out is not None:
         options["mask"] = _voxels(leave_out) == 0
     with alone(path):
-        tell("Planning tiles …")
         begun = begun_blocks(path)
         plan = plan_blocks(image.data, points, block=begun, callback=callback, **options)
         there = check_begun(path, [plan])
