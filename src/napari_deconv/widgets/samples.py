@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv import sample_data
-from napari_deconv.widgets.common.layers import checksum, provenance
+from napari_deconv.widgets.common.layers import SUM, checksum, provenance
 from napari_deconv.widgets.common.results import centred, psf_options
 
 __all__ = ["bars_confocal", "beads_widefield", "cells_widefield"]
@@ -37,7 +37,7 @@ def _layers(simulate: Callable[[], sample_data.Sample], name: str, **look: Any) 
 
     def origin(part: str, data: npt.NDArray[Any]) -> dict[str, Any]:
         told = {"sample": simulate.__name__, "part": part, "optics": sample.optics}
-        return told | {"checksum": checksum(data)}
+        return told | {SUM: checksum(data)}
 
     volume = {
         "scale": sample.spacing,

@@ -12,7 +12,7 @@ import pint
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
-from napari_deconv.widgets.common.layers import KEY, LETTERS, is_edited, micrometres, spacing
+from napari_deconv.widgets.common.layers import KEY, LETTERS, SUM, is_edited, micrometres, spacing
 from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _described(array: Any, meta: Mapping[str, Any]) -> Image:
     """Add to voxels what the state of their layer says."""
     axes = _axes(array.ndim, meta)
     known = dict(meta.get("metadata", {}).get(KEY, {}))
-    known.pop("checksum", None)
+    known.pop(SUM, None)
     return Image(
         array,
         _spacing(meta, 3 if "Z" in axes else 2, known.pop("spacing", None)),

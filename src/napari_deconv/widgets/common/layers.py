@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KEY",
     "LETTERS",
+    "SUM",
     "checksum",
     "is_edited",
     "is_unstated",
@@ -48,7 +49,8 @@ __all__ = [
 KEY = "napari-deconv"
 """Where a layer's provenance lies in its metadata."""
 
-_SUM = "checksum"  # in a layer's provenance: of what it holds
+SUM = "checksum"
+"""Where the checksum of what a layer holds lies in its provenance; no file has it."""
 
 LETTERS = {
     "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
@@ -73,7 +75,7 @@ def known(layer: Layer) -> Mapping[str, Any]:
     Where they differ the metadata counts.
     """
     noted: Mapping[str, Any] = layer.metadata.get(KEY, {})
-    written = {name: value for name, value in noted.items() if name != _SUM}
+    written = {name: value for name, value in noted.items() if name != SUM}
     path = layer.source.path
     if path is None or not str(path).lower().endswith(_FILES):
         return written
@@ -207,7 +209,7 @@ def origin(layer: Layer) -> dict[str, Any]:
     if "sample" in written:
         return {"sample": written["sample"], "part": written["part"]}
     if "operation" in written:
-        return {name: value for name, value in written.items() if name != _SUM}
+        return {name: value for name, value in written.items() if name != SUM}
     path = layer.source.path
     return {"layer": layer.name} if path is None else {"path": str(path)}
 
@@ -216,14 +218,14 @@ def note_made(layer: Layer) -> None:
     """Take note that what a layer holds now is what its record says, if it has one."""
     written = layer.metadata.get(KEY, {})
     if "operation" in written:
-        layer.metadata[KEY] = {**written, _SUM: checksum(layer.data)}
+        layer.metadata[KEY] = {**written, SUM: checksum(layer.data)}
 
 
 def is_edited(data: Any, written: Mapping[str, Any]) -> bool:
     """Tell whether data are others than what is written of them would make."""
     if {"operation", "sample"}.isdisjoint(written):
         return False
-    return written.get(_SUM) is None or bool(written[_SUM] != checksum(data))
+    return written.get(SUM) is None or bool(written[SUM] != checksum(data))
 
 
 def provenance(
