@@ -6,10 +6,6 @@ import numpy as np
 
 from napari_deconv import deconvolve, sample_data
 from napari_deconv.blocks import deconvolve_blocks
-from napari_deconv.blocks.order import check_order
-from napari_deconv.blocks.plan import make_plan
-from napari_deconv.blocks.source import check_source
-from napari_deconv.blocks.tile import Work, deconvolve_tile
 
 BOUND = 1e-3
 """Of the maximum: what tiles may differ by, away from the outer border."""
@@ -25,14 +21,6 @@ def cells():
     sample = sample_data.cells_widefield((32, 128, 128), engine="cpu")
     image = np.concatenate([sample.image, sample.image[::-1]])
     return np.concatenate([image, image[:, ::-1]] * 2, 1), sample.psf
-
-
-def in_one_piece(image, psf, surveys, **options):
-    """The whole image, with what was found for its tiles."""
-    source = check_source(image, options["background"], None)
-    order = check_order(psf, image.ndim, options)
-    plan = make_plan(image.shape, image.dtype, order, image.shape, None, None)
-    return deconvolve_tile(Work(source, plan, surveys), next(plan.tiles())).voxels
 
 
 def seam(image, psf, block, margin, **options):

@@ -26,18 +26,16 @@ TILES = [Tile((), (0, 0, x), (16, 48, x + 48)) for x in (0, 48, 96)]
     [
         ({"stop": "quality"}, 9, None),
         ({"regularization": "tv", "regularization_weight": "auto"}, 9, 0.3),
-        ({}, 40, None),  # of which the coarse steps alone are asked for
     ],
     ids=str,
 )
 def test_what_pilots_find_is_their_median(given, iterations, weight):
     options = check_order(bars().psf, 3, {"engine": "cpu"} | given).options
     rules = {"stop": options.stop, "gain": None, "offset": None}
-    results = [(30, 0.1, [60, 15]), (9, 0.3, [40, 13]), (5, 0.9, [44, 15])]
+    results = [(30, 0.1), (9, 0.3), (5, 0.9)]
     found = dict(zip(TILES, results, strict=True))
     median = pilots._median(options, pilots.Pilots(TILES, rules, 1.0), found)
     assert median.iterations == iterations
-    assert median.coarse_steps == (44, 15)
     assert weight in (None, median.weight)
 
 
@@ -120,14 +118,14 @@ def test_what_was_found_is_part_of_the_fingerprint():
     sample = bars()
     source, order = check_source(sample.image, 1.8, None), check_order(sample.psf, 3, {})
     plan = make_plan(source.shape, sample.image.dtype, order, BLOCK, None, None)
-    found = Survey(1.8, 32.0, 5.0, 1.0, 0.0, 9, 0.1, "", (40, 15), "voxels")
+    found = Survey(1.8, 32.0, 5.0, 1.0, 0.0, 9, 0.1, "", "voxels")
 
     def fingerprint(**changed):
         return tiles._fingerprint(Work(source, plan, {(): replace(found, **changed)}))
 
     assert fingerprint(weight=0.1000001, gain=0.9999999, stop_reason="so") == fingerprint()
     others = [
-        fingerprint(iterations=10), fingerprint(coarse_steps=(41, 15)), fingerprint(weight=0.11),
+        fingerprint(iterations=10), fingerprint(weight=0.11),
         fingerprint(gain=1.1), fingerprint(content="other voxels"),
     ]  # fmt: skip
-    assert len({fingerprint(), *others}) == 6
+    assert len({fingerprint(), *others}) == 5

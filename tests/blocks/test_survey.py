@@ -16,7 +16,6 @@ from napari_deconv import (
     DeconvWarning,
     deconvolve,
     estimate_background,
-    iterate,
 )
 from napari_deconv.blocks import background, deconvolve_blocks, prepare_blocks, survey
 from napari_deconv.blocks.background import Sampling
@@ -187,22 +186,6 @@ def test_rules_stop_tiles_where_they_stop_the_image(stop):
     else:
         assert one.gain == pytest.approx(whole.gain)
         assert cut.gain == pytest.approx(whole.gain, rel=0.05)
-
-
-def test_steps_on_coarse_levels_are_the_same_in_all_tiles(engine):
-    sample = bars()
-    options = {"levels": "auto", "iterations": 2, "background": 1.8, "engine": engine}
-    whole: dict[int, int] = {}
-    for state in iterate(sample.image, sample.psf, **options):
-        whole[state.level] = state.iteration
-    one = prepare_blocks(sample.image, sample.psf, block=sample.image.shape, **options)
-    cut = prepare_blocks(sample.image, sample.psf, block=BLOCK, **options)
-    assert one.found["coarse_steps"] == [whole[3], whole[2]]
-    assert len(cut.found["coarse_steps"]) == 2
-    np.testing.assert_allclose(cut.found["coarse_steps"], [whole[3], whole[2]], atol=5)
-    image = deconvolve(sample.image, sample.psf, **options).image
-    np.testing.assert_allclose(one.image.compute(), image, atol=1e-3 * image.max())
-    assert cut.iterations == 2
 
 
 def test_what_was_found_is_told():

@@ -53,7 +53,6 @@ class Found:
     iterations: int
     weight: float
     stop_reason: str
-    coarse_steps: tuple[int, ...]
 
 
 def follow_rules(
@@ -83,7 +82,7 @@ def follow_rules(
     tasks = [
         delayed(_run)(what, tile, pilots.rules, pilots.background)
         for pilots in volumes
-        if plan.coarse or to_the_end(replace(plan.order.options, **pilots.rules))
+        if to_the_end(replace(plan.order.options, **pilots.rules))
         for tile in pilots.tiles
     ]
     found = {tile: result for tile, *result in compute_each(tasks, callback)}
@@ -94,25 +93,22 @@ def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]
     results = [found[tile] for tile in pilots.tiles if tile in found]
     options = replace(options, **pilots.rules)
     iterations, weight, stop = options.iterations, options.weight, options.stop
-    coarse_steps: tuple[int, ...] = ()
-    if results:
-        steps, weights, coarse = zip(*results, strict=True)
-        coarse_steps = tuple(np.rint(np.median(coarse, axis=0)).astype(int).tolist())
-        if to_the_end(options):
-            iterations, weight = round(float(np.median(steps))), float(np.median(weights))
     if options.kind.direct:
-        return Found(1, weight, f"{options.kind.title} needs one step", ())
+        return Found(1, weight, f"{options.kind.title} needs one step")
+    if results:
+        steps, weights = zip(*results, strict=True)
+        iterations, weight = round(float(np.median(steps))), float(np.median(weights))
     reason = f"{iterations} iterations done"
     if stop is not None:
         tiles = "one tile" if len(results) == 1 else f"{len(results)} tiles"
         median = "what" if len(results) == 1 else "the median of what"
         reason = f"{reason}: {median} {tiles} found by stop={stop!r}"
-    return Found(iterations, weight, reason, coarse_steps)
+    return Found(iterations, weight, reason)
 
 
 def _run(
     what: tuple[Source, BlockPlan], tile: Tile, rules: Rules, level: float
-) -> tuple[Tile, int, float, list[int]]:
+) -> tuple[Tile, int, float]:
     """Run a pilot by its rules: where memory is short its brighter half, and so on."""
     source, plan = what
     part = tile
@@ -144,11 +140,9 @@ def _brightness(source: Source, tile: Tile) -> float:
 
 def _follow(
     source: Source, plan: BlockPlan, tile: Tile, rules: Rules, level: float
-) -> tuple[int, float, list[int]]:
-    """Find the number of iterations, the weight and the coarse steps of a tile."""
+) -> tuple[int, float]:
+    """Find the number of iterations and the weight of a tile."""
     options = replace(plan.order.options, **rules)
-    if not to_the_end(options):
-        options = replace(options, iterations=1)
     region = tile.region(plan.overlap, plan.space, plan.bins)
     image, background, mask = source.read((*tile.frame, *region))
     if options.kind.positive:
@@ -158,4 +152,4 @@ def _follow(
     for state in run.states():
         tell(state.iteration / state.iterations if state.level == 1 else 0.0)
     weight = run.weights.get(automatic_weight(options) or "", options.weight)
-    return run.iterations, weight, run.coarse_steps
+    return run.iterations, weight

@@ -148,8 +148,8 @@ class BlockPlan:
         """Estimate how long all takes, by a few steps on a small tile where they are computed.
 
         That is counting what is in the image, tiles that are deconvolved ahead, and all tiles; not
-        the disk. With a stopping rule, and on coarse levels, it is the time of all steps. On a
-        cluster its workers are taken to be alike.
+        the disk. With a stopping rule it is the time of all steps. On a cluster its workers are
+        taken to be alike.
         """
         order = delayed(self.order, traverse=False)
         every = Sampling.of(self.space).every

@@ -14,7 +14,7 @@ from napari_deconv.blocks.fit import FitOfOwn, FittedTile, Unmeasured
 from napari_deconv.blocks.telling import tell
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly, light_of
-from napari_deconv.deconvolution.levels import Binning, Pyramid
+from napari_deconv.deconvolution.levels import Binning, Pyramid, coarse_steps
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
 from napari_deconv.deconvolution.volume import Problem, Volume, grid_of, make_model, margin_of
@@ -47,8 +47,6 @@ class Survey:
         Of the regularisation; NaN if there is none.
     stop_reason : str
         Why it ends after so many.
-    coarse_steps : tuple of int
-        Steps to do on each coarse level before, from the coarsest.
     content : str
         A number of the volume's voxels and of what lies on them.
     """
@@ -61,7 +59,6 @@ class Survey:
     iterations: int
     weight: float
     stop_reason: str = ""
-    coarse_steps: tuple[int, ...] = ()
     content: str = ""
 
     def settle(self, options: Options) -> Options:
@@ -122,7 +119,7 @@ def solve(
 
     pyramid = Pyramid(problem, coarse, ready)
     position = pyramid.volumes[0].start(None)
-    for steps in survey.coarse_steps:
+    for steps in coarse_steps(coarse):
         level = pyramid.volumes[0]
         for _ in _steps(level, position, options, steps, survey.gain, Unmeasured()):
             tell(0.0)  # they take little time

@@ -13,7 +13,7 @@ from napari_deconv.blocks.region import Survey
 
 __all__ = ["BlockDeconvolution"]
 
-_FOUND = ("iterations", "background", "scale", "light", "gain", "offset", "weight", "coarse_steps")
+_FOUND = ("iterations", "background", "scale", "light", "gain", "offset", "weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class BlockDeconvolution:
         What `write_blocks` computes: the same, each chunk with how well the model explains it.
     surveys : dict
         What holds for all tiles of a volume, by its index on the axes in front: iterations,
-        background, scale, mean light, gain, offset, weight, steps on coarse levels.
+        background, scale, mean light, gain, offset, weight.
     weights : dict of str to float
         What the rule for an automatic weight found: ``"gcv"`` of a direct filter, ``"tv"`` of total
         variation. Of the first volume of a series; empty where none was needed.

@@ -22,5 +22,5 @@ def cross_validates(options: Options) -> bool:
 
 
 def to_the_end(options: Options) -> bool:
-    """Tell whether a pilot has to go on to its end: else it finds the coarse steps only."""
+    """Tell whether there is a rule that only a run to its end can follow."""
     return options.stop is not None or automatic_weight(options) == "tv"

@@ -49,8 +49,8 @@ def deconvolve_blocks(
     """Deconvolve an image that is larger than memory, tile by tile.
 
     The image is read once now, one block at a time, for what has to be the same in all tiles:
-    background, scale, mean light, and where they are asked for number of iterations, steps on
-    coarse levels and total variation's weight; in some places again for the gain, and before for
+    background, scale, mean light, and where they are asked for number of iterations and total
+    variation's weight; in some places again for the gain, and before for
     the weight of a filter. The tiles are deconvolved when they are asked for.
 
     Parameters
@@ -115,12 +115,10 @@ def deconvolve_blocks(
     farther the smaller its weight is: nearer it takes light from the other side of the grid, which
     is not as large as that of the whole.
 
-    The weight of Wiener's filter is found as in memory. The rules of `stop`, the weight of total
-    variation and the ends of coarse levels are followed by up to three tiles, chosen by where the
-    light is, and all tiles do the median of what they find, with all photons, where `deconvolve`
-    with ``stop="consensus"`` leaves out the tenth that it judges by. So many steps on the coarse
-    levels as the whole image would take need not come out: then all tiles differ from it alike,
-    measured by up to 5e-3.
+    The weight of Wiener's filter is found as in memory. The rules of `stop` and the weight of
+    total variation are followed by up to three tiles, chosen by where the light is, and all tiles
+    do the median of what they find, with all photons, where `deconvolve` with
+    ``stop="consensus"`` leaves out the tenth that it judges by.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options
@@ -281,7 +279,7 @@ def _fingerprint(work: Work) -> str:
         work.plan.overlap if work.plan.is_cut and work.plan.sees_as_found else None,
         level if isinstance(level, float) else None,
         [
-            (s.content, s.iterations, s.coarse_steps, f"{s.gain:.3g}", f"{s.weight:.3g}")
+            (s.content, s.iterations, f"{s.gain:.3g}", f"{s.weight:.3g}")
             for _, s in sorted(work.surveys.items())
         ],
     )

@@ -20,10 +20,9 @@ from napari_deconv.blocks.rules import to_the_end
 from napari_deconv.blocks.source import ONE_TILE
 from napari_deconv.blocks.tally import count_tile
 from napari_deconv.deconvolution.direct import filter_directly
-from napari_deconv.deconvolution.levels import Binning
+from napari_deconv.deconvolution.levels import Binning, coarse_steps
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import parts_of
-from napari_deconv.deconvolution.run import FROM_COARSER, FROM_FLAT
 from napari_deconv.deconvolution.volume import Problem, grid_of
 from napari_deconv.deconvolution.weight import find_weight, grid_of_part
 
@@ -117,20 +116,18 @@ def _iterating(
     )  # fmt: skip
 
     def run(steps: int) -> float:
-        taken = replace(survey, iterations=steps, coarse_steps=(steps,) * len(coarse))
-        return _clock(lambda: solve(problem, taken.settle(options), taken, coarse))
+        taken = replace(survey, iterations=steps)
+        return _clock(lambda: solve(problem, taken.settle(options), taken))
 
     run(1)  # makes kernels and plans
-    # How long a step takes on each coarse level, the finest first, of one on the image's own.
-    shares = [1 / binned for binned in accumulate(map(prod, coarse), mul)]
     # What is done before the first step takes about as long as it.
-    step = run(_STEPS) / ((1 + _STEPS) * (1 + sum(shares)))
-    limits = [FROM_COARSER] * (len(coarse) - 1) + [FROM_FLAT] * bool(coarse)
-    start = sum((1 + steps) * share for steps, share in zip(limits, shares, strict=True))
+    step = run(_STEPS) / (1 + _STEPS)
+    # On a coarse level it takes so much less as there are fewer voxels.
+    binned = accumulate(map(prod, coarse), mul)
+    levels = zip(reversed(coarse_steps(coarse)), binned, strict=True)
+    start = sum((1 + steps) / voxels for steps, voxels in levels)
     tile = step * (1 + options.iterations + start)
-    if to_the_end(options):
-        return tile, tile
-    return step * (2 + start) if coarse else 0.0, tile
+    return tile if to_the_end(options) else 0.0, tile
 
 
 def _counting(noise: npt.NDArray[np.uint16], every: int) -> float:

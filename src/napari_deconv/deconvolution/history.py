@@ -59,13 +59,6 @@ class History:
         """The last row by its columns' names; empty if there is none."""
         return dict(zip(COLUMNS, self.rows[-1], strict=True)) if self.rows else {}
 
-    def gain(self) -> float:
-        """Part of the divergence that the last five steps have gained."""
-        if len(self.rows) < 3:
-            return inf
-        before, now = self.rows[-2][1], self.rows[-1][1]
-        return 1 - now / before if before > 0 else 0.0
-
 
 def as_columns(
     histories: Sequence[History], leading: tuple[int, ...]

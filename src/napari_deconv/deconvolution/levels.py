@@ -19,7 +19,15 @@ from napari_deconv.deconvolution.volume import FLOOR, Problem, Volume
 from napari_deconv.engines.protocol import Array, Line
 from napari_deconv.solvers.position import Position
 
-__all__ = ["MOST_LEVELS", "Binning", "Pyramid", "binnings", "coarse_to_fine", "fine_line"]
+__all__ = [
+    "MOST_LEVELS",
+    "Binning",
+    "Pyramid",
+    "binnings",
+    "coarse_steps",
+    "coarse_to_fine",
+    "fine_line",
+]
 
 Float = npt.NDArray[np.float32]
 
@@ -28,6 +36,10 @@ Binning = tuple[int, ...]
 
 MOST_LEVELS = 3
 """Levels ``"auto"`` makes at most: beyond, the coarse run costs nothing any more."""
+
+# Steps on a coarse level: the coarsest starts flat, the others from the one before. There are as
+# many whatever the image, so that the tiles of a large one do what the whole would.
+_FROM_FLAT, _FROM_COARSER = 60, 15
 
 # A coarse image needs a few PSFs in it, and a few voxels across.
 _SMALLEST_SIZE = 8
@@ -155,6 +167,11 @@ def binnings(shape: Sequence[int], psfs: Sequence[Float], levels: int) -> list[B
         shape = tuple(n // factor for n, factor in zip(shape, factors, strict=True))
         psfs = [_coarse_psf(psf, factors) for psf in psfs]
     return found
+
+
+def coarse_steps(coarse: Sequence[Binning]) -> list[int]:
+    """Tell how many steps are done on each coarse level, from the coarsest."""
+    return [_FROM_FLAT, *[_FROM_COARSER] * (len(coarse) - 1)] if coarse else []
 
 
 def coarse_to_fine(problem: Problem, steps: Sequence[Binning]) -> list[Problem]:

@@ -18,7 +18,7 @@ from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.ending import Ending
 from napari_deconv.deconvolution.history import History
-from napari_deconv.deconvolution.levels import Binning, Pyramid, binnings
+from napari_deconv.deconvolution.levels import Binning, Pyramid, binnings, coarse_steps
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import Camera
 from napari_deconv.deconvolution.volume import Problem, Volume, make_model
@@ -31,15 +31,9 @@ from napari_deconv.solvers.position import (
     save_position,
 )
 
-__all__ = ["FROM_COARSER", "FROM_FLAT", "Run", "State"]
+__all__ = ["Run", "State"]
 
 Float = npt.NDArray[np.float32]
-
-FROM_FLAT, FROM_COARSER = 60, 15
-"""Steps of a coarse level at most: the coarsest starts flat, the others from the one before."""
-
-# A coarse level is done when five steps gain less than this part of the divergence.
-_GAINING = 0.01
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,6 @@ class Run:
         self.background = background
         self.image: Float = np.zeros(image.shape, np.float32)
         self.intermediate: dict[int, Float] = {}
-        self.coarse_steps: list[int] = []
         self.iterations = 1
         self.steps = 1
         self.enough = False
@@ -158,7 +151,7 @@ class Run:
         elif given:
             position = finest.start(self._initial)
         else:
-            position = yield from self._come_up(pyramid)
+            position = yield from self._come_up(pyramid, coarse_steps(coarse))
         planned = position.iteration + options.iterations
         ending = Ending(camera.stopping, engine, finest.scale)
         for _ in self._solve(finest, position, options.iterations, camera.monitor(finest)):
@@ -201,22 +194,15 @@ class Run:
             image = volume.read(position.estimate).reshape(self._shape)
             self.intermediate[position.iteration] = image
 
-    def _come_up(self, pyramid: Pyramid) -> Generator[State, None, Position]:
+    def _come_up(self, pyramid: Pyramid, steps: Sequence[int]) -> Generator[State, None, Position]:
         """Solve the coarse levels, each from where the one before ended."""
         position = pyramid.volumes[0].start(None)
-        planned = FROM_FLAT
-        while len(pyramid.volumes) > 1:
+        for planned in steps:
             volume = pyramid.volumes[0]
-            history = History(volume.scale)
             monitor = DataMonitor(volume.model, volume.observation)
             for _ in self._solve(volume, position, planned, monitor):
-                history.note(position)
                 yield self._state(pyramid, position, planned, {})
-                if history.gain() < _GAINING:
-                    break
-            self.coarse_steps.append(position.iteration)
             position = pyramid.carry_up(position)
-            planned = FROM_COARSER
         return position
 
     def _solve(
