@@ -130,6 +130,7 @@ def test_origins():
     assert "operation" in origin(result)
     result.data[-1, -1, -1] += 1
     assert origin(result) == {"layer": result.name}
+    assert recipe_of(result) == {"source": "cells", "role": "result"}
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -149,7 +150,7 @@ def test_large_and_lazy_data_that_were_changed_have_another_origin(several, dask
         else:
             layer.data = [lazy + 1, (lazy + 1)[:, ::2, ::2]] if several else lazy + 1
         assert origin(layer) == {"layer": "result"}
-        assert not recipe_of(layer)
+        assert recipe_of(layer) == {"role": "result"}
         layer.data = zarr.zeros((4, 5, 6)) if not several else [zarr.zeros((4, 5, 6))] * 2
         note_made(layer)
         assert origin(layer) == {"layer": "result"}  # what cannot be watched may be anything

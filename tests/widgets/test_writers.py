@@ -10,7 +10,7 @@ from napari.layers import Image
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import provenance_of, read_image
 from napari_deconv.widgets.common.images import as_file_image, image_of
-from napari_deconv.widgets.common.layers import KEY, note_made
+from napari_deconv.widgets.common.layers import KEY, note_made, provenance
 from napari_deconv.widgets.common.parts import whole
 from napari_deconv.widgets.writers import write_layer, write_layers
 
@@ -126,6 +126,26 @@ def test_a_scale_without_a_unit_is_in_the_preferred_one(monkeypatch):
     monkeypatch.setattr(images, "preferences", lambda: Preferences(unit="nm"))
     _, meta, _ = Image(np.zeros((3, 4, 5)), scale=(200, 80, 80)).as_layer_data_tuple()
     np.testing.assert_allclose(image_of(np.zeros((3, 4, 5)), meta).spacing, (0.2, 0.08, 0.08))
+
+
+@pytest.mark.parametrize("unit", ["µm", "nm", "pixel"])
+def test_a_scale_that_nobody_has_measured_is_no_voxel_size(unit):
+    layer = Image(STACK, units=(unit,) * 3)
+    assert image_of(*layer.as_layer_data_tuple()[:2]).spacing is None
+    layer.metadata[KEY] = {"spacing": [1, 1, 1]}
+    assert image_of(*layer.as_layer_data_tuple()[:2]).spacing == (1, 1, 1)
+    layer.metadata[KEY] = RECORD
+    expected = {"µm": (1, 1, 1), "nm": (1e-3,) * 3, "pixel": None}[unit]
+    assert image_of(*layer.as_layer_data_tuple()[:2]).spacing == expected
+
+
+def test_a_measured_layer_that_was_changed_is_not_said_to_be_measured():
+    about = {"measured": "residual", "parameters": {"gain": 1.0}}
+    layer = Image(STACK.copy(), metadata=provenance(about, "residual"))
+    note_made(layer)
+    assert image_of(*layer.as_layer_data_tuple()[:2]).metadata == about | {"role": "residual"}
+    layer.data[0, 0, 0] += 1
+    assert image_of(*layer.as_layer_data_tuple()[:2]).metadata == {"role": "residual"}
 
 
 @pytest.mark.usefixtures("plugins")

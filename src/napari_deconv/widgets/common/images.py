@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,15 @@ import pint
 
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import Image
-from napari_deconv.widgets.common.layers import KEY, LETTERS, SUM, is_edited, micrometres, spacing
+from napari_deconv.widgets.common.layers import (
+    KEY,
+    LETTERS,
+    SUM,
+    is_of_ours,
+    micrometres,
+    spacing,
+    still_true,
+)
 from napari_deconv.widgets.common.preferences import preferences
 
 if TYPE_CHECKING:
@@ -21,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["as_file_image", "as_lazy_image", "image_of"]
 
 _WITHOUT_LABELS = "TCZYX"
-
-# What stays true of a result that was changed: no recipe makes it.
-_OF_EDITED = ("role", "source", "optics")
 
 
 def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
@@ -39,8 +44,9 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     Returns
     -------
     Image
-        Its voxel size is what the layer says, credible or not. What was changed since it was made
-        has no recipe. Rotations and shears have no place in a file, and are left out.
+        Its voxel size is what the layer says, credible or not; a scale of 1, which napari gives
+        where nothing is known, says nothing unless the layer was made here. What was changed since
+        it was made has no recipe. Rotations and shears have no place in a file, and are left out.
 
     Raises
     ------
@@ -50,22 +56,19 @@ def image_of(data: Any, meta: Mapping[str, Any]) -> Image:
     if meta.get("rgb"):
         raise DeconvError(f"“{meta.get('name')}” is an RGB picture: split it into channels first.")
     image = _described(np.asarray(data[0] if meta.get("multiscale") else data), meta)
-    if is_edited(data, meta.get("metadata", {}).get(KEY, {})):
-        left = {name: image.metadata[name] for name in _OF_EDITED if name in image.metadata}
-        return replace(image, metadata=left)
-    return image
+    written = meta.get("metadata", {}).get(KEY, {})
+    return replace(image, metadata=dict(still_true(image.metadata, data, written)))
 
 
 def _described(array: Any, meta: Mapping[str, Any]) -> Image:
     """Add to voxels what the state of their layer says."""
     axes = _axes(array.ndim, meta)
-    known = dict(meta.get("metadata", {}).get(KEY, {}))
-    known.pop(SUM, None)
+    known = meta.get("metadata", {}).get(KEY, {})
     return Image(
         array,
-        _spacing(meta, 3 if "Z" in axes else 2, known.pop("spacing", None)),
+        _spacing(meta, 3 if "Z" in axes else 2, known),
         axes,
-        known,
+        {name: value for name, value in known.items() if name not in (SUM, "spacing")},
         time_interval=_time_interval(meta, axes),
         name=str(meta.get("name", "")),
     )
@@ -109,21 +112,23 @@ def _units(meta: Mapping[str, Any]) -> list[pint.Unit]:
 
 
 def _spacing(
-    meta: Mapping[str, Any], space: int, written: Sequence[float] | None
+    meta: Mapping[str, Any], space: int, known: Mapping[str, Any]
 ) -> tuple[float, ...] | None:
     """Give the voxel size in µm: the one that is written, else the layer's scale.
 
     A scale without a unit is in the one that the user prefers.
     """
+    written = known.get("spacing")
     units, scale = _units(meta)[-space:], np.abs(meta.get("scale", ()))[-space:]
     if len(scale) < space:
         return None
     if written is not None:
         return tuple(written)
-    if len(units) == space and all(unit.is_compatible_with("micrometer") for unit in units):
-        return tuple((scale * micrometres(units)).tolist())
-    preferred = micrometres([pint.Unit(preferences().unit)])
-    return None if np.all(scale == 1) else tuple((scale * preferred).tolist())
+    certain = len(units) == space and all(u.is_compatible_with("micrometer") for u in units)
+    if np.all(scale == 1) and not (certain and is_of_ours(known)):
+        return None
+    units = units if certain else [pint.Unit(preferences().unit)]
+    return tuple((scale * micrometres(units)).tolist())
 
 
 def _time_interval(meta: Mapping[str, Any], axes: str) -> float | None:

@@ -27,6 +27,7 @@ __all__ = [
     "SUM",
     "checksum",
     "is_edited",
+    "is_of_ours",
     "is_unstated",
     "known",
     "letters",
@@ -42,6 +43,7 @@ __all__ = [
     "spacing",
     "spacing_is_certain",
     "stated_spacing",
+    "still_true",
     "take_away",
     "take_for",
 ]
@@ -56,6 +58,9 @@ LETTERS = {
     "t": "T", "time": "T", "c": "C", "ch": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X",
 }  # fmt: skip
 """The axis that a label stands for, in lower case."""
+
+# What stays true of data that were changed: no recipe makes them.
+_OF_EDITED = ("role", "source", "optics")
 
 # What is known of the files that layers are from.
 _of_files: WeakKeyDictionary[Layer, Mapping[str, Any]] = WeakKeyDictionary()
@@ -85,13 +90,18 @@ def known(layer: Layer) -> Mapping[str, Any]:
 
 
 def recipe_of(layer: Layer) -> Mapping[str, Any]:
-    """Read how to make what a layer holds; nothing if that has been changed since."""
-    return {} if is_edited(layer.data, layer.metadata.get(KEY, {})) else known(layer)
+    """Read how to make what a layer holds; if that was changed since, what stays true of it."""
+    return still_true(known(layer), layer.data, layer.metadata.get(KEY, {}))
 
 
 def made_here(layer: Layer) -> bool:
     """Tell whether a layer's data were made by this plugin, so that nothing has to be repaired."""
-    return not {"operation", "sample"}.isdisjoint(known(layer))
+    return is_of_ours(known(layer))
+
+
+def is_of_ours(written: Mapping[str, Any]) -> bool:
+    """Tell whether what is written of data says that this plugin made them."""
+    return not {"operation", "sample"}.isdisjoint(written)
 
 
 def letters(layer: Layer) -> str:
@@ -217,15 +227,22 @@ def origin(layer: Layer) -> dict[str, Any]:
 def note_made(layer: Layer) -> None:
     """Take note that what a layer holds now is what its record says, if it has one."""
     written = layer.metadata.get(KEY, {})
-    if "operation" in written:
+    if not {"operation", "measured"}.isdisjoint(written):
         layer.metadata[KEY] = {**written, SUM: checksum(layer.data)}
 
 
 def is_edited(data: Any, written: Mapping[str, Any]) -> bool:
     """Tell whether data are others than what is written of them would make."""
-    if {"operation", "sample"}.isdisjoint(written):
+    if {"operation", "measured", "sample"}.isdisjoint(written):
         return False
     return written.get(SUM) is None or bool(written[SUM] != checksum(data))
+
+
+def still_true(said: Mapping[str, Any], data: Any, written: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out of what is said of data how they were made, if they `is_edited` since."""
+    if not is_edited(data, written):
+        return said
+    return {name: said[name] for name in _OF_EDITED if name in said}
 
 
 def provenance(
