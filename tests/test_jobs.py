@@ -27,6 +27,7 @@ from napari_deconv import (
 from napari_deconv.deconvolution import parts
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.kept import Kept
+from napari_deconv.recipe.plan import unwatched
 
 SPACING = (0.2, 0.1, 0.1)
 IMAGE = np.random.default_rng(0).poisson(50, (16, 80, 80)).astype(np.uint16)
@@ -83,7 +84,7 @@ def test_what_no_tile_can_do_is_done_in_one_piece_or_not_at_all(job):
 
 
 def test_a_series_needs_room_for_all_of_it_and_for_the_volume_at_hand(job):
-    (plan,) = Workshop()._plans(job.recipe)
+    (plan,) = Workshop()._plans(job.recipe, unwatched)
     set_limits(memory=plan.memory.device / 0.6 * 1.05)  # the rest is for Python
     assert Workshop().plans(job) == []
     series = Path("series.ome.tif")
@@ -182,7 +183,8 @@ def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
     workshop, called = Workshop(), []
     for each in (job, other):
         workshop.run(each, lambda step: nullcontext(called.append(step)))
-    assert called == 2 * ["read_image", "deconvolve"]  # the PSF was read for the plan
+    first, then = ["open_image"], ["plan_blocks", "read_image", "deconvolve"]
+    assert called == [*first, "load_psf", *then, *first, *then]
     kept = [type(value) for value, _ in workshop._kept._values.values()]
     assert kept == [Psf]
     expected = other.recipe.run("c.tif").image

@@ -80,7 +80,7 @@ def assert_same_as_uninterrupted(shell):
 
 
 def test_the_plan_is_told_before_anything_is_computed(big, watched):
-    watched[0].append("open_image")
+    watched[0].append("prepare_blocks")
     *plan, last = big(COMMAND, code=130).stderr.splitlines()
     assert last.startswith("error: interrupted")
     told = "\n".join(plan)

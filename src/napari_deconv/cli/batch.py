@@ -77,7 +77,7 @@ def preview_batch(batch: Batch) -> None:
             if batch.skips(job):
                 lines = ["it is there, and skipped"]
             else:
-                lines = told(batch.workshop.plans(job), times)
+                lines = told(batch.workshop.plans(job, progress), times)
         except DeconvError as error:
             lines = [f"would fail: {error}"]
         place = f" ({job.position})" if job.position else ""

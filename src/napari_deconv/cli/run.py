@@ -135,7 +135,7 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
     check_output(job.target, [recipe, *files], suffixes_of(job.recipe))
     if dry_run:
         click.echo(workshop.script(job), nl=False)
-        for line in told(workshop.plans(job), {}):
+        for line in told(workshop.plans(job, progress), {}):
             click.echo(f"# {line}")
         click.echo(f"# to be written to {job.target}")
         return

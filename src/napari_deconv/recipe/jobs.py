@@ -146,8 +146,15 @@ class Workshop:
         self._kept = Kept()
         self._in_memory = threading.Lock()
 
-    def plans(self, job: Job) -> list[BlockPlan]:
+    def plans(self, job: Job, watch: Watch = unwatched) -> list[BlockPlan]:
         """Tell how a file is cut into tiles, for each channel that has its own PSF.
+
+        Parameters
+        ----------
+        job : Job
+            Of the file.
+        watch : callable
+            As for `Plan.run`: a weight that tiles are planned for is looked for in the image.
 
         Returns
         -------
@@ -163,7 +170,7 @@ class Workshop:
         asked = current_client() is not None or recipe.blocks is not None or self._goes_on(job)
         try:
             check_blocks(recipe)
-            plans = [] if image is None else self._plans(recipe)
+            plans = [] if image is None else self._plans(recipe, watch)
         except WholeImageError:
             if asked or not (image is None or _has_room(image)):
                 raise
@@ -208,7 +215,7 @@ class Workshop:
         """
         more = _more(job)  # of the input as it is now: it may be replaced meanwhile
         recipe, _ = self._resolved(job)
-        plans = self.plans(job)
+        plans = self.plans(job, watch)
         if begun(job.target) is not None and not self._goes_on(job):
             self._give_up(job)
         if not plans:
@@ -244,7 +251,7 @@ class Workshop:
     ) -> Outcome:
         """Do a job block by block, in blocks of one size for all channels."""
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
-        output, plans = recipe.output or Output(), self._plans(recipe)
+        output, plans = recipe.output or Output(), self._plans(recipe, watch)
         resumed = self._begun == "resume"
         there = check_begun(job.target, plans, output.dtype) if resumed else ""
         if there and self._say is not None:
@@ -275,11 +282,11 @@ class Workshop:
             recipe = recipe.model_copy(update={"psf": psf})
         return recipe, image
 
-    def _plans(self, recipe: Recipe) -> list[BlockPlan]:
+    def _plans(self, recipe: Recipe, watch: Watch) -> list[BlockPlan]:
         way = PLANNED
         if _is_planned_by_what_is_left(recipe):
             way = replace(PLANNED, subtract=IN_BLOCKS.subtract)
-        result = recipe.plan(engine=self._engine, way=way).run(kept=self._kept).result
+        result = recipe.plan(engine=self._engine, way=way).run(watch, self._kept).result
         return result if isinstance(result, list) else [result]
 
     def _blocks(self, job: Job, recipe: Recipe, plans: Sequence[BlockPlan]) -> Blocks:
