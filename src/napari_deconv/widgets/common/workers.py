@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import threading
 import time
 import traceback
@@ -32,6 +34,9 @@ _RARELY = 10
 _DRAWN = 0.5  # s; to draw one takes less, unless nobody draws any more
 
 
+# Niceness of the threads that compute, beside which the window has three times as much of a core.
+_NICE = 5
+
 # A thread that outlives the application takes the process down with it.
 _made: WeakSet[Worker] = WeakSet()
 _PATIENCE = 30_000  # ms
@@ -47,6 +52,17 @@ def _end_all() -> None:
 def busy() -> bool:
     """Tell whether a worker is at work, so that another one has to wait."""
     return _one_at_a_time.locked()
+
+
+def _give_way() -> None:
+    """Let the window go before this thread, and before those that it starts.
+
+    Linux takes all threads of a process to be alike; other systems favour that of the window.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(now, _NICE))
 
 
 def recorded(
@@ -177,6 +193,7 @@ class Worker(WorkerBase):
                 self._finished.emit(self)  # as `run` does, for superqt to forget it
                 return
         try:
+            _give_way()
             super().run()
         finally:
             _one_at_a_time.release()
