@@ -127,8 +127,8 @@ def test_time_is_measured_on_a_part_of_a_large_tile():
     assert timing._part((1, 64, 64), (1, 9, 9)) == [1, 64, 64]
 
 
-# On coarse levels 60 steps on the coarsest and 15 on the next, and one before each.
-COARSE = 61 / 64 + 16 / 8
+# On coarse levels 30 steps on the coarsest and 15 on the next, and one before each.
+COARSE = 31 / 64 + 16 / 8
 
 
 @pytest.mark.parametrize(

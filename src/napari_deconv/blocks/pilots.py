@@ -14,7 +14,7 @@ from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
-from napari_deconv.blocks.rules import automatic_weight, to_the_end
+from napari_deconv.blocks.rules import automatic_weight, needs_pilots
 from napari_deconv.blocks.source import ONE_TILE, Source
 from napari_deconv.blocks.telling import tell
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
@@ -82,7 +82,7 @@ def follow_rules(
     tasks = [
         delayed(_run)(what, tile, pilots.rules, pilots.background)
         for pilots in volumes
-        if to_the_end(replace(plan.order.options, **pilots.rules))
+        if needs_pilots(replace(plan.order.options, **pilots.rules))
         for tile in pilots.tiles
     ]
     found = {tile: result for tile, *result in compute_each(tasks, callback)}

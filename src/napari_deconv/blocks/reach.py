@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_deconv.blocks.filter_reach import filter_reach
 from napari_deconv.blocks.order import Order
 from napari_deconv.deconvolution import METHODS
+from napari_deconv.deconvolution.levels import falls_off, profile_of
 
 __all__ = ["reach"]
 
@@ -20,12 +21,8 @@ _EXPECTED_WEIGHT = 0.01
 # Of the light that goes through the microscope and back.
 _SHARE = 0.999
 
-# A profile that has not fallen to this part of its maximum at the PSF's end says not where along
-# the axis light comes from, as that of a widefield microscope along z.
-_FLAT = 0.15
-
-# Measured: how much farther light gets with such a PSF, times the cube root of the iterations,
-# along that axis and along the others.
+# Measured: how much farther light gets with a PSF that does not fall off along an axis, times the
+# cube root of the iterations, along that axis and along the others.
 _FARTHER_ALONG, _FARTHER_ACROSS = 1.4, 0.4
 
 # So many iterations steps on coarse levels are like.
@@ -72,9 +69,9 @@ def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
         weight = order.settings["weight"]
         return filter_reach(psfs, _EXPECTED_WEIGHT if isnan(weight) else weight, space)
     axes = range(3 - order.ndim, 3)
-    radii = np.max([[_there_and_back(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
-    flat = np.any([[_is_flat(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
-    widths = np.max([[_width(_profile(psf, axis)) for axis in axes] for psf in psfs], 0)
+    radii = np.max([[_there_and_back(profile_of(psf, axis)) for axis in axes] for psf in psfs], 0)
+    flat = np.any([[not falls_off(psf, axis) for axis in axes] for psf in psfs], 0)
+    widths = np.max([[_width(profile_of(psf, axis)) for axis in axes] for psf in psfs], 0)
     steps = _steps(order)
     farther = np.where(flat, _FARTHER_ALONG, _FARTHER_ACROSS if flat.any() else 0.0)
     distances = radii * (1 + farther * np.cbrt(min(steps, _MOST_STEPS)))
@@ -96,18 +93,8 @@ def _width(profile: npt.NDArray[np.float64]) -> float:
     return _FWHM_PER_AREA * float(profile.sum() / profile.max()) if profile.size > 1 else 0.0
 
 
-def _profile(psf: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float64]:
-    others = tuple(other for other in range(3) if other != axis)
-    profile: npt.NDArray[np.float64] = psf.sum(axis=others, dtype=np.float64)
-    return profile
-
-
 def _there_and_back(profile: npt.NDArray[np.float64]) -> int:
     """Radius that holds 99.9 % of a profile's autocorrelation."""
     light = np.correlate(profile, profile, "full")
     beyond = 2 * np.cumsum(light)[: profile.size]
     return max(int(np.count_nonzero(beyond > (1 - _SHARE) * light.sum())) - 1, 0)
-
-
-def _is_flat(profile: npt.NDArray[np.float64]) -> bool:
-    return profile.size > 1 and bool(min(profile[0], profile[-1]) > _FLAT * profile.max())

@@ -119,7 +119,7 @@ def solve(
 
     pyramid = Pyramid(problem, coarse, ready)
     position = pyramid.volumes[0].start(None)
-    for steps in coarse_steps(coarse):
+    for steps in coarse_steps(coarse, problem.psfs):
         level = pyramid.volumes[0]
         for _ in _steps(level, position, options, steps, survey.gain, Unmeasured()):
             tell(0.0)  # they take little time

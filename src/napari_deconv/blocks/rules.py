@@ -6,7 +6,7 @@ from math import isnan
 
 from napari_deconv.deconvolution.options import Options
 
-__all__ = ["automatic_weight", "cross_validates", "to_the_end"]
+__all__ = ["automatic_weight", "cross_validates", "needs_pilots"]
 
 
 def automatic_weight(options: Options) -> str | None:
@@ -21,6 +21,6 @@ def cross_validates(options: Options) -> bool:
     return automatic_weight(options) == "gcv"
 
 
-def to_the_end(options: Options) -> bool:
+def needs_pilots(options: Options) -> bool:
     """Tell whether there is a rule that only a run to its end can follow."""
     return options.stop is not None or automatic_weight(options) == "tv"

@@ -50,8 +50,8 @@ def deconvolve_blocks(
 
     The image is read once now, one block at a time, for what has to be the same in all tiles:
     background, scale, mean light, and where they are asked for number of iterations and total
-    variation's weight; in some places again for the gain, and before for
-    the weight of a filter. The tiles are deconvolved when they are asked for.
+    variation's weight; in some places again for the gain, and before for the weight of a filter.
+    The tiles are deconvolved when they are asked for.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from napari_deconv.blocks.background import Sampling
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.region import Survey, make_problem, solve
-from napari_deconv.blocks.rules import to_the_end
+from napari_deconv.blocks.rules import needs_pilots
 from napari_deconv.blocks.source import ONE_TILE
 from napari_deconv.blocks.tally import count_tile
 from napari_deconv.deconvolution.direct import filter_directly
@@ -124,10 +124,10 @@ def _iterating(
     step = run(_STEPS) / (1 + _STEPS)
     # On a coarse level it takes so much less as there are fewer voxels.
     binned = accumulate(map(prod, coarse), mul)
-    levels = zip(reversed(coarse_steps(coarse)), binned, strict=True)
+    levels = zip(reversed(coarse_steps(coarse, options.psfs)), binned, strict=True)
     start = sum((1 + steps) / voxels for steps, voxels in levels)
     tile = step * (1 + options.iterations + start)
-    return tile if to_the_end(options) else 0.0, tile
+    return tile if needs_pilots(options) else 0.0, tile
 
 
 def _counting(noise: npt.NDArray[np.uint16], every: int) -> float:

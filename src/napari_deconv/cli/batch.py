@@ -72,12 +72,11 @@ def preview_batch(batch: Batch) -> None:
     times: dict[str, float] = {}
     for number, job in enumerate(batch.jobs):
         try:
+            skipped = batch.skips(job)
+            plans = [] if skipped and number else batch.workshop.plans(job, progress)
             if number == 0:
-                click.echo(batch.workshop.script(job))
-            if batch.skips(job):
-                lines = ["it is there, and skipped"]
-            else:
-                lines = told(batch.workshop.plans(job, progress), times)
+                click.echo(batch.workshop.script(job, plans))
+            lines = ["it is there, and skipped"] if skipped else told(plans, times)
         except DeconvError as error:
             lines = [f"would fail: {error}"]
         place = f" ({job.position})" if job.position else ""

@@ -134,8 +134,9 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
     files = map(Path, job.recipe.plan().files)
     check_output(job.target, [recipe, *files], suffixes_of(job.recipe))
     if dry_run:
-        click.echo(workshop.script(job), nl=False)
-        for line in told(workshop.plans(job, progress), {}):
+        plans = workshop.plans(job, progress)
+        click.echo(workshop.script(job, plans), nl=False)
+        for line in told(plans, {}):
             click.echo(f"# {line}")
         click.echo(f"# to be written to {job.target}")
         return

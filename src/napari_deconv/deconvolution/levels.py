@@ -26,7 +26,9 @@ __all__ = [
     "binnings",
     "coarse_steps",
     "coarse_to_fine",
+    "falls_off",
     "fine_line",
+    "profile_of",
 ]
 
 Float = npt.NDArray[np.float32]
@@ -37,9 +39,15 @@ Binning = tuple[int, ...]
 MOST_LEVELS = 3
 """Levels ``"auto"`` makes at most: beyond, the coarse run costs nothing any more."""
 
-# Steps on a coarse level: the coarsest starts flat, the others from the one before. There are as
-# many whatever the image, so that the tiles of a large one do what the whole would.
-_FROM_FLAT, _FROM_COARSER = 60, 15
+# Steps on the coarsest level, which starts with the same light everywhere, by whether a PSF falls
+# off along all axes; and on the others, which start from the one before. They do not depend on the
+# image, so that the tiles of a large one do what the whole would.
+_FIRST = {True: 30, False: 60}
+_OTHERS = 15
+
+# A profile of a PSF that has not fallen to this part of its maximum at its end does not say where
+# along that axis light comes from, as that of a widefield microscope along z.
+_FALLEN = 0.15
 
 # A coarse image needs a few PSFs in it, and a few voxels across.
 _SMALLEST_SIZE = 8
@@ -169,9 +177,36 @@ def binnings(shape: Sequence[int], psfs: Sequence[Float], levels: int) -> list[B
     return found
 
 
-def coarse_steps(coarse: Sequence[Binning]) -> list[int]:
-    """Tell how many steps are done on each coarse level, from the coarsest."""
-    return [_FROM_FLAT, *[_FROM_COARSER] * (len(coarse) - 1)] if coarse else []
+def coarse_steps(coarse: Sequence[Binning], psfs: Sequence[Float]) -> list[int]:
+    """Tell how many steps are done on each coarse level, from the coarsest.
+
+    Where a PSF does not fall off, as along z in widefield, light takes long to find its place; with
+    others more steps fit noise where there are few photons.
+
+    Parameters
+    ----------
+    coarse : sequence of Binning
+        How levels are binned.
+    psfs : sequence of ndarray
+        Each (z, y, x), on the image's own voxels.
+    """
+    compact = all(falls_off(psf, axis) for psf in psfs for axis in range(3))
+    return [_FIRST[compact], *[_OTHERS] * (len(coarse) - 1)] if coarse else []
+
+
+def falls_off(psf: Float, axis: int) -> bool:
+    """Tell whether a PSF (z, y, x) falls off along an axis, or has one voxel only."""
+    if psf.shape[axis] == 1:
+        return True
+    profile = profile_of(psf, axis)
+    return bool(min(profile[0], profile[-1]) <= _FALLEN * profile.max())
+
+
+def profile_of(psf: Float, axis: int) -> npt.NDArray[np.float64]:
+    """Add up the light of a PSF (z, y, x) in the planes along an axis."""
+    others = tuple(other for other in range(3) if other != axis)
+    profile: npt.NDArray[np.float64] = psf.sum(axis=others, dtype=np.float64)
+    return profile
 
 
 def coarse_to_fine(problem: Problem, steps: Sequence[Binning]) -> list[Problem]:

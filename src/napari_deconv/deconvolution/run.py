@@ -151,7 +151,7 @@ class Run:
         elif given:
             position = finest.start(self._initial)
         else:
-            position = yield from self._come_up(pyramid, coarse_steps(coarse))
+            position = yield from self._come_up(pyramid, coarse_steps(coarse, self._problem.psfs))
         planned = position.iteration + options.iterations
         ending = Ending(camera.stopping, engine, finest.scale)
         for _ in self._solve(finest, position, options.iterations, camera.monitor(finest)):

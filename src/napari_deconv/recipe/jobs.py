@@ -180,10 +180,10 @@ class Workshop:
         in_memory = _is_one_tile_each(plans) and _has_room(image, plans)
         return plans if asked or not in_memory else []
 
-    def script(self, job: Job) -> str:
-        """Write what would be called, as Python."""
+    def script(self, job: Job, plans: Sequence[BlockPlan]) -> str:
+        """Write what would be called, as Python, where a file is cut as its `plans` tell."""
         recipe = self._resolved(job)[0]
-        way = IN_BLOCKS if self.plans(job) else IN_MEMORY
+        way = IN_BLOCKS if plans else IN_MEMORY
         return recipe.plan(engine=self._engine, way=way).to_python()
 
     def run(

@@ -101,7 +101,7 @@ def made_here(layer: Layer) -> bool:
 
 def is_of_ours(written: Mapping[str, Any]) -> bool:
     """Tell whether what is written of data says that this plugin made them."""
-    return not {"operation", "sample"}.isdisjoint(written)
+    return not {"operation", "measured", "sample"}.isdisjoint(written)
 
 
 def letters(layer: Layer) -> str:
@@ -227,13 +227,13 @@ def origin(layer: Layer) -> dict[str, Any]:
 def note_made(layer: Layer) -> None:
     """Take note that what a layer holds now is what its record says, if it has one."""
     written = layer.metadata.get(KEY, {})
-    if not {"operation", "measured"}.isdisjoint(written):
+    if is_of_ours(written):
         layer.metadata[KEY] = {**written, SUM: checksum(layer.data)}
 
 
 def is_edited(data: Any, written: Mapping[str, Any]) -> bool:
     """Tell whether data are others than what is written of them would make."""
-    if {"operation", "measured", "sample"}.isdisjoint(written):
+    if not is_of_ours(written):
         return False
     return written.get(SUM) is None or bool(written[SUM] != checksum(data))
 

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -28,14 +29,14 @@ _one_at_a_time = threading.Lock()
 
 _LOOK = 0.1  # s; after which a worker that waits looks whether it is still wanted
 
+# Niceness of the threads that compute, beside which the window has three times as much of a core.
+_NICE = 5
+
 # Seconds from one wait for the window to the next, at least, and how many times as long as one.
 _BETWEEN = 0.25
 _RARELY = 10
 _DRAWN = 0.5  # s; to draw one takes less, unless nobody draws any more
 
-
-# Niceness of the threads that compute, beside which the window has three times as much of a core.
-_NICE = 5
 
 # A thread that outlives the application takes the process down with it.
 _made: WeakSet[Worker] = WeakSet()
@@ -55,14 +56,14 @@ def busy() -> bool:
 
 
 def _give_way() -> None:
-    """Let the window go before this thread, and before those that it starts.
+    """Let the window go before this thread, for good, and before those that it is first to start.
 
     Linux takes all threads of a process to be alike; other systems favour that of the window.
     """
     if sys.platform == "linux":
-        thread = threading.get_native_id()
-        now = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, max(now, _NICE))
+        with suppress(OSError):
+            now = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread
+            os.setpriority(os.PRIO_PROCESS, 0, max(now, _NICE))
 
 
 def recorded(
