@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import threading
 import time
 import warnings
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -50,24 +47,6 @@ def test_result_and_progress_arrive(qtbot):
     finish(qtbot, worker)
     assert returned == [(False,)]
     assert progressed == [(1, 3, False), (2, 3, False), (3, 3, False)]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems favour the window themselves")
-def test_the_window_goes_before_what_computes(qtbot):
-    def niceness():
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    def compute(callback):
-        with ThreadPoolExecutor() as pool:
-            return niceness(), pool.submit(niceness).result()
-
-    own = niceness()
-    for _ in range(2):
-        worker = make(compute)
-        returned = heard(worker.returned)
-        finish(qtbot, worker)
-        assert returned == [((max(own, 5),) * 2,)]
-    assert niceness() == own
 
 
 def test_quit_ends_it_at_the_next_step(qtbot):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import os
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -28,9 +25,6 @@ __all__ = ["Task", "Worker", "busy", "recorded", "traced"]
 _one_at_a_time = threading.Lock()
 
 _LOOK = 0.1  # s; after which a worker that waits looks whether it is still wanted
-
-# Niceness of the threads that compute, beside which the window has three times as much of a core.
-_NICE = 5
 
 # Seconds from one wait for the window to the next, at least, and how many times as long as one.
 _BETWEEN = 0.25
@@ -53,17 +47,6 @@ def _end_all() -> None:
 def busy() -> bool:
     """Tell whether a worker is at work, so that another one has to wait."""
     return _one_at_a_time.locked()
-
-
-def _give_way() -> None:
-    """Let the window go before this thread, for good, and before those that it is first to start.
-
-    Linux takes all threads of a process to be alike; other systems favour that of the window.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            now = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread
-            os.setpriority(os.PRIO_PROCESS, 0, max(now, _NICE))
 
 
 def recorded(
@@ -194,7 +177,6 @@ class Worker(WorkerBase):
                 self._finished.emit(self)  # as `run` does, for superqt to forget it
                 return
         try:
-            _give_way()
             super().run()
         finally:
             _one_at_a_time.release()
