@@ -65,6 +65,7 @@ def is_close(measured, expected):
         {"iterations": 13, "acceleration": None, "background": 18.0},
         {"iterations": 12, "regularization": "tv", "regularization_weight": 0.005},
         {"iterations": 12, "method": "landweber"},
+        {"iterations": 12, "method": "nnls"},
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
@@ -146,11 +147,9 @@ def test_only_writing_measures(monkeypatch):
     assert result.image.compute(scheduler="synchronous").max() > 0
 
 
-@pytest.mark.parametrize("method", ["wiener", "nnls"])
-def test_what_cannot_be_measured_is_left_out(tmp_path, method):
-    """A filter takes no steps; the momentum of NNLS follows what it measures."""
+def test_of_a_filter_nothing_is_measured(tmp_path):
     image = opened(tmp_path, cells())
-    assert in_tiles(tmp_path, image, engine="cpu", method=method, iterations=4) == {}
+    assert in_tiles(tmp_path, image, engine="cpu", method="wiener") == {}
 
 
 def test_a_plane_is_measured(tmp_path):

@@ -14,7 +14,15 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 from tests.blocks.cases import BOUND, bars, cells, seam
 
-from napari_deconv import DeconvError, DeconvWarning, DeviceError, deconvolve, make_psf, set_limits
+from napari_deconv import (
+    DeconvError,
+    DeconvWarning,
+    DeviceError,
+    Psf,
+    deconvolve,
+    make_psf,
+    set_limits,
+)
 from napari_deconv.blocks import deconvolve_blocks, plan_blocks, prepare_blocks
 from napari_deconv.deconvolution import parts
 from napari_deconv.errors import DeviceMemoryError
@@ -67,6 +75,33 @@ def test_shared_margins_make_no_seams_inside():
 def test_other_methods_have_no_seams(options):
     sample = bars()
     options = QUICK | {"iterations": 10} | options
+    assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "nnls"},
+        {"method": "landweber"},
+        {"regularization": "tv"},
+        {"damping": 2.0, "gain": 1.0},
+        {"boundary": "half_padded"},
+    ],
+    ids=str,
+)
+def test_nor_have_they_after_a_coarse_start(options):
+    sample = bars()
+    options = QUICK | {"iterations": 5, "levels": "auto"} | options
+    assert seam(sample.image, sample.psf, (16, 48, 96), (2, 24, 24), **options) < BOUND
+
+
+def test_nor_has_an_image_with_a_mask_and_a_background_array_after_a_coarse_start():
+    sample = bars()
+    mask = np.ones(sample.image.shape, bool)
+    mask[5:9, 40:56, 20:60] = False
+    uneven = np.linspace(1, 2.5, 96, dtype=np.float32)
+    options = {"mask": mask, "background": np.broadcast_to(uneven, sample.image.shape)}
+    options |= {"engine": "cpu", "iterations": 5, "levels": "auto"}
     assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
 
 
@@ -363,9 +398,12 @@ def test_a_tile_without_a_voxel_that_counts_is_dark():
 def test_planes_that_the_psf_changes_along_stay_together():
     sample = bars()
     options = {"depths": (0.0, 1.5), "iterations": 5} | QUICK
-    psfs = [sample.psf, sample.psf]
+    wider = gaussian_filter(sample.psf.data, (2, 1.5, 1.5))
+    psfs = [sample.psf, Psf(wider, sample.psf.spacing)]
+    one = deconvolve(sample.image, sample.psf, **QUICK | {"iterations": 5}).image
     tiled = deconvolve_blocks(sample.image, psfs, block=BLOCK, **options)
     whole = deconvolve(sample.image, psfs, **options).image
+    assert np.abs(one - whole).max() > 0.1 * whole.max()
     assert np.abs(tiled.compute() - whole)[2:-2, 8:-8, 8:-8].max() < BOUND * whole.max()
 
 

@@ -101,9 +101,7 @@ def solve(
     inside : sequence of slice, optional
         What is given back, (z, y, x). Default: all of it.
     measured : bool
-        Whether to measure how well the model explains that part, where this leaves the method as
-        it is: not with direct filters, which have no model, and not with "nnls", which begins its
-        momentum anew by what it sees when it is measured, in each tile elsewhere.
+        Whether to measure how well the model explains that part; direct filters have no model.
     """
     own = tuple(inside)
     if options.kind.direct:
@@ -125,8 +123,7 @@ def solve(
             tell(0.0)  # they take little time
         position = pyramid.carry_up(position)
     finest, steps = pyramid.volumes[0], options.iterations
-    measuring = measured and options.method != "nnls"
-    monitor = FitOfOwn(finest, own, steps) if measuring else Unmeasured()
+    monitor = FitOfOwn(finest, own, steps) if measured else Unmeasured()
     for _ in _steps(finest, position, options, steps, survey.gain, monitor):
         tell(position.iteration / steps)
     return FittedTile(pyramid.read(position.estimate)[own].copy(), monitor.fit)

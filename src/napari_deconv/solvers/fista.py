@@ -16,6 +16,10 @@ __all__ = ["HaarShrinkage", "fista", "nnls"]
 # Corrections and the point they belong to, turned in place into the next estimate.
 _Step = Callable[[Array, Array], Array]
 
+# Whether momentum leads uphill, by the point, the estimate from there and how that differs from the
+# one before. The point is not needed any more.
+_Uphill = Callable[[Array, Array, Array], bool]
+
 
 def nnls(
     model: ForwardModel,
@@ -27,7 +31,8 @@ def nnls(
     """Minimise |M(y − Hx − b)|² over x ≥ 0: non-negative least squares.
 
     x ← max(p + γ·Hᵀ[M·(y − Hp − b)], 0) where N = HᵀM > 0.01, else 0: Landweber's step, from a
-    point p that is extrapolated as in `fista`.
+    point p that is extrapolated as in `fista`, but never starts anew: that would follow the whole
+    image, and come at another step in each tile of a large one.
     """
     normalization = start_where_seen(model, observation, position)
     gamma = step_size(model, normalization)
@@ -36,7 +41,7 @@ def nnls(
         model.engine.descend(correction, guess, gamma, normalization, 0.0)
         return correction
 
-    yield from _accelerated(model, observation, position, iterations, monitor, step)
+    yield from _accelerated(model, observation, position, iterations, monitor, step, _never)
 
 
 def fista(
@@ -76,7 +81,15 @@ def fista(
         engine.descend(change, correction, 1.0, normalization, 0.0)
         return change
 
-    yield from _accelerated(model, observation, position, iterations, monitor, step)
+    def leads_uphill(guess: Array, estimate: Array, change: Array) -> bool:
+        engine.combine(guess, 1, estimate, -1, guess)
+        return engine.dot(guess, change) > 0
+
+    yield from _accelerated(model, observation, position, iterations, monitor, step, leads_uphill)
+
+
+def _never(guess: Array, estimate: Array, change: Array) -> bool:
+    return False
 
 
 def _accelerated(
@@ -86,6 +99,7 @@ def _accelerated(
     iterations: int,
     monitor: Monitor,
     step: _Step,
+    leads_uphill: _Uphill,
 ) -> Iterator[Position]:
     engine, seen, memory = model.engine, observation, position.memory
     momentum = memory.get("momentum", 1.0)
@@ -102,10 +116,8 @@ def _accelerated(
         if due:
             position.change = engine.largest_change(estimate, before)
         engine.combine(estimate, 1, before, -1, before)
-        if due:
-            engine.combine(guess, 1, estimate, -1, guess)
-            if engine.dot(guess, before) > 0:
-                momentum = 1.0
+        if due and leads_uphill(guess, estimate, before):
+            momentum = 1.0
         later = 0.5 + sqrt(0.25 + momentum**2)
         position.step = (momentum - 1) / later
         momentum = later
