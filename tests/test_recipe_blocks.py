@@ -394,7 +394,7 @@ def test_what_another_run_writes_is_refused_before_anything_is_measured():
     tried = []
     Workshop().run(job, meanwhile)
     assert tried[0] == 0 < tried[-1]
-    assert begun == []
+    assert set(begun) == {"open_image", "load_psf", "plan_blocks"}
     assert read_image("a.ome.zarr").data.shape == cells().shape
 
 
