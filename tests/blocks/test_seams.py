@@ -85,13 +85,18 @@ def test_other_methods_have_no_seams(options):
         {"method": "landweber"},
         {"regularization": "tv"},
         {"damping": 2.0, "gain": 1.0},
-        {"boundary": "half_padded"},
     ],
     ids=str,
 )
 def test_nor_have_they_after_a_coarse_start(options):
     sample = bars()
     options = QUICK | {"iterations": 5, "levels": "auto"} | options
+    assert seam(sample.image, sample.psf, (16, 48, 96), (2, 8, 8), **options) < BOUND
+
+
+def test_nor_have_shared_margins_inside_after_a_coarse_start():
+    sample = bars()
+    options = QUICK | {"iterations": 5, "levels": "auto", "boundary": "half_padded"}
     assert seam(sample.image, sample.psf, (16, 48, 96), (2, 24, 24), **options) < BOUND
 
 

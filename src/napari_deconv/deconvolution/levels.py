@@ -190,8 +190,10 @@ def coarse_steps(coarse: Sequence[Binning], psfs: Sequence[Float]) -> list[int]:
     psfs : sequence of ndarray
         Each (z, y, x), on the image's own voxels.
     """
+    if not coarse:
+        return []
     compact = all(falls_off(psf, axis) for psf in psfs for axis in range(3))
-    return [_FIRST[compact], *[_OTHERS] * (len(coarse) - 1)] if coarse else []
+    return [_FIRST[compact], *[_OTHERS] * (len(coarse) - 1)]
 
 
 def falls_off(psf: Float, axis: int) -> bool:
