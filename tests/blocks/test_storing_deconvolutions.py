@@ -17,9 +17,11 @@ from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.storing import store_blocks
 from napari_deconv.files import open_image, read_image, write_image
 from napari_deconv.files.blockwise import BlockFile
+from napari_deconv.forward import Convolution
 
 SPACING = (0.2, 0.1, 0.1)
 COUNT = 18
+PSF = make_psf("gaussian", shape=(7, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.25))
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,8 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(source):
-    psf = make_psf("gaussian", shape=(7, 9, 9), spacing=SPACING, fwhm=(0.5, 0.25, 0.25))
     return deconvolve_blocks(
-        source.data, psf, block=(20, 20, 20), overlap=(8, 8, 8), iterations=4, spacing=SPACING,
+        source.data, PSF, block=(20, 20, 20), overlap=(8, 8, 8), iterations=4, spacing=SPACING,
         engine="cpu",
     )  # fmt: skip
 
@@ -109,3 +110,29 @@ def test_the_psf_is_sent_to_each_worker_once(result, source, client, tmp_path):
     unpacked = client.run(lambda: Order.unpacked)
     assert len(unpacked) == 2
     assert max(unpacked.values()) == 1  # none where the other was faster with all blocks
+
+
+@pytest.mark.parametrize("method", ["richardson_lucy", "wiener"])
+def test_each_worker_makes_the_otf_of_tiles_of_one_size_once(method, source, client, tmp_path):
+    def count():
+        def make(model, *given):
+            Convolution.made += 1
+            Convolution.make(model, *given)
+
+        Convolution.made, Convolution.make = 0, Convolution.__init__
+        Convolution.__init__ = make
+
+    def told():
+        Convolution.__init__ = Convolution.make
+        return Convolution.made
+
+    options = {"iterations": 2} if method == "richardson_lucy" else {"regularization_weight": 0.1}
+    result = deconvolve_blocks(
+        source.data, PSF, block=(20, 20, 20), overlap=0, spacing=SPACING, method=method,
+        engine="cpu", **options,
+    )  # fmt: skip
+    client.run(count)
+    store_blocks(result, file_for(result, source, tmp_path / "cells.ome.zarr"))
+    made = client.run(told).values()
+    assert len(made) == 2
+    assert 1 <= sum(made) <= 2 * max(made) == 2

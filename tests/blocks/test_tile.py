@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import numpy as np
 import pytest
 from tests.blocks.cases import BOUND, bars, seam
 
-from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, tile
+from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, tile, turn
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
@@ -39,7 +40,7 @@ def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatc
     tiled = deconvolve_blocks(sample.image, sample.psf, **QUICK)
     tried = []
 
-    def too_large(_, part):
+    def too_large(_, part, models):
         tried.append(part.shape)
         raise DeviceMemoryError("no memory")
 
@@ -53,10 +54,10 @@ def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatc
 def test_a_tile_tells_how_far_it_is_also_in_halves(monkeypatch):
     sample, do, told = bars(), tile._whole, []
 
-    def short_of_memory(work, part):
+    def short_of_memory(work, part, models):
         if max(part.shape) > 48:
             raise DeviceMemoryError("no memory")
-        return do(work, part)
+        return do(work, part, models)
 
     options = QUICK | {"iterations": 4, "levels": "auto", "block": (16, 96, 48)}
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)
@@ -120,3 +121,54 @@ def test_negative_voxels_count_as_0():
     with pytest.warns(DeconvWarning, match="voxels are below 0"):
         tiled = deconvolve_blocks(image, sample.psf, **QUICK)
     np.testing.assert_array_equal(tiled.compute(), clipped.compute())
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Shapes of what forward models were made for, one after the other."""
+    shapes, make = [], turn.make_model
+
+    def noted(problem, *given):
+        shapes.append(problem.image.shape)
+        return make(problem, *given)
+
+    monkeypatch.setattr(turn, "make_model", noted)
+    return shapes
+
+
+def tasks_of(image, psf, **options):
+    return deconvolve_blocks(image, psf, **QUICK | options).to_delayed().ravel()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_the_models_of_a_tile_serve_the_next_one_of_its_shape(made, levels):
+    sample = bars()
+    tasks = tasks_of(sample.image, sample.psf, block=(16, 16, 96), overlap=8, levels=levels)
+    alone = []
+    for task in tasks:
+        alone.append(task.compute(scheduler="synchronous"))
+        with turn.one_tile():
+            pass
+    assert len(made) == 6 * levels
+    made.clear()
+    together = [task.compute(scheduler="synchronous") for task in tasks]
+    np.testing.assert_array_equal(together, alone)
+    assert [shape[1] for shape in made if shape[2] == 96] == [24, 32, 24]
+    assert len(made) == 3 * levels
+
+
+def test_models_are_forgotten_for_other_work_after_a_failure_and_with_their_work(made):
+    sample = bars()
+    tasks, others = (tasks_of(sample.image, sample.psf) for _ in range(2))
+    for count, task in ((1, tasks[0]), (1, tasks[1]), (2, others[0]), (3, tasks[0])):
+        task.compute(scheduler="synchronous")
+        assert len(made) == count
+    (work,) = turn._kept
+    with pytest.raises(DeviceMemoryError), turn.one_tile(work):
+        raise DeviceMemoryError("no memory")
+    assert not turn._kept
+    tasks[0].compute(scheduler="synchronous")
+    assert list(turn._kept) == [work]
+    del tasks, others, task, work
+    gc.collect()
+    assert not turn._kept

@@ -7,7 +7,8 @@ from dask import delayed
 
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
-from napari_deconv.blocks.source import ONE_TILE, Index, Source
+from napari_deconv.blocks.source import Index, Source
+from napari_deconv.blocks.turn import one_tile
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import count_photons
 from napari_deconv.gain import CameraGain, Noise, noise_boxes, noise_in
@@ -50,7 +51,7 @@ def count_photons_in(
 
 def _noise(what: tuple[Source, float, bool], index: Index, number: int) -> tuple[int, Noise]:
     source, largest, positive = what
-    with ONE_TILE:
+    with one_tile():
         image, _, mask = source.read(index)
         if positive and image.dtype.kind in "if":
             image = np.maximum(image, 0)

@@ -15,9 +15,10 @@ from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.rules import automatic_weight, needs_pilots
-from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.source import Source
 from napari_deconv.blocks.telling import tell
 from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
+from napari_deconv.blocks.turn import one_tile
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.run import Run
 from napari_deconv.errors import DeconvWarning
@@ -114,7 +115,7 @@ def _run(
     part = tile
     while True:
         try:
-            with ONE_TILE:
+            with one_tile():
                 found = _follow(source, plan, part, rules, level)
             break
         except OUT_OF_MEMORY:

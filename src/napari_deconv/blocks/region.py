@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from napari_deconv.blocks.fit import FitOfOwn, FittedTile, Unmeasured
 from napari_deconv.blocks.telling import tell
+from napari_deconv.blocks.turn import Models
 from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly, light_of
 from napari_deconv.deconvolution.levels import Binning, Pyramid, coarse_steps
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.photons import less_offset
-from napari_deconv.deconvolution.volume import Problem, Volume, grid_of, make_model, margin_of
+from napari_deconv.deconvolution.volume import Problem, Volume, grid_of, margin_of
 from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.weights import mirror_counts, weighted_sum
 
@@ -81,6 +82,7 @@ def solve(
     problem: Problem,
     options: Options,
     survey: Survey,
+    models: Models,
     coarse: Sequence[Binning] = (),
     inside: Sequence[slice] = (slice(None),) * 3,
     *,
@@ -96,6 +98,8 @@ def solve(
         What is to be done.
     survey : Survey
         What holds for the whole image.
+    models : Models
+        Of the region before, or none.
     coarse : sequence of Binning
         How coarse levels are binned, the finest first.
     inside : sequence of slice, optional
@@ -104,15 +108,16 @@ def solve(
         Whether to measure how well the model explains that part; direct filters have no model.
     """
     own = tuple(inside)
+    models.begin(problem.image.shape)
     if options.kind.direct:
-        return FittedTile(_filter(problem, options, survey)[own].copy(), None)
+        return FittedTile(_filter(problem, options, survey, models)[own].copy(), None)
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
 
     def ready(level: Problem) -> Volume:
         # In so many voxels, light adds up.
         voxels = round(prod(level.spacing) / prod(problem.spacing))
-        model = make_model(level, options.engine, options.arrays)
+        model = models.of(level, options)
         return Volume(level, model, survey.scale * voxels, survey.light * voxels)
 
     pyramid = Pyramid(problem, coarse, ready)
@@ -129,13 +134,13 @@ def solve(
     return FittedTile(pyramid.read(position.estimate)[own].copy(), monitor.fit)
 
 
-def _filter(problem: Problem, options: Options, survey: Survey) -> Float:
+def _filter(problem: Problem, options: Options, survey: Survey, models: Models) -> Float:
     """Filter a region, as bright as it is in the whole image.
 
     Wiener's filter keeps the mean light, and of all other frequencies at most 1/(1 + K). The mean
     of a region is another one than that of the whole.
     """
-    estimate, _ = filter_directly(problem, options)
+    estimate, _ = filter_directly(problem, options, models.of(problem, options))
     light = light_of(problem)
     size = options.psfs[0].shape
     grid = grid_of(light.shape, size, options.boundary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +14,9 @@ from napari_deconv.deconvolution.settings import is_auto
 from napari_deconv.deconvolution.words import NO_MASK
 from napari_deconv.errors import DeconvError
 
-__all__ = ["ONE_TILE", "Index", "Source", "check_source"]
+__all__ = ["Index", "Source", "check_source"]
 
 Index = tuple[Any, ...]
-
-ONE_TILE = threading.RLock()
-"""A tile takes all cores or the whole device, and the memory that was planned for one: Dask's
-threads read and compute one at a time."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from napari_deconv.blocks.pilots import Pilots, follow_rules
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.rules import cross_validates
-from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.source import Source
 from napari_deconv.blocks.tally import Counts, Tally, count_margins, count_tile
+from napari_deconv.blocks.turn import one_tile
 from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import by_light
@@ -145,7 +146,7 @@ def _count(
 def _tally(what: tuple[Source, BlockPlan, Sampling], tile: Tile) -> tuple[Tile, Tally]:
     """Read a tile, and count what is in it."""
     source, plan, sampling = what
-    with ONE_TILE:
+    with one_tile():
         read = source.read((*tile.frame, *sampling.region(tile)))
         tally = count_tile(*read, tile, sampling, _darkest(plan.order.options))
         if plan.order.options.kind.direct:

@@ -12,8 +12,9 @@ from napari_deconv.blocks.fit import Fit, FittedTile, in_all
 from napari_deconv.blocks.grid import LEAST, Tile
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.region import Survey, make_problem, solve
-from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.source import Source
 from napari_deconv.blocks.telling import one_half
+from napari_deconv.blocks.turn import Models, one_tile
 from napari_deconv.errors import DeconvWarning, DeviceMemoryError
 
 __all__ = ["OUT_OF_MEMORY", "Work", "deconvolve_tile", "longest_axis"]
@@ -22,7 +23,7 @@ OUT_OF_MEMORY = DeviceMemoryError, MemoryError
 """Of the device, or of the machine."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """What all tiles share; it can be pickled, and is sent to a worker once.
 
@@ -75,8 +76,8 @@ def deconvolve_tile(work: Work, tile: Tile) -> FittedTile:
 def _in_parts(work: Work, tile: Tile) -> tuple[int, FittedTile]:
     """Deconvolve a tile in as few parts as fit; tell how many."""
     try:
-        with ONE_TILE:
-            return 1, _whole(work, tile)
+        with one_tile(work) as models:
+            return 1, _whole(work, tile, models)
     except OUT_OF_MEMORY:
         axis = longest_axis(work.plan, tile)
         if axis is None:
@@ -96,7 +97,7 @@ def longest_axis(plan: BlockPlan, tile: Tile) -> int | None:
     return axis if tile.shape[axis] >= 2 * LEAST else None
 
 
-def _whole(work: Work, tile: Tile) -> FittedTile:
+def _whole(work: Work, tile: Tile, models: Models) -> FittedTile:
     survey = work.surveys[tile.frame]
     options = survey.settle(work.plan.order.options)
     region = tile.region(work.plan.overlap, work.plan.space, work.plan.bins)
@@ -107,5 +108,7 @@ def _whole(work: Work, tile: Tile) -> FittedTile:
     level = survey.background if background is None else background
     problem = make_problem(image, level, mask, options)
     inside = (slice(None),) * (3 - image.ndim) + tile.inside(region)
-    tiled = solve(problem, options, survey, work.plan.coarse, inside, measured=work.measured)
+    tiled = solve(
+        problem, options, survey, models, work.plan.coarse, inside, measured=work.measured
+    )
     return FittedTile(tiled.voxels.reshape(tile.shape), tiled.fit)

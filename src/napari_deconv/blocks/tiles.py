@@ -61,8 +61,8 @@ def deconvolve_blocks(
         the voxels that it sees and no others: a Dask array chunk by chunk, within the tile's own
         task.
     psf : Psf, array_like or sequence of Psf
-        As for `deconvolve`. It is sent to each worker once, and its OTF is made there with each
-        tile: one transform, where the iterations take four each.
+        As for `deconvolve`. It is sent to each worker once; its OTF is made there, and kept while
+        tiles of the same size follow.
     block : int or sequence of int, optional
         Voxels of a tile along the space axes, or along all axes with 1 in front. By default what
         fits the memory and leaves the least to compute (see `plan_blocks`); an image that fits is

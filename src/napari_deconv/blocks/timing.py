@@ -17,8 +17,8 @@ from napari_deconv.blocks.grid import Tile
 from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.region import Survey, make_problem, solve
 from napari_deconv.blocks.rules import needs_pilots
-from napari_deconv.blocks.source import ONE_TILE
 from napari_deconv.blocks.tally import count_tile
+from napari_deconv.blocks.turn import Models, one_tile
 from napari_deconv.deconvolution.direct import filter_directly
 from napari_deconv.deconvolution.levels import Binning, coarse_steps
 from napari_deconv.deconvolution.options import Options
@@ -81,7 +81,7 @@ def seconds_a_voxel(
     shape = tuple(n if n == 1 else max(n - m + 1, 1) for n, m in zip(part, psf, strict=True))
     noise = np.random.default_rng(0).poisson(_LIGHT, shape).astype(np.uint16)
     problem = make_problem(noise, _LEVEL, None, options)
-    with ONE_TILE:
+    with one_tile():
         counting = _counting(noise, every)
         of_kind = _filtering if options.kind.direct else _iterating
         pilot, tile = of_kind(problem, options, coarse)
@@ -117,7 +117,7 @@ def _iterating(
 
     def run(steps: int) -> float:
         taken = replace(survey, iterations=steps)
-        return _clock(lambda: solve(problem, taken.settle(options), taken))
+        return _clock(lambda: solve(problem, taken.settle(options), taken, Models()))
 
     run(1)  # makes kernels and plans
     # What is done before the first step takes about as long as it.

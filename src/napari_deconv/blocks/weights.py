@@ -12,8 +12,9 @@ from napari_deconv._checks import LARGEST
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.order import Order
-from napari_deconv.blocks.source import ONE_TILE, Source
+from napari_deconv.blocks.source import Source
 from napari_deconv.blocks.telling import tell
+from napari_deconv.blocks.turn import one_tile
 from napari_deconv.deconvolution.parts import SHARES, Box, parts_of
 from napari_deconv.deconvolution.volume import less
 from napari_deconv.deconvolution.weight import find_weight
@@ -71,5 +72,5 @@ def _find(what: tuple[Source, Order], frame: Frame) -> tuple[Frame, float]:
         light[~(np.abs(light) < LARGEST)] = 0  # refused when all is counted
         return light[np.newaxis] if len(space) == 2 else light
 
-    with ONE_TILE:
+    with one_tile():
         return frame, find_weight(read, volume, order.options)

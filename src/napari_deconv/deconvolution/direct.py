@@ -12,7 +12,7 @@ from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import Box
 from napari_deconv.deconvolution.volume import Problem, less, make_model
 from napari_deconv.deconvolution.weight import find_weights, lay, penalty_of
-from napari_deconv.forward import Convolution
+from napari_deconv.forward import Convolution, ForwardModel
 from napari_deconv.solvers.linear import inverse, penalized_inverse
 from napari_deconv.solvers.weights import AutomaticWeights
 
@@ -21,7 +21,9 @@ __all__ = ["filter_directly", "light_of"]
 Float = npt.NDArray[np.float32]
 
 
-def filter_directly(problem: Problem, options: Options) -> tuple[Float, AutomaticWeights | None]:
+def filter_directly(
+    problem: Problem, options: Options, model: ForwardModel | None = None
+) -> tuple[Float, AutomaticWeights | None]:
     """Filter a volume with Wiener's filter, Tikhonov's, or the inverse.
 
     Parameters
@@ -29,7 +31,9 @@ def filter_directly(problem: Problem, options: Options) -> tuple[Float, Automati
     problem : Problem
         The volume.
     options : Options
-        The method, and its weight or None for an automatic one.
+        The method, and its weight or NaN for an automatic one.
+    model : Convolution, optional
+        The forward model of the volume, where it is there already.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def filter_directly(problem: Problem, options: Options) -> tuple[Float, Automati
     weights : AutomaticWeights or None
         What the rules for an automatic weight found, if there was one to find.
     """
-    model = make_model(problem, options.engine)
+    model = make_model(problem, options.engine) if model is None else model
     if not isinstance(model, Convolution):
         raise TypeError(f"{options.method} takes one PSF.")
     light = lay(light_of(problem), problem.psfs[0].shape, problem.boundary)
