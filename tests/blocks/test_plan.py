@@ -174,7 +174,7 @@ def clock(monkeypatch):
     def go_on(problem, steps):
         now[0] += 1e-9 * steps * prod(grid_of(problem.image.shape, wide().shape, "padded"))
 
-    def solve(problem, options, survey):
+    def solve(problem, options, survey, models):
         go_on(problem, 1 + options.iterations)
 
     def count(image, *_):
