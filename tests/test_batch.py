@@ -7,14 +7,13 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from napari_deconv import DeconvError, DeconvWarning, Recipe
 from napari_deconv._progress import Progress
 from napari_deconv.recipe.batch import Batch
 from napari_deconv.recipe.jobs import Job
-from napari_deconv.recipe.plan import Outcome
+from napari_deconv.recipe.whole import Made
 
 NAMES = "abcdef"
 
@@ -29,7 +28,7 @@ class Workshop:
         self.begun.append(job.target.stem)
         with watch("blocks") as callback:
             self.do(job.target.stem, callback)
-        return Outcome(np.float32(7), {}, None)
+        return Made({"background": 7.0})
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_a_psf_is_kept_for_the_next_file_and_no_image(job):
     workshop, called = Workshop(), []
     for each in (job, other):
         workshop.run(each, lambda step: nullcontext(called.append(step)))
-    first, then = ["open_image"], ["plan_blocks", "read_image", "deconvolve"]
+    first, then = ["open_image"], ["plan_blocks", "read_image", "deconvolve", "write"]
     assert called == [*first, "load_psf", *then, *first, *then]
     kept = [type(value) for value, _ in workshop._kept._values.values()]
     assert kept == [Psf]

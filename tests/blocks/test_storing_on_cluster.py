@@ -98,7 +98,7 @@ def test_a_block_that_fails_is_tried_again_and_its_error_raised(client, tmp_path
 def test_a_block_that_kills_its_workers_ends_it(cluster, client, tmp_path):
     cluster.scheduler.allowed_failures, before = 1, cluster.scheduler.allowed_failures
     try:
-        with pytest.raises(DeconvError, match="2 workers died at the same block"):
+        with pytest.raises(DeconvError, match="2 workers died at the same tile or file"):
             store_blocks(troubled(dies, tmp_path).blocks[:1, :1], Folder(tmp_path))
     finally:
         cluster.scheduler.allowed_failures = before

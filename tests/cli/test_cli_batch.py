@@ -248,7 +248,7 @@ def test_positions_are_results_of_their_own(shell, image):
     )
     np.testing.assert_array_equal(read_image("out/plate_well_B_2.ome.tif").data, second.image)
     origin = provenance_of("out/plate_well_B_2.ome.tif")["inputs"]["image"]
-    assert origin == {"path": "plate.ome.tif", "position": 1}
+    assert origin == {"path": str(Path("plate.ome.tif").absolute()), "position": 1}
     assert table()["plate_well_B_2.ome.tif"]["position"] == "well_B_2"
 
 

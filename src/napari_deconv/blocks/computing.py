@@ -124,8 +124,8 @@ def _on_cluster(
         ) from error
     except KilledWorker as error:
         raise DeconvError(
-            f"{error.allowed_failures + 1} workers died at the same block: it may need more memory "
-            "than they have. Make the blocks smaller, or give each worker more memory."
+            f"{error.allowed_failures + 1} workers died at the same tile or file: it may need more "
+            "memory than they have. Make the tiles smaller, or give each worker more memory."
         ) from error
     finally:
         if completed.futures:

@@ -11,6 +11,7 @@ import click
 from tqdm import tqdm
 
 from napari_deconv.blocks import BlockPlan
+from napari_deconv.blocks.computing import current_client
 from napari_deconv.blocks.plan import say_time
 from napari_deconv.cli.shell import is_quiet, note, progress, report
 from napari_deconv.errors import DeconvError
@@ -91,12 +92,12 @@ def told(plans: Sequence[BlockPlan], times: dict[str, float]) -> list[str]:
     Parameters
     ----------
     plans : sequence of BlockPlan
-        Of each channel that has its own PSF; none where it is done in memory.
+        Of each channel that has its own PSF; none where it is done in one piece.
     times : dict
         Seconds that plans take, by what they say: each is measured once, and kept here.
     """
     if not plans:
-        return ["in memory, in one piece"]
+        return ["in memory, in one piece" + (", on a worker" if current_client() else "")]
     each = [plan.describe() for plan in plans]
     for text, plan in zip(each, plans, strict=True):
         if text not in times:

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import click
-import numpy as np
 from tqdm import tqdm
 
 from napari_deconv.beads import Beads
-from napari_deconv.blocks import BlockDeconvolution, BlockPlan, use_cluster
+from napari_deconv.blocks import BlockPlan, use_cluster
 from napari_deconv.cli.batch import make_folder, preview_batch, run_batch, told
 from napari_deconv.cli.beads import report_beads
 from napari_deconv.cli.limits import limited
@@ -31,7 +30,6 @@ from napari_deconv.cli.shell import (
     progress,
     report,
 )  # fmt: skip
-from napari_deconv.deconvolution import Deconvolution
 from napari_deconv.errors import DeconvError
 from napari_deconv.files import IMAGE_SUFFIXES
 from napari_deconv.files.unfinished import begun
@@ -40,9 +38,9 @@ from napari_deconv.recipe.batch import Batch
 from napari_deconv.recipe.inputs import find_inputs
 from napari_deconv.recipe.jobs import Job, Workshop, jobs_of
 from napari_deconv.recipe.notes import noted
-from napari_deconv.recipe.plan import Outcome
 from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.recipe.results import suffix_of, suffixes_of
+from napari_deconv.recipe.whole import Made
 
 __all__ = ["run"]
 
@@ -78,7 +76,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     click.option("--resume", is_flag=True,
                  help="Finish results that an interrupted run has begun block by block."),
     click.option("--scheduler", metavar="tcp://…|FILE.json",
-                 help="Compute the blocks on this Dask cluster: its address or scheduler file."),
+                 help="Compute on this Dask cluster: its address or scheduler file."),
     limited(click.option("-e", "--engine", metavar="DEVICE",
                          help="Instead of the recipe's: auto, cpu, opencl or opencl:NAME."),
             "What it may take: on a processor the whole process stays below it, on a graphics card "
@@ -142,14 +140,14 @@ def _do_one(job: Job, workshop: Workshop, recipe: Path, dry_run: bool) -> None:
         return
     try:
         with noted():
-            outcome = workshop.run(job, progress, _tell)
+            made = workshop.run(job, progress, _tell)
     except KeyboardInterrupt:
         if begun(job.target) is None:
             raise
         raise KeyboardInterrupt(
             f"the blocks of {job.target} that are done are kept: --resume goes on with them"
         ) from None
-    _report(job.target, outcome)
+    _report(job.target, made)
 
 
 def _tell(plans: Sequence[BlockPlan]) -> None:
@@ -185,22 +183,20 @@ def _default_output(recipe: Recipe, path: Path) -> Path:
     return Path(path.name.removesuffix(path.suffix) + suffix_of(recipe))
 
 
-def _report(target: Path, outcome: Outcome) -> None:
+def _report(target: Path, made: Made) -> None:
     """Say what was made."""
-    result: Any = outcome.result
-    if isinstance(result, Psf):
-        report_psf(result, target)
+    if isinstance(made.result, Psf):
+        report_psf(made.result, target)
         return
-    if isinstance(result, Beads):
-        report_beads(result)
+    if isinstance(made.result, Beads):
+        report_beads(made.result)
         report(f"Wrote {target}.")
         return
-    if isinstance(result, Deconvolution | BlockDeconvolution):
-        report(f"{result.stop_reason[:1].upper()}{result.stop_reason[1:]}.")
-        result = result.image
-    if np.ndim(result) == 0:
-        report(f"The background is {result:.6g}; there is no image to write.")
+    reason = made.figures.get("stop_reason")
+    if reason is not None:
+        report(f"{reason[:1].upper()}{reason[1:]}.")
+    if not made.shape:
+        report(f"The background is {made.figures['background']:.6g}; there is no image to write.")
         return
-    spacing = None if outcome.source is None else outcome.source.spacing
-    voxel = "no voxel size" if spacing is None else micrometres(spacing)
-    report(f"Wrote {target}: {' × '.join(map(str, result.shape))} voxels of {voxel}.")
+    voxel = "no voxel size" if made.spacing is None else micrometres(made.spacing)
+    report(f"Wrote {target}: {' × '.join(map(str, made.shape))} voxels of {voxel}.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -11,7 +13,15 @@ from napari_deconv._checks import check_number, check_whole
 from napari_deconv.engines.protocol import format_bytes
 from napari_deconv.errors import DeviceMemoryError
 
-__all__ = ["cores", "memory_limit", "require_within_limit", "room", "set_limits", "threads"]
+__all__ = [
+    "cores",
+    "limited_memory",
+    "memory_limit",
+    "require_within_limit",
+    "room",
+    "set_limits",
+    "threads",
+]
 
 
 @dataclass
@@ -48,6 +58,17 @@ def set_limits(threads: int | None = None, memory: float | None = None) -> None:
     if memory is not None:
         check_number(memory, "memory", low=1)
     _limits.threads, _limits.memory = threads, memory
+
+
+@contextmanager
+def limited_memory(most: float | None) -> Iterator[None]:
+    """Limit the memory of an operation for a while, for all threads; None leaves it as it is."""
+    before = _limits.memory
+    _limits.memory = before if most is None else most
+    try:
+        yield
+    finally:
+        _limits.memory = before
 
 
 def cores() -> int:

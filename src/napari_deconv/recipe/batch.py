@@ -22,7 +22,7 @@ from napari_deconv.files import provenance_of
 from napari_deconv.recipe.jobs import Job, Workshop
 from napari_deconv.recipe.notes import noted
 from napari_deconv.recipe.plan import Watch, unwatched
-from napari_deconv.recipe.summary import Summary, figures
+from napari_deconv.recipe.summary import Summary
 
 __all__ = ["LOG", "SUMMARY", "Batch", "line_of"]
 
@@ -135,10 +135,8 @@ class Batch:
             try:
                 if self.skips(job):
                     return row | {"status": "skipped", "checksum": job.checksum}
-                outcome = self.workshop.run(job, watch, partial(self._log_plans, row))
-                row |= figures(outcome.result) | {"engine": outcome.record.get("engine", "")}
-                row |= outcome.record.get("made", {}).get("measured", {})  # of tiles
-                row |= {"status": "done", "checksum": job.checksum}
+                made = self.workshop.run(job, watch, partial(self._log_plans, row))
+                row |= made.figures | {"status": "done", "checksum": job.checksum}
             except Exception as error:  # whatever is wrong with one file, the others are done
                 row |= {"status": "failed", "error": _reason(error)}
         return row | {"seconds": time.perf_counter() - start, "warnings": " ".join(notes)}

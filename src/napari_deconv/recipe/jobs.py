@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,11 @@ from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
 from napari_deconv.blocks.computing import current_client
+from napari_deconv.blocks.place import find_place
 from napari_deconv.blocks.storing import check_begun
 from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.errors import DeconvError, WholeImageError
@@ -24,11 +25,12 @@ from napari_deconv.recipe.channels import psf_of_each
 from napari_deconv.recipe.checksum import checksum
 from napari_deconv.recipe.inputs import check_targets, stem_of
 from napari_deconv.recipe.kept import Kept
-from napari_deconv.recipe.plan import Outcome, Watch, unwatched
+from napari_deconv.recipe.plan import Watch, unwatched
 from napari_deconv.recipe.recipe import Recipe
-from napari_deconv.recipe.results import suffix_of, write
+from napari_deconv.recipe.results import suffix_of
 from napari_deconv.recipe.schema import Blocks, Output, PsfSource, Source
 from napari_deconv.recipe.ways import IN_BLOCKS, IN_MEMORY, PLANNED, check_blocks
+from napari_deconv.recipe.whole import Made, Whole
 
 __all__ = ["Job", "Workshop", "jobs_of"]
 
@@ -123,8 +125,7 @@ def _positions(recipe: Recipe, source: Path) -> list[str]:
 class Workshop:
     """Does jobs, where Dask computes; what they share is made once.
 
-    Several threads may each do a job: then what is done in this process waits for its turn, and
-    only blocks on a cluster are done at the same time.
+    On a cluster several threads may each do a job.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ class Workshop:
     ) -> None:
         self._engine, self._begun, self._say = engine, begun, say
         self._kept = Kept()
-        self._in_memory = threading.Lock()
+        self._name = uuid4().hex
 
     def plans(self, job: Job, watch: Watch = unwatched) -> list[BlockPlan]:
         """Tell how a file is cut into tiles, for each channel that has its own PSF.
@@ -159,7 +160,7 @@ class Workshop:
         Returns
         -------
         list of BlockPlan
-            Empty where it is done in memory.
+            Empty where it is done in one piece.
 
         Raises
         ------
@@ -167,18 +168,17 @@ class Workshop:
             If the file or the PSF cannot be read, or the recipe lacks something.
         """
         recipe, image = self._resolved(job)
-        asked = current_client() is not None or recipe.blocks is not None or self._goes_on(job)
+        asked = recipe.blocks is not None or self._goes_on(job)
         try:
             check_blocks(recipe)
             plans = [] if image is None else self._plans(recipe, watch)
         except WholeImageError:
-            if asked or not (image is None or _has_room(image)):
+            if asked or not self._has_room(recipe, image):
                 raise
             return []
-        if image is None:
-            return []
-        in_memory = _is_one_tile_each(plans) and _has_room(image, plans)
-        return plans if asked or not in_memory else []
+        if asked or current_client() is not None or not _is_one_tile_each(plans):
+            return plans
+        return [] if self._has_room(recipe, image, plans) else plans
 
     def script(self, job: Job, plans: Sequence[BlockPlan]) -> str:
         """Write what would be called, as Python, where a file is cut as its `plans` tell."""
@@ -191,7 +191,7 @@ class Workshop:
         job: Job,
         watch: Watch = unwatched,
         tell: Callable[[Sequence[BlockPlan]], object] | None = None,
-    ) -> Outcome:
+    ) -> Made:
         """Do a job.
 
         Parameters
@@ -205,8 +205,8 @@ class Workshop:
 
         Returns
         -------
-        Outcome
-            What was made and written: a `BlockDeconvolution`, if it was made block by block.
+        Made
+            What was made and written.
 
         Raises
         ------
@@ -218,13 +218,14 @@ class Workshop:
         plans = self.plans(job, watch)
         if begun(job.target) is not None and not self._goes_on(job):
             self._give_up(job)
-        if not plans:
-            with self._in_memory:
-                outcome = recipe.plan(engine=self._engine).run(watch, self._kept)
-                write(job.target, outcome, recipe.output, more)
-            return outcome
-        with alone(job.target):
-            return self._run_in_blocks(job, recipe, plans, more, watch, tell)
+        if plans:
+            with alone(job.target):
+                return self._run_in_blocks(job, recipe, plans, more, watch, tell)
+        whole = Whole(recipe, job.target, self._engine, more)
+        if current_client() is None:
+            return whole.run(watch, self._kept)
+        with watch("on a worker") as callback:
+            return whole.run_on_cluster(callback, self._name)
 
     def _goes_on(self, job: Job) -> bool:
         """Tell whether there are tiles of an interrupted run to go on with."""
@@ -248,7 +249,7 @@ class Workshop:
         more: dict[str, Any],
         watch: Watch,
         tell: Callable[[Sequence[BlockPlan]], object] | None,
-    ) -> Outcome:
+    ) -> Made:
         """Do a job block by block, in blocks of one size for all channels."""
         recipe = recipe.model_copy(update={"blocks": self._blocks(job, recipe, plans)})
         output, plans = recipe.output or Output(), self._plans(recipe, watch)
@@ -267,11 +268,13 @@ class Workshop:
                 ngff=output.ngff or "0.5", resume=resumed, metadata=more,
                 callback=callback,
             )  # fmt: skip
-        return replace(outcome, record=record)
+        return Made.of(replace(outcome, record=record))
 
     def _resolved(self, job: Job) -> tuple[Recipe, Image | None]:
         """Give the recipe as the file completes it, and what the file says."""
         recipe = job.recipe
+        if job.source is not None:  # for workers and later readers in other folders
+            recipe = recipe.on(job.source.absolute())
         source = recipe.input or Source()
         if job.source is None or recipe.deconvolution is None or source.recipe is not None:
             return recipe, None
@@ -281,6 +284,18 @@ class Workshop:
             psf = psf_of_each(recipe.psf, image.channels)
             recipe = recipe.model_copy(update={"psf": psf})
         return recipe, image
+
+    def _has_room(
+        self, recipe: Recipe, image: Image | None, plans: Sequence[BlockPlan] = ()
+    ) -> bool:
+        """Tell whether all volumes fit into memory together, and one of them can be worked on."""
+        if current_client() is None:
+            free = room(memory_limit())
+        else:
+            place = find_place(self._engine or recipe.engine or "auto", None)
+            free = place.free.device if place.device.kind == "CPU" else place.free.host
+        working = max((plan.memory.host or plan.memory.device for plan in plans), default=0)
+        return image is None or bool(_HELD * image.data.size + working < free)
 
     def _plans(self, recipe: Recipe, watch: Watch) -> list[BlockPlan]:
         way = PLANNED
@@ -330,9 +345,3 @@ def _more(job: Job) -> dict[str, Any]:
 def _is_one_tile_each(plans: Sequence[BlockPlan]) -> bool:
     """Tell whether every volume is one tile."""
     return all(prod(plan.counts) == prod(plan.shape[: -len(plan.block)]) for plan in plans)
-
-
-def _has_room(image: Image, plans: Sequence[BlockPlan] = ()) -> bool:
-    """Tell whether all volumes fit into memory together, and one of them can be worked on."""
-    working = max((plan.memory.host or plan.memory.device for plan in plans), default=0)
-    return bool(_HELD * image.data.size + working < room(memory_limit()))
