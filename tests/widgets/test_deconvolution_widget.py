@@ -8,8 +8,10 @@ from hand import SPACING
 
 from napari_deconv.deconvolution import METHODS, deconvolve
 from napari_deconv.deconvolution.front_door import memory_needed
-from napari_deconv.files import read_image
+from napari_deconv.errors import DeconvWarning
+from napari_deconv.files import Image, read_image
 from napari_deconv.psf.psf import Psf
+from napari_deconv.recipe.recipe import Recipe
 from napari_deconv.widgets.common.layers import KEY, spacing
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
@@ -237,7 +239,7 @@ def test_notes_are_not_cut_off(viewer, deconvolution, bead_image, psf_array):
     deconvolution.qtbot.wait(100)
     form = widget._form.widget()
     form.layout().activate()
-    for note in (widget.psf_note.native, widget.voxel_size.note.native):
+    for note in (widget.psf_voxel_size.note.native, widget.voxel_size.note.native):
         assert note.width() == form.layout().contentsRect().width()
         assert note.height() >= note.heightForWidth(note.width())
 
@@ -286,21 +288,40 @@ def test_psfs_of_all_kinds(viewer, open_widget, said, bead_image, psf_array):
     assert said()[-1].startswith("No PSF is chosen")
 
     viewer.add_image(psf_array, name="PSF 2", scale=(0.2, 0.08, 0.08), units=("µm",) * 3)
-    assert shown(widget, widget, "psf_note") == [False]
+    asked = widget.psf_voxel_size
+    assert not asked.field.native.isVisibleTo(widget)
     hand.run()
     assert any("resampled" in message for message in said())
 
     viewer.add_image(psf_array, name="PSF of 1 µm", units=("µm",) * 3)
-    assert shown(widget, widget, "psf_note") == [True]
-    assert "The PSF says 1 × 1 × 1 µm" in widget.psf_note.value
-    assert "taken as the image's" in widget.psf_note.value
+    assert asked.field.native.isVisibleTo(widget)
+    assert "The PSF says 1 × 1 × 1 µm" in asked.note.value
 
     viewer.add_image(psf_array, name="bare PSF")
-    assert shown(widget, widget, "psf_note") == [True]
-    assert "no voxel size" in widget.psf_note.value
+    assert asked.note.native.isVisibleTo(widget)
+    assert "The PSF has no voxel size: enter it." in asked.note.value
+    hand.click()
+    assert said()[-1].startswith("The PSF has no voxel size. Enter it above as z × y × x")
+    asked.field.value = "0.2 × 0.08"
+    hand.click()
+    assert "expected 3 numbers" in said()[-1]
+    asked.field.value = "0.2 × 0.08 × 0.08"
+    assert asked.note.value == ""
     hand.run()
-    expected = deconvolve(bead_image, psf_array, spacing=SPACING, iterations=2, levels="auto")
-    np.testing.assert_array_equal(viewer.layers[-1].data, expected.image)
+    psf = Psf(psf_array, (0.2, 0.08, 0.08))
+    with pytest.warns(DeconvWarning, match="resampled"):
+        expected = deconvolve(bead_image, psf, spacing=SPACING, iterations=2, levels="auto")
+    result = viewer.layers[-1]
+    np.testing.assert_array_equal(result.data, expected.image)
+    assert result.metadata[KEY]["inputs"]["psf"] == {
+        "layer": "bare PSF",
+        "spacing": [0.2, 0.08, 0.08],
+    }
+    recipe = Recipe.of(result.metadata[KEY])
+    arrays = {"cells": Image(bead_image, SPACING, "ZYX"), "bare PSF": psf_array}
+    with pytest.warns(DeconvWarning, match="resampled"):
+        again = recipe.run(arrays=arrays)
+    np.testing.assert_array_equal(again.image, expected.image)
 
 
 def test_channels_and_times_are_looped_over(viewer, deconvolution, bead_image):

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("dask_in_place")
 UM = {"scale": SPACING, "units": ("µm",) * 3}
 POINTS = blob((9, 11, 11), (4, 5, 5)).astype(np.float32)
 TITLES = ["Background subtraction", "Deconvolution", "Convolve", "Bead detection", "PSF distilling"]
+OTHERS = ["PSF quality", "Simulate acquisition", "Synthetic PSF", "Compare"]
 
 
 @pytest.fixture
@@ -180,10 +181,36 @@ def test_a_window_is_closed_while_a_preview_is_made(qtbot, make_napari_viewer, h
     assert len(stays.layers) == 0
 
 
-@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("title", OTHERS)
+def test_the_others_are_cancelled_and_lose_their_layers(
+    viewer, image, open_widget, held, said, title
+):
+    hand = open_widget(title)
+    if title == "Compare":
+        hand.widget.fields.measure.value = "spectrum"
+    before = list(viewer.layers)
+    hand.click()
+    hand.click()
+    held.set()
+    hand.wait()
+    assert hand.widget.result_line.text() == "Cancelled."
+    assert list(viewer.layers) == before
+    held.clear()
+    hand.click()
+    viewer.layers.clear()
+    held.set()
+    hand.wait()
+    assert hand.widget.result_line.text() not in ("", "Cancelled.")
+    assert not [text for text in said() if "failed" in text]
+
+
+@pytest.mark.parametrize("title", [*TITLES, *OTHERS])
 def test_the_window_is_closed_while_it_runs(viewer, image, open_widget, held, said, title):
     hand = open_widget(title)
-    hand.widget.image.changed.emit(hand.widget.image.value)
+    if title == "Compare":
+        hand.widget.fields.measure.value = "spectrum"
+    else:
+        hand.widget.image.changed.emit(hand.widget.image.value)
     if getattr(hand.widget, "preview", None) is not None:
         hand.widget.preview.box.value = True
     hand.click()

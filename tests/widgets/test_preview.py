@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 import numpy as np
@@ -274,6 +275,63 @@ def test_it_follows_the_view_and_newer_settings_win(viewer, preview, cells, sett
     widget.settings.method.value = "wiener"
     settle(widget)
     assert list(aside(viewer)) == ["Preview · Wiener filter"]
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """Workers that were started, one after the other."""
+    started, start = [], workers.Worker.start
+
+    def noted(worker):
+        started.append(worker)
+        start(worker)
+
+    monkeypatch.setattr(workers.Worker, "start", noted)
+    return started
+
+
+def test_a_slider_that_moves_starts_one_preview_when_it_rests(preview, cells, settle, begun):
+    widget = preview("Deconvolution")
+    begun.clear()
+    for iterations in range(5, 25):  # without a pause: no event of a timer comes between
+        widget.settings.iterations.value = iterations
+    assert begun == []
+    settle(widget)
+    assert len(begun) == 1
+
+
+def test_a_preview_that_is_out_of_date_ends_and_is_not_shown(
+    viewer, preview, cells, settle, begun, qtbot, monkeypatch
+):
+    widget = preview("Deconvolution")
+    layer = aside(viewer)["Preview · RL"]
+    shown, go_on, began = [], threading.Event(), threading.Event()
+    whole = widget.preview._prepare
+
+    def held_up():
+        function = whole()
+
+        def wait(callback):
+            began.set()
+            assert go_on.wait(20)
+            return function(callback=callback)
+
+        return wait
+
+    layer.events.set_data.connect(lambda: shown.append(widget.settings.iterations.value))
+    begun.clear()
+    monkeypatch.setattr(widget.preview, "_prepare", held_up)
+    widget.settings.iterations.value = 5
+    qtbot.waitUntil(began.is_set, timeout=20_000)
+    monkeypatch.setattr(widget.preview, "_prepare", whole)
+    for iterations in (6, 7):
+        widget.settings.iterations.value = iterations
+        qtbot.waitUntil(lambda: begun[0].abort_requested, timeout=20_000)
+    assert len(begun) == 1  # the next one begins when this one has ended
+    go_on.set()
+    settle(widget)
+    assert len(begun) == 2
+    assert set(shown) == {7}
 
 
 def test_it_is_hidden_by_a_run_and_comes_back_with_a_setting(viewer, preview, cells, settle, qtbot):

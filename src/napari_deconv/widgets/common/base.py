@@ -381,7 +381,8 @@ class OperationWidget(LayerWidget):
         if self.preview is not None:
             self.preview.close()
         self._removal_context.release()
-        self.voxel_size.release()
+        for size in self._voxel_sizes().values():
+            size.release()
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             emitter.disconnect(self.reset_choices)

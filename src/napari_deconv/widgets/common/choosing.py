@@ -49,8 +49,9 @@ class LayerWidget(QWidget):
         )
 
     def _watch_layers(self) -> None:
-        """Notice what is chosen by hand; the voxel size is that of the image."""
-        self.image.changed.connect(self.voxel_size.follow)
+        """Notice what is chosen by hand."""
+        for field, size in self._voxel_sizes().items():
+            field.changed.connect(size.follow)
         for field in self._layer_fields():
             field.changed.connect(lambda _, field=field: self._by_hand.add(field))
 
@@ -61,6 +62,10 @@ class LayerWidget(QWidget):
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         """Name the fields that choose layers, each with the roles that fit it, the best first."""
         return {}
+
+    def _voxel_sizes(self) -> dict[ComboBox, VoxelSize]:
+        """Name the fields that choose layers whose voxel size is shown."""
+        return {self.image: self.voxel_size}
 
     def _part(self, purpose: str, take: Callable[[Layer | None, str, int], Part] = whole) -> Part:
         """Take the image at the resolution that is chosen."""
@@ -88,7 +93,8 @@ class LayerWidget(QWidget):
             field.value = self._choice(field, roles, by_hand)
             if not by_hand or (field.value is None and before is not None):
                 self._by_hand.discard(field)
-        self.voxel_size.follow(self.image.value)
+        for field, size in self._voxel_sizes().items():
+            size.follow(field.value)
 
     def _choice(self, field: ComboBox, roles: Sequence[str], by_hand: bool) -> Layer | None:
         before, known = field.value, self._known.get(field)

@@ -24,6 +24,7 @@ from napari_deconv.widgets.common.layers import (
     is_unstated,
     known,
     role,
+    space_axes,
     spacing,
     spacing_is_certain,
     stated_spacing,
@@ -44,6 +45,7 @@ __all__ = [
     "check",
     "choice",
     "entry",
+    "given_spacing",
     "integer",
     "layer_choice",
     "note",
@@ -171,6 +173,13 @@ def _narrow(field: ComboBox) -> ComboBox:
 class VoxelSize:
     """The voxel size of a layer: shown, editable, asked for where it is missing.
 
+    Parameters
+    ----------
+    name : str
+        What the layer is called in messages.
+    label : str
+        Of the field.
+
     Attributes
     ----------
     field : LineEdit
@@ -179,9 +188,10 @@ class VoxelSize:
         Says in orange what is missing or uncertain; empty else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "layer", label: str = "Voxel size (µm)") -> None:
+        self._name = name
         self.field = LineEdit(
-            label="Voxel size (µm)",
+            label=label,
             tooltip="Distance between voxels, z × y × x. Taken from the layer; what you type here "
             "is used instead, in all widgets, and leaves the layer as it is.",
         )
@@ -223,7 +233,7 @@ class VoxelSize:
         names = " × ".join("zyx"[-axes:])
         if not self.field.value.strip():
             raise DeconvError(
-                f"{_lacks(self._layer, 'layer')}. Enter it above as {names} in µm; "
+                f"{_lacks(self._layer, self._name)}. Enter it above as {names} in µm; "
                 "it is printed in the microscope's metadata."
             )
         values = read_numbers(self.field.value)
@@ -247,7 +257,18 @@ class VoxelSize:
 
     def _ask(self, typed: str | None) -> None:
         """Say what is missing, unless something is typed."""
-        self.note.value = orange("" if typed else _complaint(self._layer, self._read))
+        self.note.value = orange("" if typed else self._complaint())
+
+    def _complaint(self) -> str:
+        """Say what is missing or uncertain, if anything is."""
+        layer = self._layer
+        if layer is None:
+            return ""
+        if self._read is None:
+            return f"{_lacks(layer, self._name)}: enter it."
+        if "spacing" not in known(layer) and not spacing_is_certain(layer):
+            return f"The {self._name}'s scale has no unit: are these µm?"
+        return ""
 
     def _read_again(self) -> None:
         """Forget what was typed: the layer has learnt its voxel size."""
@@ -265,19 +286,21 @@ class VoxelSize:
                 other._refresh()
 
 
-def _complaint(layer: Layer | None, found: tuple[float, ...] | None) -> str:
-    if layer is None:
-        return ""
-    if found is None:
-        return f"{_lacks(layer, 'layer')}: enter it."
-    if "spacing" not in known(layer) and not spacing_is_certain(layer):
-        return "The layer's scale has no unit: are these µm?"
-    return ""
+def given_spacing(layer: Layer) -> tuple[float, ...] | None:
+    """Return the voxel size in µm that was typed for a layer, else what it says; None if neither.
+
+    What was typed is passed over where it is not understood.
+    """
+    try:
+        typed = read_numbers(_typed.get(layer, ""))
+    except DeconvError:
+        typed = ()
+    return typed if len(typed) == space_axes(layer) else spacing(layer)
 
 
 def psf_doubt(psf: Layer | None) -> str:
     """Say in orange that a PSF has no voxel size that is to be believed; nothing else."""
-    if psf is None or spacing(psf) is not None:
+    if psf is None or given_spacing(psf) is not None:
         return ""
     return orange(f"{_lacks(psf, 'PSF')}: taken as the image's.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Layer, Points
 
+from napari_deconv.widgets.common.fields import given_spacing
 from napari_deconv.widgets.common.images import as_file_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.layers import origin, spacing
@@ -51,7 +52,7 @@ class Inputs:
                 self.origins["mask"] = {"layer": self._mask.name}
         psf = self.origins.get("psf", {"sample": ""})
         if "operation" not in psf and "sample" not in psf:
-            voxel = spacing(self.layers["psf"])
+            voxel = given_spacing(self.layers["psf"])
             psf["spacing"] = None if voxel is None else list(voxel)
 
     @property

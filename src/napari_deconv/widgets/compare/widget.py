@@ -13,7 +13,7 @@ from qtpy.QtCore import QEvent
 from napari_deconv.engines import get_engine
 from napari_deconv.errors import DeconvError
 from napari_deconv.provenance import describe, made
-from napari_deconv.widgets.common.fields import read_number
+from napari_deconv.widgets.common.fields import given_spacing, read_number
 from napari_deconv.widgets.common.layers import made_here, provenance, space_axes, spacing
 from napari_deconv.widgets.common.workers import Task, Worker
 from napari_deconv.widgets.compare import measures
@@ -203,7 +203,7 @@ class CompareWidget(ViewingWidget):
         layers = {"image": part.name, "result": result.name, "psf": psf.name}
         if left_out is not None:
             layers["mask"] = left_out.name
-        voxels = self._voxel_of(part), spacing(psf.layer)
+        voxels = self._voxel_of(part), given_spacing(psf.layer)
         taken = {"layers": layers, "spacing": voxels[0], "psf_spacing": voxels[1],
                  "place": place(self._viewer, part.layer), "centre_psf": centre_psf}  # fmt: skip
         note = _UNKNOWN_MASK if counts_all else ""

@@ -14,12 +14,12 @@ from napari_deconv.deconvolution import METHODS, Deconvolution
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
+    VoxelSize,
     check,
     choice,
     entry,
+    given_spacing,
     layer_choice,
-    note,
-    psf_doubt,
     read_number,
 )
 from napari_deconv.widgets.common.history import Settings
@@ -74,7 +74,7 @@ class DeconvolutionWidget(OperationWidget):
             "How the microscope shows a point. Another voxel size is resampled. A file can be "
             "dropped here.",
         )  # fmt: skip
-        self.psf_note = note()
+        self.psf_voxel_size = VoxelSize("PSF", "PSF voxel size (µm)")
         self.settings = MethodFields()
         self.background = choice(
             "Background",
@@ -101,7 +101,8 @@ class DeconvolutionWidget(OperationWidget):
         main = [self.image, self.region, self.voxel_size.field, self.voxel_size.note]
         main += [
             self.psf,
-            self.psf_note,
+            self.psf_voxel_size.field,
+            self.psf_voxel_size.note,
             *self.settings.main,
             self.background,
             self.background_value,
@@ -157,12 +158,19 @@ class DeconvolutionWidget(OperationWidget):
             self.leave_out: ("mask",),
         }
 
+    def _voxel_sizes(self) -> dict[ComboBox, VoxelSize]:
+        return super()._voxel_sizes() | {self.psf: self.psf_voxel_size}
+
     def _input_layers(self) -> dict[str, Layer | None]:
         mask = self.leave_out.value if self._applies()[self.leave_out] else None
         return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
 
     def _applies(self) -> dict[ValueWidget, bool]:
+        psf = self.psf.value
+        asked = psf is not None and (spacing(psf) is None or given_spacing(psf) != spacing(psf))
         return self.settings.applies() | {
+            self.psf_voxel_size.field: asked,
+            self.psf_voxel_size.note: asked,
             self.region: self._is_large(),
             self.background_value: self.background.value == "value",
             self.leave_out: "mask" in self.settings.kind.takes,
@@ -225,17 +233,17 @@ class DeconvolutionWidget(OperationWidget):
             given["background"] = read_number(self.background_value.value)
         if self._applies()[self.leave_out] and self.leave_out.value is not None:
             given["leave_out"] = whole(self.leave_out.value, "mask").where(source)
-        given["psf_spacing"], given["own_psf"] = spacing(psf.layer), made_here(psf.layer)
+        given["psf_spacing"] = self.psf_voxel_size.value(psf.ndim)
+        given["own_psf"] = made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
     def _field_values(self) -> list[Any]:
         """Collect what all fields but the iterations say."""
-        apart = (self.settings.iterations, self.psf_note, self.voxel_size.note)
+        apart = (self.settings.iterations, self.psf_voxel_size.note, self.voxel_size.note)
         return [field.value for field in self._rows if field not in apart]
 
     def _arrange(self) -> None:
-        """Show what applies, what is doubtful of the PSF, and the buttons that can be used now."""
-        self.psf_note.value = psf_doubt(self.psf.value)
+        """Show what applies, and the buttons that can be used now."""
         super()._arrange()
         label = "Most iterations" if self.settings.iterations_are_a_limit else "Iterations"
         self._rows[self.settings.iterations].setText(label)

@@ -24,7 +24,7 @@ def planes_of(psf: Part, given: Mapping[str, Any]) -> int:
     """Count the planes that a PSF has at the voxel size of the image."""
     if psf.ndim < 3:
         return 1
-    steps = given["psf_spacing"] or given["spacing"]
+    steps = given["psf_spacing"]
     return max(1, round(psf.shape[0] * steps[0] / given["spacing"][0]))
 
 
