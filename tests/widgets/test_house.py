@@ -56,6 +56,27 @@ def test_tab_goes_from_top_to_bottom(qtbot, viewer, open_widget, bead_image, psf
         assert below or beside or next_part > part
 
 
+@pytest.mark.parametrize("title", TITLES)
+def test_each_has_its_parts_in_the_same_order(qtbot, viewer, open_widget, bead_image, title):
+    viewer.add_image(bead_image, name="bare")
+    widget = open_widget(title).widget
+    if title == "Compare":  # it has nothing to run before
+        widget.fields.measure.value = "spectrum"
+    with qtbot.waitExposed(widget.window()):
+        widget.window().show()
+    qtbot.wait(100)
+    first, *others = (field for field in widget._rows if field.native.isVisibleTo(widget))
+    assert first is widget.image
+    voxels = widget.voxel_size.field
+    if voxels in others and title != "Compare":  # which asks for several layers first
+        assert others[0] is voxels
+    preview = [] if widget.preview is None else [widget.preview.box.native]
+    parts = [widget._form, *preview, widget.run_button, widget.outcome]
+    heights = [part.mapTo(widget, QPoint(0, 0)).y() for part in parts]
+    assert heights == sorted(heights)
+    assert len(set(heights)) == len(parts)
+
+
 def chain(widget):
     """Go through all that belongs to a widget in the order in which Tab goes."""
     first = each = widget.nextInFocusChain()

@@ -85,7 +85,7 @@ class BackgroundWidget(OperationWidget):
             "is too small.",
         )
         self.preview = Preview(napari_viewer, self._prepare_preview, self._present)
-        main = [self.image, self.method, self.voxel_size.field, self.voxel_size.note]
+        main = [self.image, self.voxel_size.field, self.voxel_size.note, self.method]
         main += [self.percentile, self.value, self.radius, self.factor, self.floor]
         self._build(main, [self.output])
 
