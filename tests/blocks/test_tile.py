@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
+from weakref import ref
 
 import numpy as np
 import pytest
 from tests.blocks.cases import BOUND, bars, seam
 
+from napari_deconv import set_limits
 from napari_deconv.blocks import deconvolve_blocks, prepare_blocks, tile, turn
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import LEAST
@@ -21,7 +23,7 @@ QUICK = {"block": (16, 48, 48), "iterations": 1, "background": 1.8, "engine": "c
 def test_a_process_does_one_tile_at_a_time(monkeypatch):
     sample = bars()
     tiled = deconvolve_blocks(sample.image, sample.psf, **QUICK)
-    do, at_work, most = tile._whole, [], []
+    do, at_work, most = tile._solved, [], []
 
     def watched(*given):
         at_work.append(given)
@@ -30,7 +32,7 @@ def test_a_process_does_one_tile_at_a_time(monkeypatch):
         at_work.pop()
         return do(*given)
 
-    monkeypatch.setattr(tile, "_whole", watched)
+    monkeypatch.setattr(tile, "_solved", watched)
     tiled.compute(scheduler="threads", num_workers=4)
     assert most == 4 * [1]
 
@@ -40,7 +42,7 @@ def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatc
     tiled = deconvolve_blocks(sample.image, sample.psf, **QUICK)
     tried = []
 
-    def too_large(_, part, models):
+    def too_large(_, part):
         tried.append(part.shape)
         raise DeviceMemoryError("no memory")
 
@@ -54,10 +56,10 @@ def test_a_tile_is_cut_along_its_longest_axis_and_not_below_16_voxels(monkeypatc
 def test_a_tile_tells_how_far_it_is_also_in_halves(monkeypatch):
     sample, do, told = bars(), tile._whole, []
 
-    def short_of_memory(work, part, models):
+    def short_of_memory(work, part):
         if max(part.shape) > 48:
             raise DeviceMemoryError("no memory")
-        return do(work, part, models)
+        return do(work, part)
 
     options = QUICK | {"iterations": 4, "levels": "auto", "block": (16, 96, 48)}
     tiled = deconvolve_blocks(sample.image, sample.psf, **options)
@@ -172,3 +174,34 @@ def test_models_are_forgotten_for_other_work_after_a_failure_and_with_their_work
     del tasks, others, task, work
     gc.collect()
     assert not turn._kept
+
+
+def test_while_halves_are_done_nothing_of_the_tile_that_failed_is_held(monkeypatch):
+    sample, solve, alive, models = bars(), tile.solve, [], []
+
+    def short_of_memory(problem, options, survey, kept, *given, **more):
+        gc.collect()
+        alive.append(sum(each() is not None for each in models))
+        made = solve(problem, options, survey, kept, *given, **more)
+        models.extend(map(ref, kept._made.values()))
+        if len(alive) == 1:
+            raise DeviceMemoryError("no memory")
+        return made
+
+    monkeypatch.setattr(tile, "solve", short_of_memory)
+    with pytest.warns(DeconvWarning, match="in 2 smaller"):
+        tasks_of(sample.image, sample.psf)[0].compute(scheduler="synchronous")
+    assert alive[:2] == [0, 0]
+    assert len(alive) == 3
+
+
+def test_room_is_looked_for_with_models_that_are_kept_too():
+    sample = bars()
+    first, second, *_ = tasks_of(sample.image, sample.psf)
+    first.compute(scheduler="synchronous")
+    set_limits(memory=1e5)
+    try:
+        with pytest.raises(DeviceMemoryError, match="the memory limit is"):
+            second.compute(scheduler="synchronous")
+    finally:
+        set_limits()

@@ -16,6 +16,7 @@ from dask.utils import ensure_dict
 
 from napari_deconv._progress import Callback, Progress
 from napari_deconv.blocks.telling import listened_to
+from napari_deconv.blocks.turn import forget_models
 from napari_deconv.errors import DeconvError, DeconvWarning
 
 if TYPE_CHECKING:
@@ -99,11 +100,14 @@ def wait_for_workers(client: Client) -> None:
 def _one_by_one(tasks: Sequence[Delayed], listener: Callable[[float], object]) -> Results:
     # Tasks of blocks share one graph, all of which `task.compute` would go through for each.
     graph = ensure_dict(HighLevelGraph.merge(*(task.dask for task in tasks)))
-    for task in tasks:
-        own, _ = cull(graph, [task.key])
-        with listened_to(listener):
-            result = dask.get(own, task.key)
-        yield result
+    try:
+        for task in tasks:
+            own, _ = cull(graph, [task.key])
+            with listened_to(listener):
+                result = dask.get(own, task.key)
+            yield result
+    finally:
+        forget_models()
 
 
 def _on_cluster(
@@ -120,7 +124,8 @@ def _on_cluster(
         yield from _as_done(completed, client, listener)
     except CancelledError as error:
         raise DeconvError(
-            "The connection to the Dask scheduler was lost. What is written is kept: resume."
+            "The connection to the Dask scheduler was lost. Tiles that are written are kept: "
+            "resume."
         ) from error
     except KilledWorker as error:
         raise DeconvError(

@@ -23,7 +23,7 @@ OUT_OF_MEMORY = DeviceMemoryError, MemoryError
 """Of the device, or of the machine."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # a key, by which models are kept
 class Work:
     """What all tiles share; it can be pickled, and is sent to a worker once.
 
@@ -76,8 +76,7 @@ def deconvolve_tile(work: Work, tile: Tile) -> FittedTile:
 def _in_parts(work: Work, tile: Tile) -> tuple[int, FittedTile]:
     """Deconvolve a tile in as few parts as fit; tell how many."""
     try:
-        with one_tile(work) as models:
-            return 1, _whole(work, tile, models)
+        return 1, _whole(work, tile)
     except OUT_OF_MEMORY:
         axis = longest_axis(work.plan, tile)
         if axis is None:
@@ -97,7 +96,13 @@ def longest_axis(plan: BlockPlan, tile: Tile) -> int | None:
     return axis if tile.shape[axis] >= 2 * LEAST else None
 
 
-def _whole(work: Work, tile: Tile, models: Models) -> FittedTile:
+def _whole(work: Work, tile: Tile) -> FittedTile:
+    # Not in the caller: it would hold the models of a tile that failed while the halves are done.
+    with one_tile(work) as models:
+        return _solved(work, tile, models)
+
+
+def _solved(work: Work, tile: Tile, models: Models) -> FittedTile:
     survey = work.surveys[tile.frame]
     options = survey.settle(work.plan.order.options)
     region = tile.region(work.plan.overlap, work.plan.space, work.plan.bins)

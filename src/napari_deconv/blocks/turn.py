@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.volume import Problem, make_model
+from napari_deconv.deconvolution.volume import Problem, make_model, require_memory
 from napari_deconv.engines.protocol import Shape
 from napari_deconv.forward import Convolution, DepthVarying
 
-__all__ = ["Models", "one_tile"]
+__all__ = ["Models", "forget_models", "one_tile"]
 
 
 class Models:
@@ -32,11 +32,20 @@ class Models:
             self._region, self._made = region, {}
 
     def of(self, level: Problem, options: Options) -> Convolution | DepthVarying:
-        """Give the model of the region, or of a coarse level of it."""
+        """Give the model of the region, or of a coarse level of it.
+
+        Raises
+        ------
+        DeviceError
+            If the device has too little memory.
+        """
         shape = level.image.shape
-        if shape not in self._made:
-            self._made[shape] = make_model(level, options.engine, options.arrays)
-        return self._made[shape]
+        model = self._made.get(shape)
+        if model is None:
+            model = self._made[shape] = make_model(level, options.engine, options.arrays)
+        else:  # the OTFs are there, room for the other arrays has to be
+            require_memory(options.engine, model.grid, options.arrays - 1, f"An image of {shape}")
+        return model
 
 
 _turn = threading.RLock()
@@ -58,12 +67,19 @@ def one_tile(work: object = None) -> Iterator[Models]:
     Yields
     ------
     Models
-        Those of the tile before, if it was of the same work and did not fail; others are forgotten.
-        They go with the work.
+        Those of the tile before, if it was of the same work and did not fail. Others are forgotten;
+        these are with their work.
     """
     with _turn:
         models = Models() if work is None else _kept.pop(work, Models())
         _kept.clear()
         yield models
+        _kept.clear()  # of a tile that was computed to be read
         if work is not None:
             _kept[work] = models
+
+
+def forget_models() -> None:
+    """Let go of what was kept for the next tile."""
+    with one_tile():
+        pass

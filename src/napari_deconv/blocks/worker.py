@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker
 
 from napari_deconv.errors import DeconvWarning
 
-__all__ = ["TOPIC", "ForwardWarnings"]
+__all__ = ["TOPIC", "ForwardWarnings", "collected"]
 
 TOPIC = "napari-deconv warnings"
 """Under which clients hear of them."""
+
+
+_thread = threading.local()
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """Collect what this thread warns of, for its result, instead of telling all clients.
+
+    Yields
+    ------
+    list of str
+        Empty where no `ForwardWarnings` is registered.
+    """
+    notes: list[str] = []
+    _thread.notes = notes
+    try:
+        yield notes
+    finally:
+        _thread.notes = None
 
 
 class ForwardWarnings(WorkerPlugin):  # type: ignore[misc]
@@ -35,6 +58,10 @@ class ForwardWarnings(WorkerPlugin):  # type: ignore[misc]
     ) -> None:
         self._show(message, category, *where, **more)
         if not issubclass(category, DeconvWarning):
+            return
+        notes = getattr(_thread, "notes", None)
+        if notes is not None:
+            notes.append(str(message))
             return
         try:
             worker = get_worker()

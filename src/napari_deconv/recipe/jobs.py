@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from napari_deconv.blocks import BlockPlan, begun_blocks, write_blocks
 from napari_deconv.blocks.computing import current_client
-from napari_deconv.blocks.place import find_place
+from napari_deconv.blocks.place import Place, find_place
 from napari_deconv.blocks.storing import check_begun
 from napari_deconv.engines.limits import memory_limit, room
 from napari_deconv.errors import DeconvError, WholeImageError
@@ -224,8 +224,10 @@ class Workshop:
         whole = Whole(recipe, job.target, self._engine, more)
         if current_client() is None:
             return whole.run(watch, self._kept)
+        place = self._place(recipe)
+        memory = place.free.device if place.device.kind == "CPU" else memory_limit()
         with watch("on a worker") as callback:
-            return whole.run_on_cluster(callback, self._name)
+            return whole.run_on_cluster(callback, self._name, memory)
 
     def _goes_on(self, job: Job) -> bool:
         """Tell whether there are tiles of an interrupted run to go on with."""
@@ -289,13 +291,17 @@ class Workshop:
         self, recipe: Recipe, image: Image | None, plans: Sequence[BlockPlan] = ()
     ) -> bool:
         """Tell whether all volumes fit into memory together, and one of them can be worked on."""
-        if current_client() is None:
-            free = room(memory_limit())
-        else:
-            place = find_place(self._engine or recipe.engine or "auto", None)
-            free = place.free.device if place.device.kind == "CPU" else place.free.host
+        free = room(memory_limit()) if current_client() is None else self._room_of_worker(recipe)
         working = max((plan.memory.host or plan.memory.device for plan in plans), default=0)
         return image is None or bool(_HELD * image.data.size + working < free)
+
+    def _room_of_worker(self, recipe: Recipe) -> float:
+        """Tell how many bytes of its machine's memory any worker may take."""
+        place = self._place(recipe)
+        return place.free.device if place.device.kind == "CPU" else place.free.host
+
+    def _place(self, recipe: Recipe) -> Place:
+        return find_place(self._engine or recipe.engine or "auto", None)
 
     def _plans(self, recipe: Recipe, watch: Watch) -> list[BlockPlan]:
         way = PLANNED

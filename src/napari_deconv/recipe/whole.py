@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from dask import delayed
@@ -16,8 +17,8 @@ from napari_deconv._progress import Callback
 from napari_deconv.beads import Beads
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.turn import one_tile
-from napari_deconv.engines.limits import limited_memory, memory_limit
-from napari_deconv.errors import DeconvError
+from napari_deconv.engines.limits import limited_memory
+from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.psf import Psf
 from napari_deconv.recipe.kept import Kept
 from napari_deconv.recipe.plan import Outcome, Watch
@@ -80,7 +81,7 @@ class Whole:
     recipe: Recipe
     target: Path
     engine: str | None
-    more: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any]
 
     def run(self, watch: Watch, kept: Kept) -> Made:
         """Do it in this process; the parameters are those of `Plan.run`."""
@@ -89,7 +90,7 @@ class Whole:
             write(self.target, outcome, self.recipe.output, self.more)
         return Made.of(outcome)
 
-    def run_on_cluster(self, callback: Callback | None, client: str) -> Made:
+    def run_on_cluster(self, callback: Callback | None, client: str, memory: float | None) -> Made:
         """Have a worker do it, which reads and writes the files under the same paths.
 
         Parameters
@@ -98,29 +99,39 @@ class Whole:
             As of `compute_each`. What it raises ends the work, on the worker too.
         client : str
             Who asks: what is the same for all that one asks for, a worker makes once.
+        memory : float or None
+            Bytes that the arrays of one operation may take there.
+
+        Warns
+        -----
+        DeconvWarning
+            What the worker was warned of.
         """
         there = replace(self, target=self.target.absolute())
-        task = delayed(_run, pure=False)(there, client, memory_limit())
-        made: Made | DeconvError
-        (made,) = compute_each([task], callback)
-        if isinstance(made, DeconvError):
+        task = delayed(_run, pure=False)(there, client, memory)
+        ((made, notes),) = compute_each([task], callback)
+        for note in notes:
+            warnings.warn(note, DeconvWarning, stacklevel=2)
+        if isinstance(made, Exception):
             raise made
-        return made
+        return cast("Made", made)
 
 
-def _run(whole: Whole, client: str, memory: float | None) -> Made | DeconvError:
+def _run(whole: Whole, client: str, memory: float | None) -> tuple[Made | Exception, list[str]]:
     """Do it as a task of a worker, which does nothing else of ours meanwhile.
 
-    An error of the input is given back: what is raised Dask tries again.
+    Errors are given back: what is raised Dask tries again, and it would fail again.
     """
-    try:
-        with one_tile(), limited_memory(memory):
-            return whole.run(_while_wanted(), _kept_for(client))
-    except DeconvError as error:
-        return error
+    from napari_deconv.blocks.worker import collected
+
+    with one_tile(), limited_memory(memory), collected() as notes:
+        try:
+            return whole.run(_while_wanted(), _kept_for(client)), notes
+        except (DeconvError, MemoryError) as error:
+            return error, notes
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # until another program asks for something
 def _kept_for(client: str) -> Kept:
     return Kept()
 
