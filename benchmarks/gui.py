@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from benchmarks.gui_window import BEAT, FIELD, PSF_SHAPE, SHAPE, Case, Times, Window
 from benchmarks.machine import describe_machine
@@ -22,7 +20,7 @@ from benchmarks.report import markdown_table, size
 from benchmarks.standstill import LATE
 from napari_deconv import list_devices
 
-__all__ = ["PREVIEWS", "RUNS", "fastest", "page"]
+__all__ = ["PREVIEWS", "RUNS", "page"]
 
 _RADII = ("radius", (0.9, 0.8, 0.7, 0.6))
 _BACKGROUNDS = {
@@ -96,11 +94,6 @@ PREVIEWS = [
 """What is previewed."""
 
 
-def fastest(measure: Callable[[], Times], repeats: int) -> Times:
-    """Repeat something, and take the least of each time: the machine may do other things."""
-    return Times(*np.min([astuple(measure()) for _ in range(repeats)], axis=0).tolist())
-
-
 def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
     """Write the page of the documentation.
 
@@ -117,7 +110,8 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
         "ms in a real window, and how long a preview takes. Made by `python -m benchmarks.gui "
         "--docs docs`.",
         "",
-        f"- Runs: an image of {size(SHAPE)} voxels of 16 bits, until its result is drawn.",
+        f"- Runs: an image of {size(SHAPE)} voxels of 16 bits, until its result is drawn; "
+        "one run of each.",
         "- A Zarr holds the same image. Of it the region in view is deconvolved, with the planes "
         "that the PSF reaches, or all of it in tiles, which are written.",
         f"- Previews: {FIELD} × {FIELD} pixels of it are in view, and the PSF has "
@@ -134,7 +128,7 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
 
 
 def _table(
-    window: Window, cases: Sequence[Case], do: str, engines: Sequence[str], repeats: int
+    window: Window, cases: Sequence[Case], do: str, engines: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
     first = "seconds" if do == "run" else "first picture (ms)"
     header = ["", *(f"{title}, {name}" for name in engines for title in (first, "stall (ms)"))]
@@ -142,7 +136,7 @@ def _table(
     for case in cases:
         cells = [case.label]
         for engine in engines:
-            times = fastest(partial(getattr(window, do), case, engine), repeats)
+            times = getattr(window, do)(case, engine)
             seconds = f"{times.seconds:.2g}" if do == "run" else f"{1e3 * times.seconds:.0f}"
             cells += [seconds, _stall(times)]
         click.echo(" | ".join(cells))
@@ -158,9 +152,8 @@ def _stall(times: Times) -> str:
 
 @click.command()
 @click.option("--docs", type=click.Path(path_type=Path), help="Folder of the documentation.")
-@click.option("--repeats", default=3, help="The fastest of so many is taken.")
 @click.option("--only", default="", help="Cases whose name contains this text.")
-def main(docs: Path | None, repeats: int, only: str) -> None:
+def main(docs: Path | None, only: str) -> None:
     """Measure stalls of the window and the time to a preview's first picture."""
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     window = Window()
@@ -169,7 +162,7 @@ def main(docs: Path | None, repeats: int, only: str) -> None:
     tables = {"napari alone": (["", "stall (ms)"], alone)}
     for heading, cases, do in (("Previews", PREVIEWS, "preview"), ("Runs", RUNS, "run")):
         chosen = [case for case in cases if only in case.label]
-        tables[heading] = _table(window, chosen, do, engines, repeats)
+        tables[heading] = _table(window, chosen, do, engines)
     window.viewer.close()
     window.heartbeat.close()
     if docs is not None:
