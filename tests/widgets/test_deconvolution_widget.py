@@ -217,6 +217,29 @@ def test_a_measured_psf_is_preferred_to_a_true_one(viewer, deconvolution, psf_ar
     assert widget.psf.value.name == "PSF (beads)"
 
 
+def test_a_voxel_size_typed_for_one_psf_stays_with_it(viewer, open_widget, bead_image, psf_array):
+    viewer.add_image(bead_image, name="cells", **UM)
+    viewer.add_image(psf_array, name="PSF scaled", **UM)
+    quality, hand = open_widget("PSF quality").widget, open_widget("Deconvolution")
+    quality.voxel_size.field.value = "0.5 × 0.2 ×"  # what a PSF says is taken all the same
+    hand.widget.settings.iterations.value = 2
+    hand.widget.settings.stop.value = None
+    hand.run()
+    assert viewer.layers[-1].metadata[KEY]["inputs"]["psf"]["spacing"] == list(SPACING)
+    viewer.add_image(psf_array, name="PSF bare")
+    asked = hand.widget.psf_voxel_size.field
+    asked.value = "0.2 × 0.08 × 0.08"
+    hand.run()
+    viewer.add_image(psf_array, name="PSF other")
+    assert asked.value == ""
+    viewer.layers.remove("PSF bare")
+    newest = hand.widget.history.fill().actions()[0].menu()
+    next(each for each in newest.actions() if "settings" in each.text()).trigger()
+    assert "is gone" in hand.widget.result_line.text()
+    assert hand.widget.psf.value.name == "PSF other"
+    assert asked.value == ""
+
+
 def test_a_choice_by_hand_is_kept(viewer, deconvolution, bead_image, said):
     widget = deconvolution.widget
     viewer.add_image(bead_image, name="second", **UM)

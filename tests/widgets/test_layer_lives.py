@@ -200,8 +200,7 @@ def test_the_others_are_cancelled_and_lose_their_layers(
     viewer.layers.clear()
     held.set()
     hand.wait()
-    assert hand.widget.result_line.text() not in ("", "Cancelled.")
-    assert not [text for text in said() if "failed" in text]
+    assert hand.widget.result_line.text() not in ("", "Cancelled.", *said())
 
 
 @pytest.mark.parametrize("title", [*TITLES, *OTHERS])

@@ -80,6 +80,7 @@ def one_tile(work: object = None) -> Iterator[Models]:
 
 
 def forget_models() -> None:
-    """Let go of what was kept for the next tile."""
-    with one_tile():
-        pass
+    """Let go of what was kept for the next tile, unless one is at work: then it does that."""
+    if _turn.acquire(blocking=False):
+        _kept.clear()
+        _turn.release()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -146,6 +147,8 @@ class Workshop:
         self._engine, self._begun, self._say = engine, begun, say
         self._kept = Kept()
         self._name = uuid4().hex
+        self._found: Place | None = None
+        self._looking = threading.Lock()
 
     def plans(self, job: Job, watch: Watch = unwatched) -> list[BlockPlan]:
         """Tell how a file is cut into tiles, for each channel that has its own PSF.
@@ -176,8 +179,10 @@ class Workshop:
             if asked or not self._has_room(recipe, image):
                 raise
             return []
-        if asked or current_client() is not None or not _is_one_tile_each(plans):
+        if asked or not _is_one_tile_each(plans):
             return plans
+        if current_client() is not None and sum(prod(plan.counts) for plan in plans) > 1:
+            return plans  # workers share the volumes
         return [] if self._has_room(recipe, image, plans) else plans
 
     def script(self, job: Job, plans: Sequence[BlockPlan]) -> str:
@@ -224,8 +229,8 @@ class Workshop:
         whole = Whole(recipe, job.target, self._engine, more)
         if current_client() is None:
             return whole.run(watch, self._kept)
-        place = self._place(recipe)
-        memory = place.free.device if place.device.kind == "CPU" else memory_limit()
+        on_cpu = self._place(recipe).device.kind == "CPU"
+        memory = self._room_of_worker(recipe) if on_cpu else memory_limit()
         with watch("on a worker") as callback:
             return whole.run_on_cluster(callback, self._name, memory)
 
@@ -296,12 +301,15 @@ class Workshop:
         return image is None or bool(_HELD * image.data.size + working < free)
 
     def _room_of_worker(self, recipe: Recipe) -> float:
-        """Tell how many bytes of its machine's memory any worker may take."""
-        place = self._place(recipe)
-        return place.free.device if place.device.kind == "CPU" else place.free.host
+        """Tell how many bytes of its machine's memory any worker may take for a whole file."""
+        return min(self._place(recipe).free.host, memory_limit() or inf)
 
     def _place(self, recipe: Recipe) -> Place:
-        return find_place(self._engine or recipe.engine or "auto", None)
+        """Find where whole files are computed; later ones are at work meanwhile."""
+        with self._looking:
+            if self._found is None:
+                self._found = find_place(self._engine or recipe.engine or "auto", None)
+            return self._found
 
     def _plans(self, recipe: Recipe, watch: Watch) -> list[BlockPlan]:
         way = PLANNED

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_deconv.deconvolution import convolve
 from napari_deconv.widgets.common.base import OperationWidget
-from napari_deconv.widgets.common.fields import choice, given_spacing, layer_choice, note, psf_doubt
-from napari_deconv.widgets.common.layers import made_here
+from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
+from napari_deconv.widgets.common.layers import made_here, spacing
 from napari_deconv.widgets.common.parts import Part, psf_for, read_psf
 from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
@@ -60,7 +60,7 @@ class BlurringWidget(OperationWidget):
         return {"image": self.image.value, "psf": self.psf.value}
 
     def _applies(self) -> dict[ValueWidget, bool]:
-        lacks_voxels = self.psf.value is not None and given_spacing(self.psf.value) is None
+        lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
         return dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
 
     def _arrange(self) -> None:
@@ -72,7 +72,7 @@ class BlurringWidget(OperationWidget):
         """Read the layers; return a call of a function of image and PSF."""
         self._source = self._part("image")
         psf = psf_for(self._source, self.psf.value)
-        if given_spacing(psf.layer) is not None:
+        if spacing(psf.layer) is not None:
             parameters["spacing"] = self._voxel(self._source)[-psf.ndim :]
         return partial(
             _blur, function, self._source, psf, device=self.device.value,
@@ -102,6 +102,6 @@ class ConvolveWidget(BlurringWidget):
 
 def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
     """Call the function, and find the contrast of what it gives."""
-    points = read_psf(psf, given_spacing(psf.layer), made_here(psf.layer))
+    points = read_psf(psf, spacing(psf.layer), made_here(psf.layer))
     data, call = recorded(function, np.asarray(image), points, **parameters)
     return data, contrast(data, 0.1), call

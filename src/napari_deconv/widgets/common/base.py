@@ -99,6 +99,10 @@ class OperationWidget(LayerWidget):
         """Name the layers that a run reads as the function that it calls does."""
         return {"image": self.image.value}
 
+    def _typed_for_psf(self) -> tuple[float, ...] | None:
+        """Give the voxel size that was typed for a PSF which says none."""
+        return None
+
     def _picture(self) -> Callable[[Any], Any] | None:
         """Give what is made in the thread of an estimate to show it, if any is shown."""
         return None
@@ -197,6 +201,10 @@ class OperationWidget(LayerWidget):
         }
         return lasting if self.preview is None else lasting | {"preview": self.preview.box}
 
+    def _remembered(self, values: Mapping[ValueWidget, Any]) -> Settings:
+        """Remember values of fields; a voxel size goes with its layer."""
+        return Settings(values, {size.field: layer for layer, size in self._voxel_sizes().items()})
+
     def _restored(self, title: str, complete: bool, prepare: Callable[[], Any] | None) -> None:
         """Say that the settings of an earlier run are back, and run it if that was asked for."""
         if not complete:
@@ -244,8 +252,8 @@ class OperationWidget(LayerWidget):
             return
         if function is None:
             return
-        self._inputs = Inputs(self._input_layers(), self._taken)
-        self._settings = Settings({field: field.value for field in self._rows})
+        self._inputs = Inputs(self._input_layers(), self._taken, self._typed_for_psf())
+        self._settings = self._remembered({field: field.value for field in self._rows})
         self._prepared_by = prepare
         applies, named = self._applies(), self._parameters()
         self._set = {name: field for name, field in named.items() if applies.get(field, True)}

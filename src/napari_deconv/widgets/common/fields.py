@@ -287,7 +287,7 @@ class VoxelSize:
 
 
 def given_spacing(layer: Layer) -> tuple[float, ...] | None:
-    """Return the voxel size in µm that was typed for a layer, else what it says; None if neither.
+    """Return the voxel size in µm that a layer says, else what was typed for it; None if neither.
 
     What was typed is passed over where it is not understood.
     """
@@ -295,12 +295,12 @@ def given_spacing(layer: Layer) -> tuple[float, ...] | None:
         typed = read_numbers(_typed.get(layer, ""))
     except DeconvError:
         typed = ()
-    return typed if len(typed) == space_axes(layer) else spacing(layer)
+    return spacing(layer) or (typed if len(typed) == space_axes(layer) else None)
 
 
 def psf_doubt(psf: Layer | None) -> str:
     """Say in orange that a PSF has no voxel size that is to be believed; nothing else."""
-    if psf is None or given_spacing(psf) is not None:
+    if psf is None or spacing(psf) is not None:
         return ""
     return orange(f"{_lacks(psf, 'PSF')}: taken as the image's.")
 

@@ -20,9 +20,22 @@ _KEPT = 20
 
 
 class Settings:
-    """What fields said at a moment; layers are not kept alive by it."""
+    """What fields said at a moment; layers are not kept alive by it.
 
-    def __init__(self, fields: Mapping[ValueWidget, Any]) -> None:
+    Parameters
+    ----------
+    fields : mapping
+        What each said.
+    about : mapping, optional
+        Fields that say something of a layer, and the fields that choose it.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[ValueWidget, Any],
+        about: Mapping[ValueWidget, ValueWidget] | None = None,
+    ) -> None:
+        self._about = about or {}
         self._values = {
             field: ref(value) if isinstance(value, Layer) else value
             for field, value in fields.items()
@@ -30,15 +43,17 @@ class Settings:
 
     def restore(self) -> bool:
         """Put the values back into the fields; tell whether all layers were still there."""
-        complete = True
+        gone = set()
         for field, value in self._values.items():
+            if self._about.get(field) in gone:
+                continue
             if isinstance(value, ReferenceType):
                 value = value()
                 if value not in field.choices:
-                    complete = False
+                    gone.add(field)
                     continue
             field.value = value
-        return complete
+        return not gone
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Layer, Points
 
-from napari_deconv.widgets.common.fields import given_spacing
 from napari_deconv.widgets.common.images import as_file_image
 from napari_deconv.widgets.common.large import fits
 from napari_deconv.widgets.common.layers import origin, spacing
@@ -30,6 +29,8 @@ class Inputs:
         By the names that the called function has for them.
     part : Part, optional
         What was taken of the image, where that may be a coarser resolution or a region.
+    psf_spacing : tuple of float, optional
+        Voxel size in µm that was typed for a PSF which says none.
 
     Attributes
     ----------
@@ -39,7 +40,12 @@ class Inputs:
         Where their data can be had again; see `napari_deconv.provenance`.
     """
 
-    def __init__(self, layers: Mapping[str, Layer | None], part: Part | None = None) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, Layer | None],
+        part: Part | None = None,
+        psf_spacing: tuple[float, ...] | None = None,
+    ) -> None:
         self.layers = {name: layer for name, layer in layers.items() if layer is not None}
         self.origins = {name: origin(layer) for name, layer in self.layers.items()}
         self._held = {name: layer.data for name, layer in self.layers.items()}
@@ -52,7 +58,7 @@ class Inputs:
                 self.origins["mask"] = {"layer": self._mask.name}
         psf = self.origins.get("psf", {"sample": ""})
         if "operation" not in psf and "sample" not in psf:
-            voxel = given_spacing(self.layers["psf"])
+            voxel = spacing(self.layers["psf"]) or psf_spacing
             psf["spacing"] = None if voxel is None else list(voxel)
 
     @property

@@ -22,7 +22,6 @@ from napari_deconv.widgets.common.fields import (
     layer_choice,
     read_number,
 )
-from napari_deconv.widgets.common.history import Settings
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
 from napari_deconv.widgets.common.layers import made_here, spacing
@@ -165,9 +164,11 @@ class DeconvolutionWidget(OperationWidget):
         mask = self.leave_out.value if self._applies()[self.leave_out] else None
         return {"image": self.image.value, "psf": self.psf.value, "mask": mask}
 
+    def _typed_for_psf(self) -> tuple[float, ...] | None:
+        return given_spacing(self.psf.value)
+
     def _applies(self) -> dict[ValueWidget, bool]:
-        psf = self.psf.value
-        asked = psf is not None and (spacing(psf) is None or given_spacing(psf) != spacing(psf))
+        asked = self.psf.value is not None and spacing(self.psf.value) is None
         return self.settings.applies() | {
             self.psf_voxel_size.field: asked,
             self.psf_voxel_size.note: asked,
@@ -213,7 +214,7 @@ class DeconvolutionWidget(OperationWidget):
 
     def _prepare_disk(self) -> Callable[..., Any] | None:
         source, psf = self._images()
-        inputs = Inputs(self._input_layers(), source)
+        inputs = Inputs(self._input_layers(), source, self._typed_for_psf())
         job = self.disk_button.prepare(source, psf, inputs, self._given(source, psf))
         if job is not None:
             self._last, self._one_volume = None, False
@@ -233,7 +234,8 @@ class DeconvolutionWidget(OperationWidget):
             given["background"] = read_number(self.background_value.value)
         if self._applies()[self.leave_out] and self.leave_out.value is not None:
             given["leave_out"] = whole(self.leave_out.value, "mask").where(source)
-        given["psf_spacing"] = self.psf_voxel_size.value(psf.ndim)
+        said = spacing(psf.layer)
+        given["psf_spacing"] = self.psf_voxel_size.value(psf.ndim) if said is None else said
         given["own_psf"] = made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
@@ -282,7 +284,7 @@ class DeconvolutionWidget(OperationWidget):
             self.course.resume()
         # Run again, it does at once what was done in two runs.
         self._prepared_by = self._prepare
-        self._settings = Settings(
+        self._settings = self._remembered(
             {field: field.value for field in self._rows}
             | {getattr(self.settings, name): value for name, value in all_of_them.items()}
         )
