@@ -22,7 +22,7 @@ from napari_deconv.blocks.region import Survey
 from napari_deconv.blocks.source import check_source
 from napari_deconv.blocks.survey import take_survey
 from napari_deconv.blocks.tile import Work, deconvolve_tile
-from napari_deconv.blocks.turn import one_tile
+from napari_deconv.blocks.turn import forget_models
 from napari_deconv.blocks.weights import find_weights_in
 
 
@@ -58,8 +58,7 @@ def main(engine, case):
     ahead = case.get("ahead")
     # Kernels and plans are made once, by a first run; on the CPU a small one does.
     do(work if engine != "cpu" else make_work(16, 5, engine), ahead)
-    with one_tile():  # forgets the OTF
-        pass
+    forget_models()
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
