@@ -7,17 +7,14 @@ from math import nan
 import numpy as np
 import pytest
 import scipy.ndimage
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from napari_deconv.solvers.stopping import (
     STOPS,
     Consensus,
     expected_discrepancy,
     make_stopping,
-    split_photons,
 )
+from napari_deconv.solvers.thinning import split_photons
 
 CHECKS = range(0, 501, 5)
 
@@ -120,60 +117,6 @@ def test_consensus_ends_near_the_best_estimate(photons, iterations):
             x = x * blur(fitted / u)
     assert errors[-1] > 1.1 * min(errors)
     assert best["consensus"] < 1.25 * min(errors)
-
-
-# -- photons ---------------------------------------------------------------------------------------
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    image=arrays(np.float32, (3, 4, 5), elements=st.floats(0, 6e4, width=32)),
-    fraction=st.floats(0.05, 0.95),
-    gain=st.floats(0.1, 50),
-    offset=st.floats(0, 500),
-)
-def test_split_images_add_up_to_the_image(image, fraction, gain, offset):
-    first, second = split_photons(image, fraction, gain=gain, offset=offset)
-    assert first.dtype == second.dtype == np.float32
-    assert first.shape == second.shape == image.shape
-    together = (1 - fraction) * first.astype(float) + fraction * second
-    np.testing.assert_allclose(together, image, rtol=1e-6, atol=1e-3)
-    bright = image >= offset
-    least = offset - 1e-3
-    assert np.all(first[bright] >= least)
-    assert np.all(second[bright] >= least)
-    np.testing.assert_array_equal(first[~bright], second[~bright])
-
-
-@pytest.mark.parametrize(("photons", "fraction"), [(0.7, 0.5), (12.0, 0.05), (900.0, 0.05)])
-@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (2.5, 100.0)])
-def test_split_photons_are_poisson_and_independent(photons, fraction, gain, offset):
-    count = np.random.default_rng(0).poisson(photons, (4, 200, 200))
-    parts = split_photons(gain * count + offset, fraction, gain=gain, offset=offset)
-    for part, share in zip(parts, (1 - fraction, fraction), strict=True):
-        drawn = (part.astype(float) - offset) / gain * share
-        # 160 000 samples: the mean to 4 of its standard errors, the variance to 3 %.
-        standard_error = np.sqrt(share * photons / count.size)
-        assert drawn.mean() == pytest.approx(share * photons, abs=4 * standard_error)
-        assert drawn.var() == pytest.approx(share * photons, rel=0.03)
-    correlation = np.corrcoef(parts[0].ravel(), parts[1].ravel())[0, 1]
-    assert abs(correlation) < 4 / np.sqrt(count.size)
-
-
-def test_parts_of_photons_are_kept():
-    image = np.full((400, 400), 0.4)
-    first, second = split_photons(image, 0.3)
-    assert set(np.unique(first)) == {np.float32(0), np.float32(0.4 / 0.7)}
-    assert second.mean() == pytest.approx(0.4, rel=0.02)
-
-
-def test_same_seed_same_split():
-    image = np.random.default_rng(0).poisson(20, (20, 20)).astype(np.float32)
-    before = image.copy()
-    first, _ = split_photons(image)
-    np.testing.assert_array_equal(image, before)
-    np.testing.assert_array_equal(first, split_photons(image)[0])
-    assert np.any(first != split_photons(image, seed=1)[0])
 
 
 @pytest.mark.parametrize("photons", [0.05, 0.3, 1.4, 5.0, 40.0, 2000.0])

@@ -118,7 +118,7 @@ def test_what_was_found_is_part_of_the_fingerprint():
     sample = bars()
     source, order = check_source(sample.image, 1.8, None), check_order(sample.psf, 3, {})
     plan = make_plan(source.shape, sample.image.dtype, order, BLOCK, None, None)
-    found = Survey(1.8, 32.0, 5.0, 1.0, 0.0, 9, 0.1, "", "voxels")
+    found = Survey(1.8, 32.0, 5.0, 1.0, 0.0, 9, 0.1, content="voxels")
 
     def fingerprint(**changed):
         return tiles._fingerprint(Work(source, plan, {(): replace(found, **changed)}))

@@ -332,13 +332,28 @@ def test_a_pilot_that_does_not_fit_is_cut(engine, monkeypatch):
     assert found.iterations == bright
 
 
-def test_a_rule_that_keeps_photons_aside_leaves_tiles_all_of_them():
-    """They do as many iterations as it has found, as the whole image would by that number."""
+@pytest.mark.parametrize(
+    "options", [{}, {"gain": 1.0, "offset": 0.5}, {"damping": 2.0, "iterations": 10}], ids=str
+)
+def test_tiles_keep_the_photons_aside_that_the_whole_image_does(options):
+    """In the tiles ahead too: they stop where it does."""
     sample = bars()
-    given = {"gain": 1.0, "offset": 0.0, "background": 1.8, "engine": "cpu"}
-    tiles = prepare_blocks(sample.image, sample.psf, block=BLOCK, stop="consensus", **given)
-    whole = deconvolve(sample.image, sample.psf, iterations=tiles.iterations, **given).image
-    difference = np.abs(tiles.image.compute() - whole)[2:-2, 8:-8, 8:-8]
+    given = {"background": 1.8, "engine": "cpu", "stop": "consensus"} | options
+    whole = deconvolve(sample.image, sample.psf, **given)
+    tiles = prepare_blocks(sample.image, sample.psf, block=BLOCK, **given)
+    assert tiles.iterations == whole.iterations < 40
+    difference = np.abs(tiles.image.compute() - whole.image)[2:-2, 8:-8, 8:-8]
+    assert difference.max() < BOUND * whole.image.max()
+
+
+def test_photons_are_kept_aside_by_their_place_in_planes_too():
+    rng = np.random.default_rng(4)
+    image = rng.poisson(5 + 20 * (np.hypot(*np.indices((200, 140)) - 70) % 16 < 8))
+    psf = np.outer(*[np.hanning(9)[1:-1]] * 2)
+    given = {"iterations": 5, "background": 1.0, "gain": 1.0, "engine": "cpu", "stop": "consensus"}
+    whole = deconvolve(image, psf, **given).image
+    tiles = prepare_blocks(image[np.newaxis], psf, block=48, overlap=24, **given).image.compute()
+    difference = np.abs(tiles[0] - whole)[8:-8, 8:-8]
     assert difference.max() < BOUND * whole.max()
 
 

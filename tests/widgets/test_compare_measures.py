@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_deconv.metrics import fourier_shell_correlation, power_spectrum, residual
-from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.solvers.thinning import split_photons
 from napari_deconv.widgets.common.layers import KEY, provenance
 from napari_deconv.widgets.compare.world import length, sample_line
 

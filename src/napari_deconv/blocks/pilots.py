@@ -71,13 +71,6 @@ def follow_rules(
         Of each volume.
     callback : callable or None
         Called with a `Progress` after each pilot.
-
-    Notes
-    -----
-    For ``stop="consensus"`` a pilot keeps a tenth of its photons aside, as the whole image does.
-    The tiles then take all photons, with as many iterations: less noise, and the same as
-    `deconvolve` with that number. Thinning a tile as the whole is thinned would take a draw for
-    each voxel by its place, for a noisier result.
     """
     what = delayed((source, plan), traverse=False)
     tasks = [
@@ -149,7 +142,8 @@ def _follow(
     if options.kind.positive:
         image = np.maximum(image, 0)
     known = np.asarray(level if background is None else background)
-    run = Run(image, options, known, mask, None, {}, plan.coarse)
+    start = [part.start for part in region]
+    run = Run(image, options, known, mask, None, {}, plan.coarse, start)
     for state in run.states():
         tell(state.iteration / state.iterations if state.level == 1 else 0.0)
     weight = run.weights.get(automatic_weight(options) or "", options.weight)

@@ -17,7 +17,7 @@ from napari_deconv.deconvolution.choice import make_solver
 from napari_deconv.deconvolution.direct import filter_directly, light_of
 from napari_deconv.deconvolution.levels import Binning, Pyramid, coarse_steps
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.photons import less_offset
+from napari_deconv.deconvolution.photons import hold_out, less_offset
 from napari_deconv.deconvolution.volume import Problem, Volume, grid_of, margin_of
 from napari_deconv.solvers.position import Monitor, Position
 from napari_deconv.solvers.weights import mirror_counts, weighted_sum
@@ -46,6 +46,8 @@ class Survey:
         Steps to do.
     weight : float
         Of the regularisation; NaN if there is none.
+    holds_out : bool
+        Whether some of the photons are kept aside, as the rule that stops needs it.
     stop_reason : str
         Why it ends after so many.
     content : str
@@ -59,6 +61,7 @@ class Survey:
     offset: float
     iterations: int
     weight: float
+    holds_out: bool = False
     stop_reason: str = ""
     content: str = ""
 
@@ -68,14 +71,18 @@ class Survey:
 
 
 def make_problem(
-    image: npt.NDArray[Any], background: Any, mask: npt.NDArray[np.bool_] | None, options: Options
+    image: npt.NDArray[Any],
+    background: Any,
+    mask: npt.NDArray[np.bool_] | None,
+    options: Options,
+    start: Sequence[int] = (0, 0, 0),
 ) -> Problem:
     """Make a problem of a region (z, y, x) or (y, x), and of what lies on its voxels."""
     if options.kind.positive:
         image = np.maximum(image, 0)
     if options.fits_photons:
         image = image.astype(np.float32)
-    return options.problem(image, background, mask)
+    return options.problem(image, background, mask, start)
 
 
 def solve(
@@ -113,6 +120,9 @@ def solve(
         return FittedTile(_filter(problem, options, survey, models)[own].copy(), None)
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
+    if survey.holds_out:
+        offset = 0.0 if options.fits_photons else survey.offset
+        problem, _ = hold_out(problem, survey.gain, offset)
 
     def ready(level: Problem) -> Volume:
         # In so many voxels, light adds up.

@@ -245,6 +245,7 @@ def _measured(
     survey = Survey(
         background=level, scale=scale, light=light, gain=camera.gain, offset=offset,
         iterations=options.iterations, weight=weight, content=volume.content,
+        holds_out=rules["stop"] == "consensus",
     )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
 

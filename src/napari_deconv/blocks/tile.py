@@ -111,7 +111,8 @@ def _solved(work: Work, tile: Tile, models: Models) -> FittedTile:
         dark = Fit(0.0, 0.0, 0.0)
         return FittedTile(np.zeros(tile.shape, np.float32), dark)
     level = survey.background if background is None else background
-    problem = make_problem(image, level, mask, options)
+    start = [part.start for part in region]
+    problem = make_problem(image, level, mask, options, start)
     inside = (slice(None),) * (3 - image.ndim) + tile.inside(region)
     tiled = solve(
         problem, options, survey, models, work.plan.coarse, inside, measured=work.measured

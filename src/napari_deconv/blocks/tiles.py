@@ -117,8 +117,8 @@ def deconvolve_blocks(
 
     The weight of Wiener's filter is found as in memory. The rules of `stop` and the weight of
     total variation are followed by up to three tiles, chosen by where the light is, and all tiles
-    do the median of what they find, with all photons, where `deconvolve` with
-    ``stop="consensus"`` leaves out the tenth that it judges by.
+    do the median of what they find. The photons that ``stop="consensus"`` keeps aside are those
+    that `deconvolve` does.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options

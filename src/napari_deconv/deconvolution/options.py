@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
@@ -53,10 +54,12 @@ class Options:
         image: npt.NDArray[Any],
         background: npt.ArrayLike,
         mask: npt.NDArray[np.bool_] | None,
+        start: Sequence[int] = (0, 0, 0),
     ) -> Problem:
         """Make a problem of an image (z, y, x) or (y, x), and of what lies on its voxels.
 
-        The background is one number, or an array of the image's shape.
+        The background is one number, or an array of the image's shape; `start` is the image's first
+        voxel in the volume that it is a part of.
         """
         level = np.asarray(background)
         return Problem(
@@ -67,6 +70,7 @@ class Options:
             self.depths,
             self.spacing,
             self.boundary,
+            (0,) * (3 - len(start)) + tuple(start),
         )
 
     @property

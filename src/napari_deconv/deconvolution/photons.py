@@ -17,15 +17,12 @@ from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.forward import Observation
 from napari_deconv.gain import CameraGain, Noise, gain_of, noise_of
 from napari_deconv.solvers.position import DataMonitor, Monitor
-from napari_deconv.solvers.stopping import (
-    HELD_OUT,
-    Stopping,
-    expected_discrepancy,
-    make_stopping,
-    split_photons,
-)
+from napari_deconv.solvers.stopping import Stopping, expected_discrepancy, make_stopping
+from napari_deconv.solvers.thinning import HELD_OUT, split_photons
 
-__all__ = ["UNKNOWN", "Camera", "count_photons", "less_offset"]
+__all__ = ["UNKNOWN", "Camera", "count_photons", "hold_out", "less_offset"]
+
+Float = npt.NDArray[np.float32]
 
 UNKNOWN = CameraGain(nan, 0.0, nan)
 """A camera whose photons are not counted."""
@@ -71,13 +68,10 @@ class Camera:
         if options.fits_photons:
             problem, self._offset = less_offset(problem, problem.image, camera.offset), 0.0
         self.problem = problem
-        self._held_out: npt.NDArray[Any] | None = None
+        self._held_out: Float | None = None
         expected = 1.0
         if stop == "consensus":
-            first, self._held_out = split_photons(
-                problem.image, gain=self.gain, offset=self._offset
-            )
-            self.problem = replace(problem, image=np.maximum(first, 0))
+            self.problem, self._held_out = hold_out(problem, self.gain, self._offset)
         elif stop == "discrepancy":
             photons = np.maximum(problem.image - self._offset, 0) / self.gain
             expected = expected_discrepancy(photons, problem.mask)
@@ -104,6 +98,12 @@ def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Pro
     """Take the offset off an image of a problem and off its background."""
     background = np.maximum(problem.background - offset, 0)
     return replace(problem, image=np.maximum(image - offset, 0), background=background)
+
+
+def hold_out(problem: Problem, gain: float, offset: float) -> tuple[Problem, Float]:
+    """Keep some photons aside; give the problem without them, and their image."""
+    first, second = split_photons(problem.image, gain=gain, offset=offset, start=problem.start)
+    return replace(problem, image=np.maximum(first, 0)), second
 
 
 def count_photons(measure: Callable[[], Sequence[Noise]], options: Options) -> CameraGain:

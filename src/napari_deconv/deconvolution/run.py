@@ -88,6 +88,8 @@ class Run:
     coarse : sequence of Binning, optional
         How its coarse levels are binned, the finest first, instead of as its size and the options
         allow.
+    start : sequence of int, optional
+        The image's first voxel in the volume that it is a part of.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Run:
         initial: npt.NDArray[Any] | None,
         checkpoint: Checkpoint,
         coarse: Sequence[Binning] | None = None,
+        start: Sequence[int] = (0, 0, 0),
     ) -> None:
         if background is None:
             background = np.asarray(
@@ -122,7 +125,7 @@ class Run:
         self._options = options
         self._coarse = coarse
         self._initial = None if initial is None else as_volume(initial)
-        self._problem = options.problem(image, background, mask)
+        self._problem = options.problem(image, background, mask, start)
 
     def states(self) -> Iterator[State]:
         """Run, one iteration at a time; then the attributes hold the result."""

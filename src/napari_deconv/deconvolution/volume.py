@@ -70,6 +70,8 @@ class Problem:
         Voxel size (z, y, x) in any unit.
     boundary : {"padded", "half_padded", "circular", "reflect", "zero"}
         What lies outside the image.
+    start : tuple of int
+        The image's first voxel (z, y, x) in the volume that it is a part of.
     """
 
     image: npt.NDArray[Any]
@@ -79,6 +81,7 @@ class Problem:
     depths: tuple[float, ...]
     spacing: tuple[float, ...]
     boundary: str
+    start: tuple[int, ...] = (0, 0, 0)
 
 
 def extend(volume: npt.NDArray[Any], grid: Sequence[int], boundary: str) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ import scipy.signal
 from napari_deconv._checks import check_image, check_number
 from napari_deconv.errors import DeconvError
 from napari_deconv.metrics._voxels import voxel_size
-from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.solvers.thinning import split_photons
 
 __all__ = [
     "PowerSpectrum",

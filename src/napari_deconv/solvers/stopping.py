@@ -16,7 +16,6 @@ import numpy.typing as npt
 import scipy.ndimage
 
 __all__ = [
-    "HELD_OUT",
     "STOPS",
     "Consensus",
     "Discrepancy",
@@ -25,17 +24,9 @@ __all__ = [
     "Stopping",
     "expected_discrepancy",
     "make_stopping",
-    "split_photons",
 ]
 
-Float = npt.NDArray[np.float32]
-
 STOPS = (None, "discrepancy", "quality", "consensus")
-
-HELD_OUT = 0.1
-"""Share of the photons that ``"consensus"`` keeps aside: the fewer, the more chance decides."""
-
-_SEED = 20081
 
 
 class Stopping(Protocol):
@@ -137,9 +128,8 @@ class Consensus:
 
     The photons are split at random into two images of the same specimen with independent noise. One
     is deconvolved, the other tells whether a step found more of the specimen or only fitted the
-    noise. The estimate that met it best is the result. (Data thinning: Neufeld, Dharamshi, Gao &
-    Witten, J. Mach. Learn. Res. 25, 57, 2024; stopping Richardson–Lucy by cross-validation:
-    Coakley, IEEE Trans. Nucl. Sci. 38, 9, 1991.)
+    noise. The estimate that met it best is the result (Coakley, IEEE Trans. Nucl. Sci. 38, 9,
+    1991). See `split_photons`.
     """
 
     holds_out = True
@@ -169,53 +159,6 @@ def make_stopping(name: str | None, expected: float = 1.0) -> Stopping:
     if name == "quality":
         return Quality()
     return Consensus() if name == "consensus" else Endless()
-
-
-def split_photons(
-    image: npt.NDArray[Any],
-    fraction: float = HELD_OUT,
-    *,
-    gain: float = 1.0,
-    offset: float = 0.0,
-    seed: int = _SEED,
-) -> tuple[Float, Float]:
-    """Split an image into two of the same brightness that were made by different photons.
-
-    Each photon goes to the second image with probability `fraction`: s₂ ~ Binomial(y, fraction),
-    s₁ = y − s₂. If y is Poisson, so are s₁ and s₂, and they are independent. What is left of a
-    voxel above a whole number of photons goes to one side as if it were a photon; what lies below
-    the offset is in both images.
-
-    Parameters
-    ----------
-    image : ndarray
-        (z, y, x) or (y, x), finite.
-    fraction : float
-        Part of the photons for the second image, between 0 and 1.
-    gain, offset : float
-        Grey value = gain × photons + offset; `gain` is above 0.
-    seed : int
-        The same seed splits the same image in the same way.
-
-    Returns
-    -------
-    first, second : ndarray of float32
-        In the image's units, each with the image's expectation:
-        (1 − fraction) × first + fraction × second is the image.
-    """
-    rng = np.random.default_rng(seed)
-    first, second = (np.empty(image.shape, np.float32) for _ in range(2))
-    # By planes, which need little memory for the double precision that photons are counted in.
-    for plane, kept, held in zip(image, first, second, strict=True):
-        light = plane.astype(np.float64) - offset
-        photons = np.maximum(light, 0) / gain
-        whole = np.floor(photons)
-        part = (photons - whole) * (rng.random(plane.shape) < fraction)
-        drawn = rng.binomial(whole.astype(np.int64), fraction) + part
-        below = np.minimum(light, 0) + offset
-        kept[:] = gain * (photons - drawn) / (1 - fraction) + below
-        held[:] = gain * drawn / fraction + below
-    return first, second
 
 
 def expected_discrepancy(

@@ -22,7 +22,7 @@ from napari_deconv.metrics import (
     residual,
     split_correlation,
 )
-from napari_deconv.solvers.stopping import split_photons
+from napari_deconv.solvers.thinning import split_photons
 from napari_deconv.widgets.common.parts import read_psf
 from napari_deconv.widgets.common.plot import Curve
 from napari_deconv.widgets.compare.world import volume
