@@ -20,6 +20,7 @@ from shell_cases import SPACING
 
 import napari_deconv
 from napari_deconv import Psf, load_psf, read_image, write_image
+from napari_deconv.blocks import BlockPlan
 from napari_deconv.files import provenance_of
 from napari_deconv.files.unfinished import begun
 
@@ -346,16 +347,30 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, blocks, command):
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_log_has_the_plan_of_a_file_in_tiles_before_it_begins(shell, monkeypatch):
+def test_tiles_and_their_time_are_told_before_a_file_begins(shell, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("napari_deconv.recipe.jobs.write_blocks", interrupt)
     Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 16], overlap: [0, 8, 8]}\n")
-    shell("run recipe.yaml data/b.tif --output out", code=130)
-    (line,) = Path("out/napari-deconv.log").read_text().splitlines()
+    said = shell("run recipe.yaml data/b.tif --output out", code=130).stderr
     told = "data/b.tif → b.ome.tif: 12 × 32 × 32 voxels in 2 tiles of 12 × 32 × 16, overlapping by"
-    assert told in line
+    assert re.search(rf"^{told} .*\. Computing it takes about [\d.]+ s here", said, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_log_has_one_line_for_each_file(shell, monkeypatch):
+    """Tiles of one size are timed once."""
+    measured = []
+    monkeypatch.setattr(BlockPlan, "seconds", lambda plan: measured.append(plan) or 90.0)
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 16], overlap: [0, 8, 8]}\n")
+    said = shell("run recipe.yaml data --output out").stderr
+    lines = Path("out/napari-deconv.log").read_text().splitlines()
+    assert [line.split(": ")[0].split()[-1] for line in lines] == [
+        "a.ome.tif", "b.ome.tif", "c.ome.zarr",
+    ]  # fmt: skip
+    assert said.count("Computing it takes about 90 s") == 3
+    assert len(measured) == 1
 
 
 @pytest.mark.usefixtures("folder")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 
 import click
 from tqdm import tqdm
@@ -40,10 +41,20 @@ def run_batch(batch: Batch) -> None:
     count = len(batch.jobs)
     rows = []
     hidden = is_quiet() or None  # None hides the bar where stderr is no terminal
+    times: dict[str, float] = {}
+    measuring = Lock()
+
+    def tell(which: str, plans: Sequence[BlockPlan]) -> None:
+        """Say how a file is cut, before it begins."""
+        if not is_quiet():
+            with measuring:
+                lines = told(plans, times)
+            note(f"{which}: {' '.join(lines)}")
+
     try:
         with (
             tqdm(total=count, desc="files", file=sys.stderr, disable=hidden, leave=False) as bar,
-            closing(batch.run(progress)) as each,
+            closing(batch.run(progress, tell)) as each,
         ):
             for row in each:
                 rows.append(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -39,7 +39,13 @@ _GRACE = 5.0
 
 Row = dict[str, Any]
 
+Tell = Callable[[str, Sequence[BlockPlan]], object]
+
 _log = logging.getLogger("napari_deconv")
+
+
+def _untold(which: str, plans: Sequence[BlockPlan]) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Batch:
             )
         return not self.redo and job.is_done(known)
 
-    def run(self, watch: Watch = unwatched) -> Generator[Row]:
+    def run(self, watch: Watch = unwatched, tell: Tell = _untold) -> Generator[Row]:
         """Do the jobs one after the other, or on a cluster as many at once as it has threads.
 
         When it is closed, jobs that are not done end, and no others begin.
@@ -87,6 +93,9 @@ class Batch:
         ----------
         watch : callable
             As for `Plan.run`, where they are done one after the other.
+        tell : callable
+            Called with the names of a file and its result, and with its plans, before its first
+            tile is done; on a cluster by several threads.
 
         Yields
         ------
@@ -94,23 +103,23 @@ class Batch:
             What became of each: a row of the table, its ``status`` "done", "skipped" or "failed".
         """
         summary = Summary(self.folder / SUMMARY)
-        with closing(self._rows(watch)) as rows:
+        with closing(self._rows(watch, tell)) as rows:
             for row in rows:
                 if row["status"] != "skipped" or not summary.row(row["output"]):
                     summary.put(row | {"status": row["status"].replace("skipped", "done")})
                 self._log(line_of(row))
                 yield row
 
-    def _rows(self, watch: Watch) -> Generator[Row]:
+    def _rows(self, watch: Watch, tell: Tell) -> Generator[Row]:
         """Do the jobs, and give their rows in the order they are done in."""
         threads = min(_threads_of_cluster(), _MOST)
         if threads < 2:
-            yield from (self._do(job, watch) for job in self.jobs)
+            yield from (self._do(job, watch, tell) for job in self.jobs)
             return
         pool, stopped = ThreadPoolExecutor(threads), Event()
         pending: set[Future[Row]] = set()
         try:
-            pending = {pool.submit(self._do, job, _until(stopped)) for job in self.jobs}
+            pending = {pool.submit(self._do, job, _until(stopped), tell) for job in self.jobs}
             while pending:
                 done, pending = wait(pending, _LOOK, FIRST_COMPLETED)
                 yield from (each.result() for each in done)
@@ -123,19 +132,14 @@ class Batch:
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now().isoformat(' ', 'seconds')} {line}\n")
 
-    def _log_plans(self, row: Row, plans: Sequence[BlockPlan]) -> None:
-        """Write down how a file is cut, before its first tile is done."""
-        for text in dict.fromkeys(plan.describe() for plan in plans):
-            self._log(f"{_which(row)}: {text}")
-
-    def _do(self, job: Job, watch: Watch) -> Row:
+    def _do(self, job: Job, watch: Watch, tell: Tell) -> Row:
         row: Row = {"output": job.target.name, "file": str(job.source), "position": job.position}
         start = time.perf_counter()
         with noted() as notes:
             try:
                 if self.skips(job):
                     return row | {"status": "skipped", "checksum": job.checksum}
-                made = self.workshop.run(job, watch, partial(self._log_plans, row))
+                made = self.workshop.run(job, watch, partial(tell, _which(row)))
                 row |= made.figures | {"status": "done", "checksum": job.checksum}
             except Exception as error:  # whatever is wrong with one file, the others are done
                 row |= {"status": "failed", "error": _reason(error)}
