@@ -93,6 +93,28 @@ def test_a_series_needs_room_for_all_of_it_and_for_the_volume_at_hand(job):
     assert tiles.counts == (4, 1, 1, 1)
 
 
+def test_a_series_is_streamed_by_methods_that_cut_no_volume(job):
+    """A volume alone fits; the bits are those in memory."""
+    biggs = job.recipe.deconvolution.model_copy(update={"acceleration": "biggs"})
+    recipe = job.recipe.model_copy(update={"deconvolution": biggs})
+    series = Path("series.ome.tif")
+    write_image(series, np.stack([IMAGE, IMAGE[::-1], 3 * IMAGE, IMAGE // 2]), SPACING, axes="TZYX")
+    (plan,) = Workshop()._plans(recipe, unwatched)
+    set_limits(memory=plan.memory.device / 0.6 * 1.05)  # the rest is for Python
+    streamed = Job(recipe.on(series), series, Path("streamed.ome.tif"))
+    (tiles,) = Workshop().plans(streamed)
+    assert tiles.counts == (4, 1, 1, 1)
+    made = Workshop().run(streamed)
+    set_limits(memory=None)
+    assert Workshop().plans(streamed) == []
+    whole = streamed.recipe.run()
+    np.testing.assert_array_equal(read_image("streamed.ome.tif").data, whole.image)
+    assert made.figures["iterations"] == whole.iterations
+    set_limits(memory=0.5 * plan.memory.device)
+    with pytest.raises(DeconvError, match=r"'biggs' is not for tiles: .* In one piece .* need"):
+        Workshop().plans(streamed)
+
+
 def test_what_can_be_held_but_not_computed_at_once_is_done_in_tiles(job):
     set_limits(memory=50 * IMAGE.size)
     (plan,) = Workshop().plans(job)

@@ -30,11 +30,11 @@ TILES = [Tile((), (0, 0, x), (16, 48, x + 48)) for x in (0, 48, 96)]
     ids=str,
 )
 def test_what_pilots_find_is_their_median(given, iterations, weight):
-    options = check_order(bars().psf, 3, {"engine": "cpu"} | given).options
-    rules = {"stop": options.stop, "gain": None, "offset": None}
+    order = check_order(bars().psf, 3, {"engine": "cpu"} | given)
+    rules = {"stop": order.options.stop, "gain": None, "offset": None}
     results = [(30, 0.1), (9, 0.3), (5, 0.9)]
     found = dict(zip(TILES, results, strict=True))
-    median = pilots._median(options, pilots.Pilots(TILES, rules, 1.0), found)
+    median = pilots._median(order, pilots.Pilots(TILES, rules, 1.0), found)
     assert median.iterations == iterations
     assert weight in (None, median.weight)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.deconvolution.history import COLUMNS, History
 from napari_deconv.deconvolution.volume import Volume
 from napari_deconv.engines.protocol import Array
 from napari_deconv.solvers.position import CHECK_EVERY, Position
 
-__all__ = ["Fit", "FitOfOwn", "FittedTile", "Unmeasured", "figures_of", "in_all"]
+__all__ = ["Fit", "FitOfOwn", "FittedTile", "Unmeasured", "figures_of", "fit_of", "in_all"]
 
 # Voxels of a tile that are measured at once: they are copied, and there should be no need to count
 # them in a tile's memory.
@@ -35,11 +36,14 @@ class Fit:
     divergence, flux : float
         I-divergence, and light of the model, Σ Hx, of the last estimate that `deconvolve` would
         measure: after every fifth iteration, before the last step.
+    iterations : int
+        Steps that were done.
     """
 
     first: float
     divergence: float
     flux: float
+    iterations: int
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class FitOfOwn:
         self._engine = volume.model.engine
         self._seen = volume.observation
         self._scale = volume.scale
+        self._iterations = iterations
         self._last = (iterations - 1) // CHECK_EVERY * CHECK_EVERY
         self._boxes = _boxes(inside, volume.shape)
         self._found: dict[int, tuple[float, float]] = {}
@@ -106,8 +111,10 @@ class FitOfOwn:
     @property
     def fit(self) -> Fit:
         """What was measured, once all steps are done."""
-        first, last = (np.multiply(self._found[n], self._scale) for n in (0, self._last))
-        return Fit(float(first[0]), *last.tolist())
+        (first, _), (last, flux) = (
+            np.multiply(self._found[n], self._scale).tolist() for n in (0, self._last)
+        )
+        return Fit(first, last, flux, self._iterations)
 
     def due(self, position: Position) -> bool:
         """Tell whether it is the first or the last time."""
@@ -139,10 +146,25 @@ def _boxes(inside: Sequence[slice], shape: Sequence[int]) -> list[Box]:
     return [(slice(start, min(start + step, planes.stop)), y, x) for start in starts]
 
 
+def fit_of(history: History, iterations: int) -> Fit | None:
+    """Take what was measured in a volume of its own; None if nothing was."""
+    if not history.rows:
+        return None
+    first, last = (dict(zip(COLUMNS, history.rows[row], strict=True)) for row in (0, -1))
+    return Fit(first["divergence"], last["divergence"], last["flux"], iterations)
+
+
 def in_all(fits: Sequence[Fit | None]) -> Fit | None:
     """Add up what was measured; None unless all of it is known."""
-    known = [tuple(asdict(fit).values()) for fit in fits if fit is not None]
-    return Fit(*np.sum(known, axis=0).tolist()) if 0 < len(known) == len(fits) else None
+    known = [fit for fit in fits if fit is not None]
+    if not 0 < len(known) == len(fits):
+        return None
+    return Fit(
+        first=sum(fit.first for fit in known),
+        divergence=sum(fit.divergence for fit in known),
+        flux=sum(fit.flux for fit in known),
+        iterations=max(fit.iterations for fit in known),
+    )
 
 
 def figures_of(volumes: Mapping[Any, Sequence[Fit | None]]) -> dict[str, float]:
@@ -156,7 +178,8 @@ def figures_of(volumes: Mapping[Any, Sequence[Fit | None]]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``"divergence"``, ``"quality"`` and ``"flux"``; empty unless all tiles were measured.
+        ``"divergence"``, ``"quality"`` and ``"flux"``, and the most ``"iterations"`` of any; empty
+        unless all tiles were measured.
     """
     fits = [fit for tiles in volumes.values() if (fit := in_all(tiles)) is not None]
     if not fits or len(fits) < len(volumes):
@@ -165,4 +188,5 @@ def figures_of(volumes: Mapping[Any, Sequence[Fit | None]]) -> dict[str, float]:
     return {
         "divergence": float(np.mean([fit.divergence for fit in fits])),
         "flux": float(np.mean([fit.flux for fit in fits])),
+        "iterations": max(fit.iterations for fit in fits),
     } | ({"quality": float(np.mean(qualities))} if qualities else {})

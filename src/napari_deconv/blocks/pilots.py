@@ -13,14 +13,13 @@ from dask import delayed
 from napari_deconv._progress import Callback
 from napari_deconv.blocks.computing import compute_each
 from napari_deconv.blocks.grid import Tile
+from napari_deconv.blocks.order import Order
 from napari_deconv.blocks.plan import BlockPlan
 from napari_deconv.blocks.rules import automatic_weight, needs_pilots
 from napari_deconv.blocks.source import Source
 from napari_deconv.blocks.telling import tell
-from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis
+from napari_deconv.blocks.tile import OUT_OF_MEMORY, longest_axis, make_run
 from napari_deconv.blocks.turn import one_tile
-from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.run import Run
 from napari_deconv.errors import DeconvWarning
 
 __all__ = ["Found", "Pilots", "follow_rules"]
@@ -80,15 +79,19 @@ def follow_rules(
         for tile in pilots.tiles
     ]
     found = {tile: result for tile, *result in compute_each(tasks, callback)}
-    return [_median(plan.order.options, pilots, found) for pilots in volumes]
+    return [_median(plan.order, pilots, found) for pilots in volumes]
 
 
-def _median(options: Options, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
+def _median(order: Order, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -> Found:
     results = [found[tile] for tile in pilots.tiles if tile in found]
-    options = replace(options, **pilots.rules)
+    options = replace(order.options, **pilots.rules)
     iterations, weight, stop = options.iterations, options.weight, options.stop
     if options.kind.direct:
         return Found(1, weight, f"{options.kind.title} needs one step")
+    if order.whole:
+        most = f"at most {iterations} iterations, by what ends each volume"
+        ends = order.options.stop is not None or options.kind.ends
+        return Found(iterations, weight, most if ends else f"{iterations} iterations done")
     if results:
         steps, weights = zip(*results, strict=True)
         iterations, weight = round(float(np.median(steps))), float(np.median(weights))
@@ -137,13 +140,7 @@ def _follow(
 ) -> tuple[int, float]:
     """Find the number of iterations and the weight of a tile."""
     options = replace(plan.order.options, **rules)
-    region = tile.region(plan.overlap, plan.space, plan.bins)
-    image, background, mask = source.read((*tile.frame, *region))
-    if options.kind.positive:
-        image = np.maximum(image, 0)
-    known = np.asarray(level if background is None else background)
-    start = [part.start for part in region]
-    run = Run(image, options, known, mask, None, {}, plan.coarse, start)
+    run = make_run(source, plan, tile, options, level)
     for state in run.states():
         tell(state.iteration / state.iterations if state.level == 1 else 0.0)
     weight = run.weights.get(automatic_weight(options) or "", options.weight)

@@ -26,7 +26,7 @@ from napari_deconv.deconvolution.parts import SHARES, parts_of
 from napari_deconv.deconvolution.volume import grid_of
 from napari_deconv.deconvolution.weight import grid_of_part
 from napari_deconv.engines.protocol import format_bytes
-from napari_deconv.errors import DeconvError
+from napari_deconv.errors import DeconvError, WholeImageError
 
 __all__ = ["BlockPlan", "NoTileFits", "make_plan", "say_time"]
 
@@ -166,6 +166,8 @@ class BlockPlan:
     def _ahead(self, tile: float) -> tuple[int, float]:
         """How much is computed ahead for a rule: how often, and of how many voxels each time."""
         volumes = prod(self.shape[: -len(self.block)])
+        if self.order.whole:
+            return 0, tile
         if not self.order.options.kind.direct:
             return volumes * min(len(SHARES), prod(self.counts) // volumes), tile
         space = _volume(self.space)
@@ -229,6 +231,8 @@ def make_plan(
     ------
     NoTileFits
         If no tile fits.
+    WholeImageError
+        If volumes are not to be cut, and `block` would, or one in one piece does not fit.
     DeconvError
         If sizes are none, or the weight cannot be found in so little memory.
     """
@@ -257,6 +261,8 @@ def make_plan(
     if block is not None:
         given = _sizes(block, order, "block", 1)
         sizes = tuple(min(b, n) for b, n in zip(given, space, strict=True))
+        if order.whole and sizes != space:
+            raise WholeImageError(f"block={block!r}: {order.whole}")
         fixed = set(range(order.ndim)) - set(order.cut_axes)
         if any(sizes[axis] < space[axis] for axis in fixed):
             raise DeconvError(
@@ -271,6 +277,13 @@ def make_plan(
         )
     best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:
+        if order.whole:
+            needed = plan(space).memory
+            raise WholeImageError(
+                f"{order.whole} In one piece {_by(space)} voxels need "
+                f"{format_bytes(needed.device + needed.host)} of memory, "
+                f"{format_bytes(place.free.device)} may be taken."
+            )
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, LEAST) for a, n in enumerate(space))
         )

@@ -28,6 +28,7 @@ from napari_deconv.blocks.turn import one_tile
 from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import by_light
+from napari_deconv.deconvolution.photons import UNKNOWN
 from napari_deconv.deconvolution.volume import grid_of, margin_of, power_of_two
 from napari_deconv.deconvolution.words import CONSTANT, NOTHING_COUNTS, below_zero
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -149,7 +150,7 @@ def _tally(what: tuple[Source, BlockPlan, Sampling], tile: Tile) -> tuple[Tile, 
     with one_tile():
         read = source.read((*tile.frame, *sampling.region(tile)))
         tally = count_tile(*read, tile, sampling, _darkest(plan.order.options))
-        if plan.order.options.kind.direct:
+        if plan.order.options.kind.direct and not plan.order.whole:
             inside = tile.inside(sampling.region(tile))
             tally = count_margins(tally, *read[:2], inside, _counts_in_margins(plan, tile))
         return tile, tally
@@ -226,9 +227,12 @@ def _measured(
     """Give what a volume says by itself, and the tiles that are to find the rest."""
     options = plan.order.options
     level = source.background if isinstance(source.background, float) else volume.level
-    chosen = [] if options.kind.direct else by_light(volume.tiles, volume.above)
+    alone = options.kind.direct or bool(plan.order.whole)
+    chosen = [] if alone else by_light(volume.tiles, volume.above)
     frame, largest = volume.tiles[0].frame, volume.counts.largest
-    camera = count_photons_in(source, frame, largest, options, callback)
+    camera = UNKNOWN
+    if not plan.order.whole:  # each volume sees to that by itself
+        camera = count_photons_in(source, frame, largest, options, callback)
     unknown = isnan(camera.gain)
     rules = {
         "stop": options.stop, "gain": options.gain, "offset": options.offset, "weight": weight,

@@ -95,10 +95,8 @@ def deconvolve_blocks(
     Raises
     ------
     DeconvError
-        For input that cannot be deconvolved in tiles. An estimate to start from, Biggs's
-        acceleration and the methods ``"blind"``, ``"ictm"``, ``"fista"``, ``"tikhonov"``,
-        ``"inverse"`` and ``"gradient_consensus"`` follow the whole image: their tiles do not fit
-        together.
+        For input that cannot be deconvolved in tiles, such as an estimate to start from or method
+        ``"blind"``; if a volume that is not to be cut (see the notes) is, or does not fit.
     DeviceError
         If the device is missing, too small for the smallest tile, or fails.
 
@@ -119,6 +117,11 @@ def deconvolve_blocks(
     total variation are followed by up to three tiles, chosen by where the light is, and all tiles
     do the median of what they find. The photons that ``stop="consensus"`` keeps aside are those
     that `deconvolve` does.
+
+    The methods ``"ictm"``, ``"fista"``, ``"tikhonov"``, ``"inverse"`` and ``"gradient_consensus"``,
+    the accelerations ``"biggs"`` and ``"wiener_butterworth"``, and other boundaries than
+    ``"padded"`` and ``"half_padded"`` follow the whole of a volume: it is one tile, and done as
+    `deconvolve` does it, its rules included.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options

@@ -82,9 +82,10 @@ class Run:
         Of the image's shape.
     initial : ndarray or None
         Where to start.
-    checkpoint : Checkpoint
-        Where an earlier run stood; it goes on from there if that run had the same image, PSF,
-        background, mask, boundary and acceleration.
+    checkpoint : Checkpoint or None
+        Where an earlier run stood, empty if there was none; it goes on from there if that run had
+        the same image, PSF, background, mask, boundary and acceleration. None keeps nothing to go
+        on from.
     coarse : sequence of Binning, optional
         How its coarse levels are binned, the finest first, instead of as its size and the options
         allow.
@@ -99,7 +100,7 @@ class Run:
         background: npt.NDArray[Any] | None,
         mask: npt.NDArray[np.bool_] | None,
         initial: npt.NDArray[Any] | None,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | None,
         coarse: Sequence[Binning] | None = None,
         start: Sequence[int] = (0, 0, 0),
     ) -> None:
@@ -119,7 +120,8 @@ class Run:
         self.gain = nan
         self.weights: dict[str, float] = {}
         self.psf: Float | None = None
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint or {}
+        self._keeps = checkpoint is not None
         self.history = History()
         self._shape = image.shape
         self._options = options
@@ -184,8 +186,9 @@ class Run:
         if ending.iteration is None:
             self.iterations = position.iteration
             self.image = volume.read(position.estimate).reshape(self._shape)
-            saved = save_position(position, self._options.engine)
-            self.checkpoint = saved | {"problem": self._fingerprint}
+            if self._keeps:
+                saved = save_position(position, self._options.engine)
+                self.checkpoint = saved | {"problem": self._fingerprint}
         else:
             self.iterations = ending.iteration
             self.image = volume.read(ending.best).reshape(self._shape)
