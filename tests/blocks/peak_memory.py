@@ -35,8 +35,8 @@ def make_work(side, psf, engine, dtype="uint16", options=None, ahead=None):
     kernel = profile[:, None, None] * profile[:, None] * profile
     order = check_order(kernel, 3, {"engine": engine, "iterations": 3} | (options or {}))
     plan = make_plan(image.shape, image.dtype, order, side, 0, None)
-    thinned = order.options.stop == "consensus"
-    known = {(): Survey(5.0, 16.0, 15.0, 1.0, 0.0, 3, order.options.weight, thinned)}
+    given = order.options
+    known = {(): Survey(5.0, 16.0, 15.0, 1.0, 0.0, 3, given.weight, given.stop)}
     return Work(check_source(image, 5.0, None), plan, known)
 
 

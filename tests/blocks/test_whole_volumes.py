@@ -83,7 +83,7 @@ def test_no_volume_is_done_ahead(series, monkeypatch):
     options = {"acceleration": "biggs", "stop": "consensus", "engine": "cpu", "iterations": 30}
     result = prepare_blocks(series, bars().psf, **options)
     assert result.stop_reason == "at most 30 iterations, by what ends each volume"
-    assert "gain" not in result.found
+    np.testing.assert_array_equal(result.gain, deconvolve(series, bars().psf, **options).gain)
     plan = plan_blocks(series, bars().psf, **options)
     assert plan._ahead(1.0)[0] == 0
 
@@ -116,6 +116,16 @@ def test_what_each_volume_took_is_in_the_record(series, tmp_path):
         last = [column[row] for column, row in zip(whole.history[name], rows, strict=True)]
         assert measured[name] == pytest.approx(np.mean(last), rel=1e-4)
     assert measured["iterations"] == whole.iterations < 60
+
+
+def test_without_a_gain_all_iterations_are_done_and_it_is_said_once(recwarn):
+    flat = np.tile(np.linspace(0, 100, 64), (16, 64, 1))
+    given = {"acceleration": "biggs", "stop": "consensus", "iterations": 7, "engine": "cpu"}
+    result = prepare_blocks(np.stack([flat]), bars().psf, background=1, **given)
+    assert result.stop_reason == "7 iterations done"
+    result.image.compute()
+    said = [str(warning.message) for warning in recwarn]
+    assert ["all iterations are done" in message for message in said] == [True]
 
 
 def test_too_little_memory_at_work_is_told(series, monkeypatch):

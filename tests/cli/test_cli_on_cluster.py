@@ -77,6 +77,7 @@ def test_many_files_at_once_give_the_same(shell, scheduler, text):
     there = shell_failing(f"run recipe.yaml data --output there --scheduler {scheduler}")
     for said in (here, there):
         assert "4 done, 0 skipped, 1 failed" in said.stdout
+        assert said.stderr.count("tiles of 12 × 16 × 16") == 4 * ("blocks" in text)
         assert "error: 1 of 5 files failed:" in said.stderr
     good = ("a.ome.tif", "b.ome.tif", "c.ome.zarr", "d.ome.tif")
     for name in good:

@@ -90,7 +90,7 @@ def _median(order: Order, pilots: Pilots, found: Mapping[Tile, Sequence[Any]]) -
         return Found(1, weight, f"{options.kind.title} needs one step")
     if order.whole:
         most = f"at most {iterations} iterations, by what ends each volume"
-        ends = order.options.stop is not None or options.kind.ends
+        ends = stop is not None or options.kind.ends
         return Found(iterations, weight, most if ends else f"{iterations} iterations done")
     if results:
         steps, weights = zip(*results, strict=True)

@@ -46,8 +46,8 @@ class Survey:
         Steps to do.
     weight : float
         Of the regularisation; NaN if there is none.
-    holds_out : bool
-        Whether some of the photons are kept aside, as the rule that stops needs it.
+    stop : str or None
+        The rule that was followed; None where it could not be.
     stop_reason : str
         Why it ends after so many.
     content : str
@@ -61,7 +61,7 @@ class Survey:
     offset: float
     iterations: int
     weight: float
-    holds_out: bool = False
+    stop: str | None = None
     stop_reason: str = ""
     content: str = ""
 
@@ -120,7 +120,7 @@ def solve(
         return FittedTile(_filter(problem, options, survey, models)[own].copy(), None)
     if options.fits_photons:
         problem = less_offset(problem, problem.image, survey.offset)
-    if survey.holds_out:
+    if survey.stop == "consensus":
         offset = 0.0 if options.fits_photons else survey.offset
         problem, _ = hold_out(problem, survey.gain, offset)
 

@@ -28,7 +28,6 @@ from napari_deconv.blocks.turn import one_tile
 from napari_deconv.blocks.weights import find_weights_in
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import by_light
-from napari_deconv.deconvolution.photons import UNKNOWN
 from napari_deconv.deconvolution.volume import grid_of, margin_of, power_of_two
 from napari_deconv.deconvolution.words import CONSTANT, NOTHING_COUNTS, below_zero
 from napari_deconv.errors import DeconvError, DeconvWarning
@@ -230,17 +229,12 @@ def _measured(
     alone = options.kind.direct or bool(plan.order.whole)
     chosen = [] if alone else by_light(volume.tiles, volume.above)
     frame, largest = volume.tiles[0].frame, volume.counts.largest
-    camera = UNKNOWN
-    if not plan.order.whole:  # each volume sees to that by itself
-        camera = count_photons_in(source, frame, largest, options, callback)
+    camera = count_photons_in(source, frame, largest, options, callback)
     unknown = isnan(camera.gain)
-    rules = {
-        "stop": options.stop, "gain": options.gain, "offset": options.offset, "weight": weight,
-    }  # fmt: skip
+    stop = None if options.counts_photons and unknown else options.stop
+    rules = {"stop": stop, "gain": options.gain, "offset": options.offset, "weight": weight}
     if options.counts_photons:
-        rules |= {"gain": camera.gain, "offset": camera.offset}
-        if unknown:
-            rules |= {"gain": None, "stop": None}
+        rules |= {"gain": None if unknown else camera.gain, "offset": camera.offset}
     scale = power_of_two(volume.counts.largest - camera.offset * options.fits_photons)
     light = float(volume.above.sum()) / (
         prod(_grid(plan)) if options.kind.direct else volume.counts.voxels
@@ -249,7 +243,7 @@ def _measured(
     survey = Survey(
         background=level, scale=scale, light=light, gain=camera.gain, offset=offset,
         iterations=options.iterations, weight=weight, content=volume.content,
-        holds_out=rules["stop"] == "consensus",
+        stop=stop,
     )  # fmt: skip
     return survey, Pilots(chosen, rules, level)
 

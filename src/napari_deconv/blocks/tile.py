@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 
 import numpy as np
 
@@ -107,7 +108,9 @@ def _whole(work: Work, tile: Tile) -> FittedTile:
 def _in_one_piece(work: Work, tile: Tile) -> FittedTile:
     """Deconvolve a volume as `deconvolve` does, its rules included."""
     survey = work.surveys[tile.frame]
-    options = replace(work.plan.order.options, weight=survey.weight)
+    options = replace(work.plan.order.options, stop=survey.stop, weight=survey.weight)
+    if not isnan(survey.gain):
+        options = replace(options, gain=survey.gain, offset=survey.offset)
     run = make_run(work.source, work.plan, tile, options, survey.background)
     for state in run.states():
         tell(state.iteration / state.iterations if state.level == 1 else 0.0)

@@ -112,7 +112,7 @@ def _iterating(
     weight = _WEIGHT if isnan(options.weight) else options.weight
     survey = Survey(
         background=_LEVEL, scale=32.0, light=_LIGHT - _LEVEL, gain=1.0, offset=0.0, iterations=1,
-        weight=weight, holds_out=options.stop == "consensus",
+        weight=weight, stop=options.stop,
     )  # fmt: skip
 
     def run(steps: int) -> float:

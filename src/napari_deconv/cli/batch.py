@@ -40,16 +40,17 @@ def run_batch(batch: Batch) -> None:
     """Do all jobs, with a line and a bar for each; ends with exit code 1 if one failed."""
     count = len(batch.jobs)
     rows = []
-    hidden = is_quiet() or None  # None hides the bar where stderr is no terminal
+    quiet = is_quiet()
+    hidden = quiet or None  # None hides the bar where stderr is no terminal
     times: dict[str, float] = {}
     measuring = Lock()
 
     def tell(which: str, plans: Sequence[BlockPlan]) -> None:
-        """Say how a file is cut, before it begins."""
-        if not is_quiet():
+        """Say how a file is cut, before it begins: in another thread than the command's."""
+        if not quiet:
             with measuring:
                 lines = told(plans, times)
-            note(f"{which}: {' '.join(lines)}")
+            tqdm.write(f"{which}: {' '.join(lines)}", file=sys.stderr)
 
     try:
         with (
