@@ -186,21 +186,30 @@ def test_a_psf_of_other_voxels(viewer, open_widget, truth):
     np.testing.assert_array_equal(viewer.layers[-1].data, convolve(truth, psf, engine="cpu"))
 
 
-def test_layers_without_voxel_sizes(viewer, open_widget, truth, psf_array):
-    """Only what counts is asked for: with a PSF in voxels, none."""
+@pytest.mark.parametrize("title", WIDGETS)
+def test_voxel_sizes_that_layers_lack_are_asked_for(viewer, open_widget, truth, psf_array, title):
+    viewer.add_image(truth, name="cells")
     viewer.add_image(psf_array, name="PSF")
-    source = viewer.add_image(truth, name="cells")
-    hand = open_widget("Convolve")
+    hand = open_widget(title)
     widget = hand.widget
-    assert "The PSF has no voxel size" in widget.psf_note.value
-    assert widget.psf_note.native.isVisibleTo(widget)
-    assert not widget.voxel_size.field.native.isVisibleTo(widget)
-    hand.run()
-    np.testing.assert_array_equal(viewer.layers[-1].data, convolve(truth, psf_array, engine="cpu"))
-    viewer.layers["PSF"].scale, viewer.layers["PSF"].units = SPACING, UNITS
-    widget.image.value = source
+    asked = widget.psf_voxel_size
+    assert "The PSF has no voxel size: enter it." in asked.note.value
+    assert asked.note.native.isVisibleTo(widget)
+    hand.click()
+    assert "The PSF has no voxel size. Enter it above" in widget.result_line.text()
+    asked.field.value = "0.125 × 0.1 × 0.1"
     hand.click()
     assert "The layer has no voxel size. Enter it above" in widget.result_line.text()
+    widget.voxel_size.field.value = "0.25 × 0.1 × 0.1"
+    hand.run()
+    result = viewer.layers[-1]
+    assert result.metadata[KEY]["inputs"]["psf"]["spacing"] == [0.125, 0.1, 0.1]
+    assert result.metadata[KEY]["parameters"]["spacing"] == list(SPACING)
+    if title == "Convolve":
+        psf = resample_psf(Psf(psf_array, (0.125, 0.1, 0.1)), SPACING)
+        np.testing.assert_array_equal(result.data, convolve(truth, psf, engine="cpu"))
+    viewer.layers["PSF"].scale, viewer.layers["PSF"].units = SPACING, UNITS
+    assert not asked.field.native.isVisibleTo(widget)
 
 
 def test_a_raw_recording_of_a_bead_is_repaired(viewer, open_widget, truth, psf_array):

@@ -10,8 +10,14 @@ import numpy as np
 
 from napari_deconv.deconvolution import convolve
 from napari_deconv.widgets.common.base import OperationWidget
-from napari_deconv.widgets.common.fields import choice, layer_choice, note, psf_doubt
-from napari_deconv.widgets.common.layers import made_here, spacing
+from napari_deconv.widgets.common.fields import (
+    PsfVoxelSize,
+    VoxelSize,
+    choice,
+    given_spacing,
+    layer_choice,
+)
+from napari_deconv.widgets.common.layers import made_here
 from napari_deconv.widgets.common.parts import Part, psf_for, read_psf
 from napari_deconv.widgets.common.results import contrast, make_result, on_source
 from napari_deconv.widgets.common.workers import recorded
@@ -44,14 +50,14 @@ class BlurringWidget(OperationWidget):
         self.psf = layer_choice(
             viewer, "PSF", "How the microscope shows a point. Another voxel size is resampled."
         )
-        self.psf_note = note()
+        self.psf_voxel_size = PsfVoxelSize()
         self.boundary = choice(
             "Outside",
             _BOUNDARIES,
             "What lies outside the image: its light is blurred into it along the border.",
         )
         self._inputs_shown = [self.image, self.voxel_size.field, self.voxel_size.note]
-        self._inputs_shown += [self.psf, self.psf_note]
+        self._inputs_shown += [self.psf, self.psf_voxel_size.field, self.psf_voxel_size.note]
 
     def _layer_fields(self) -> dict[ComboBox, Sequence[str]]:
         return {self.image: ("image", "truth"), self.psf: ("psf", "true psf")}
@@ -59,23 +65,22 @@ class BlurringWidget(OperationWidget):
     def _input_layers(self) -> dict[str, Layer | None]:
         return {"image": self.image.value, "psf": self.psf.value}
 
-    def _applies(self) -> dict[ValueWidget, bool]:
-        lacks_voxels = self.psf.value is not None and spacing(self.psf.value) is None
-        return dict.fromkeys((self.voxel_size.field, self.voxel_size.note), not lacks_voxels)
+    def _voxel_sizes(self) -> dict[ComboBox, VoxelSize]:
+        return super()._voxel_sizes() | {self.psf: self.psf_voxel_size}
 
-    def _arrange(self) -> None:
-        """Show what applies, and what is doubtful of the PSF."""
-        self.psf_note.value = psf_doubt(self.psf.value)
-        super()._arrange()
+    def _typed_for_psf(self) -> tuple[float, ...] | None:
+        return given_spacing(self.psf.value)
+
+    def _applies(self) -> dict[ValueWidget, bool]:
+        return self.psf_voxel_size.applies(self.psf.value)
 
     def _blurring(self, function: Callable[..., Any], **parameters: Any) -> Callable[..., Any]:
         """Read the layers; return a call of a function of image and PSF."""
         self._source = self._part("image")
         psf = psf_for(self._source, self.psf.value)
-        if spacing(psf.layer) is not None:
-            parameters["spacing"] = self._voxel(self._source)[-psf.ndim :]
         return partial(
-            _blur, function, self._source, psf, device=self.device.value,
+            _blur, function, self._source, psf, self.psf_voxel_size.of(psf),
+            spacing=self._voxel(self._source)[-psf.ndim :], device=self.device.value,
             boundary=self.boundary.value, **parameters,
         )  # fmt: skip
 
@@ -100,8 +105,14 @@ class ConvolveWidget(BlurringWidget):
         return f"Blurred with “{self._inputs.layers['psf'].name}”.", call
 
 
-def _blur(function: Callable[..., Any], image: Part, psf: Part, **parameters: Any) -> Any:
+def _blur(
+    function: Callable[..., Any],
+    image: Part,
+    psf: Part,
+    psf_spacing: tuple[float, ...],
+    **parameters: Any,
+) -> Any:
     """Call the function, and find the contrast of what it gives."""
-    points = read_psf(psf, spacing(psf.layer), made_here(psf.layer))
+    points = read_psf(psf, psf_spacing, made_here(psf.layer))
     data, call = recorded(function, np.asarray(image), points, **parameters)
     return data, contrast(data, 0.1), call

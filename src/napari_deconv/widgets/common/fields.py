@@ -31,8 +31,11 @@ from napari_deconv.widgets.common.layers import (
 )
 
 if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
     from napari.layers import Layer
+
+    from napari_deconv.widgets.common.parts import Part
 
 _ORANGE = "#d9730d"  # to be read in the dark and in the light theme
 
@@ -41,6 +44,7 @@ _typed: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
 _open: WeakSet[VoxelSize] = WeakSet()
 
 __all__ = [
+    "PsfVoxelSize",
     "VoxelSize",
     "check",
     "choice",
@@ -51,7 +55,6 @@ __all__ = [
     "note",
     "number",
     "orange",
-    "psf_doubt",
     "read_number",
     "read_numbers",
 ]
@@ -286,6 +289,28 @@ class VoxelSize:
                 other._refresh()
 
 
+class PsfVoxelSize(VoxelSize):
+    """The voxel size of a PSF: asked for where the layer does not say it."""
+
+    def __init__(self) -> None:
+        super().__init__("PSF", "PSF voxel size (µm)")
+
+    def applies(self, psf: Layer | None) -> dict[ValueWidget, bool]:
+        """Say whether the field is shown."""
+        asked = psf is not None and spacing(psf) is None
+        return {self.field: asked, self.note: asked}
+
+    def of(self, psf: Part) -> tuple[float, ...]:
+        """Return the voxel size of a PSF.
+
+        Raises
+        ------
+        DeconvError
+            If it is missing or not understood.
+        """
+        return spacing(psf.layer) or self.value(psf.ndim)
+
+
 def given_spacing(layer: Layer) -> tuple[float, ...] | None:
     """Return the voxel size in µm that a layer says, else what was typed for it; None if neither.
 
@@ -296,13 +321,6 @@ def given_spacing(layer: Layer) -> tuple[float, ...] | None:
     except DeconvError:
         typed = ()
     return spacing(layer) or (typed if len(typed) == space_axes(layer) else None)
-
-
-def psf_doubt(psf: Layer | None) -> str:
-    """Say in orange that a PSF has no voxel size that is to be believed; nothing else."""
-    if psf is None or spacing(psf) is not None:
-        return ""
-    return orange(f"{_lacks(psf, 'PSF')}: taken as the image's.")
 
 
 def _lacks(layer: Layer | None, name: str) -> str:

@@ -14,6 +14,7 @@ from napari_deconv.deconvolution import METHODS, Deconvolution
 from napari_deconv.psf.psf import Psf
 from napari_deconv.widgets.common.base import OperationWidget
 from napari_deconv.widgets.common.fields import (
+    PsfVoxelSize,
     VoxelSize,
     check,
     choice,
@@ -24,7 +25,7 @@ from napari_deconv.widgets.common.fields import (
 )
 from napari_deconv.widgets.common.inputs import Inputs
 from napari_deconv.widgets.common.large import check_fits, is_large, most_voxels
-from napari_deconv.widgets.common.layers import made_here, spacing
+from napari_deconv.widgets.common.layers import made_here
 from napari_deconv.widgets.common.parts import Part, psf_for, seen, whole
 from napari_deconv.widgets.common.preview import LayerData, Preview
 from napari_deconv.widgets.common.results import Limits, contrast, contrasted
@@ -73,7 +74,7 @@ class DeconvolutionWidget(OperationWidget):
             "How the microscope shows a point. Another voxel size is resampled. A file can be "
             "dropped here.",
         )  # fmt: skip
-        self.psf_voxel_size = VoxelSize("PSF", "PSF voxel size (µm)")
+        self.psf_voxel_size = PsfVoxelSize()
         self.settings = MethodFields()
         self.background = choice(
             "Background",
@@ -168,10 +169,8 @@ class DeconvolutionWidget(OperationWidget):
         return given_spacing(self.psf.value)
 
     def _applies(self) -> dict[ValueWidget, bool]:
-        asked = self.psf.value is not None and spacing(self.psf.value) is None
-        return self.settings.applies() | {
-            self.psf_voxel_size.field: asked,
-            self.psf_voxel_size.note: asked,
+        applies = self.settings.applies() | self.psf_voxel_size.applies(self.psf.value)
+        return applies | {
             self.region: self._is_large(),
             self.background_value: self.background.value == "value",
             self.leave_out: "mask" in self.settings.kind.takes,
@@ -234,8 +233,7 @@ class DeconvolutionWidget(OperationWidget):
             given["background"] = read_number(self.background_value.value)
         if self._applies()[self.leave_out] and self.leave_out.value is not None:
             given["leave_out"] = whole(self.leave_out.value, "mask").where(source)
-        said = spacing(psf.layer)
-        given["psf_spacing"] = self.psf_voxel_size.value(psf.ndim) if said is None else said
+        given["psf_spacing"] = self.psf_voxel_size.of(psf)
         given["own_psf"] = made_here(psf.layer)
         return given | {"spacing": self._voxel(source)[-psf.ndim :]}
 
