@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -85,6 +87,19 @@ def test_a_plane_is_split_as_a_volume_of_one():
     volumes = split_photons(plane[np.newaxis])
     for alone, volume in zip(split_photons(plane), volumes, strict=True):
         np.testing.assert_array_equal(alone, volume[0])
+
+
+@pytest.mark.parametrize("shape", [(1500, 1000), (15, 400, 250), (3, 1, 500_000)], ids=str)
+def test_it_takes_little_memory_besides_the_two_images(shape):
+    image = np.random.default_rng(0).integers(0, 900, shape, np.uint16)
+    split_photons(image[..., :10])  # makes the table
+    tracemalloc.start()
+    try:
+        split_photons(image)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * image.size + 60e6
 
 
 @pytest.mark.parametrize("axis", range(3))

@@ -221,7 +221,7 @@ def test_a_psf_that_does_not_fall_off_is_seen_from_farther():
     z, y, _ = plan_blocks(volume(64, 64, 64), flat, **options).overlap
     # 99.9 % of h ⋆ h lies within 10 planes; across, the PSF is 10.3 pixels wide.
     assert z == (1 + 1.4 * 2) * 10
-    assert y == round(1.9 * np.sqrt(8 / 3) * 10.3)
+    assert y == round((2.3 + 0.6 * np.sqrt(8)) * 10.3)
     rounded = flat * np.hanning(13)[1:-1, None, None]
     z, _, _ = plan_blocks(volume(64, 64, 64), rounded, **options).overlap
     assert z < 20
@@ -238,11 +238,13 @@ def test_a_stack_thinner_than_the_overlap_is_not_cut_along_z():
 
 
 def test_light_gets_farther_in_more_iterations():
-    """As measured on points beside a border, of a Gaussian PSF 3.2 voxels wide."""
+    """As measured on points beside a border, and up to 20 iterations on points all over a plane,
+    of a Gaussian PSF 3.2 voxels wide.
+    """
     z, y, x = np.ogrid[-8:9, -8:9, -8:9]
     psf = np.exp(-(z**2 + y**2 + x**2) / (2 * 1.36**2))
     image = volume(64, 64, 64)
-    needed = {3: 6, 10: 10, 20: 15, 40: 16, 100: 18}
+    needed = {3: 9, 5: 10, 10: 12, 20: 14, 40: 16, 100: 18}
     for iterations, distance in needed.items():
         plan = plan_blocks(image, psf, iterations=iterations, engine="cpu")
         assert all(distance <= overlap <= distance + 3 for overlap in plan.overlap)

@@ -50,6 +50,19 @@ def test_a_coarse_start_makes_no_seams_in_widefield():
     assert seam(image, psf, (64, 128, 128), (8, 32, 32), **options) < BOUND
 
 
+@pytest.mark.parametrize("iterations", [2, 3, 5, 10, 20])
+@pytest.mark.parametrize("sigma", [1.2, 2.5])
+def test_few_iterations_on_many_points_in_the_dark_make_no_seams(iterations, sigma):
+    rng = np.random.default_rng(1)
+    points = np.zeros((140, 140))
+    points[tuple(rng.integers(0, 140, (2, 250)))] = 400
+    image = rng.poisson(gaussian_filter(points, sigma, mode="wrap") + 1)
+    profile = np.exp(-0.5 * (np.arange(-8, 9) / sigma) ** 2)
+    psf = np.outer(profile, profile)
+    options = {"iterations": iterations, "background": 1.0, "engine": "cpu"}
+    assert seam(image, psf, (47, 47), (10, 10), **options) < BOUND
+
+
 def test_shared_margins_make_no_seams_inside():
     sample = bars()
     found = seam(sample.image, sample.psf, BLOCK, (2, 24, 24), boundary="half_padded", **QUICK)

@@ -9,6 +9,7 @@ from tests.blocks.cases import bars
 
 from napari_deconv import deconvolve, open_image, write_blocks, write_image
 from napari_deconv.blocks import deconvolve_blocks, plan_blocks, prepare_blocks
+from napari_deconv.blocks.memory import Memory
 from napari_deconv.errors import DeviceMemoryError, WholeImageError
 
 WHOLE = [
@@ -69,6 +70,7 @@ def test_they_are_not_cut(options, series):
     plan = plan_blocks(series, bars().psf, **given)
     assert plan.block == series.shape[1:]
     assert plan.order.cut_axes == ()
+    assert "overlapping" not in plan.describe()
     with pytest.raises(WholeImageError, match=r"block=32: .* is not for tiles: .*Use '"):
         plan_blocks(series, bars().psf, block=32, **given)
     needed = plan.memory.device
@@ -86,6 +88,27 @@ def test_no_volume_is_done_ahead(series, monkeypatch):
     np.testing.assert_array_equal(result.gain, deconvolve(series, bars().psf, **options).gain)
     plan = plan_blocks(series, bars().psf, **options)
     assert plan._ahead(1.0)[0] == 0
+
+
+def test_a_weight_that_is_looked_for_takes_time(series):
+    options = {"method": "wiener", "boundary": "circular", "engine": "cpu"}
+    searched, given = (
+        plan_blocks(series, bars().psf, regularization_weight=weight, **options)
+        for weight in ("auto", 0.1)
+    )
+    assert searched._ahead(1.0)[0] == 2
+    assert searched.seconds() > 1.5 * given.seconds()
+
+
+def test_what_each_volume_finds_is_not_told_before(series):
+    options = {"acceleration": "biggs", "regularization": "tv", "engine": "cpu", "iterations": 2}
+    result = prepare_blocks(series, bars().psf, regularization_weight="auto", **options)
+    assert result.weights == {}
+
+
+def test_memory_that_is_short_is_named():
+    assert Memory(3e9, 1e9).over(Memory(2e9, 8e9)) == "3.0 GB of memory, 2.0 GB may be taken"
+    assert Memory(1e9, 9e9).over(Memory(2e9, 8e9)) == "9.0 GB of memory, 8.0 GB may be taken"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import zarr
 from shell_cases import SPACING
 
 import napari_deconv
-from napari_deconv import Psf, load_psf, read_image, write_image
+from napari_deconv import DeconvError, Psf, load_psf, read_image, write_image
 from napari_deconv.blocks import BlockPlan
 from napari_deconv.files import provenance_of
 from napari_deconv.files.unfinished import begun
@@ -371,6 +371,18 @@ def test_the_log_has_one_line_for_each_file(shell, monkeypatch):
     ]  # fmt: skip
     assert said.count("Computing it takes about 90 s") == 3
     assert len(measured) == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_is_done_where_its_time_cannot_be_measured(shell, monkeypatch):
+    def lack(plan):
+        raise DeconvError("no memory to measure")
+
+    monkeypatch.setattr(BlockPlan, "seconds", lack)
+    Path("recipe.yaml").write_text(RECIPE + "blocks: {block: [12, 32, 16], overlap: [0, 8, 8]}\n")
+    done = shell("run recipe.yaml data/b.tif --output out")
+    assert "data/b.tif → b.ome.tif: 12 × 32 × 32 voxels in 2 tiles" in done.stderr
+    assert "1 done" in done.stdout
 
 
 @pytest.mark.usefixtures("folder")

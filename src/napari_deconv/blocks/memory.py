@@ -17,7 +17,7 @@ from napari_deconv.deconvolution.volume import memory_of
 from napari_deconv.deconvolution.weight import grid_of_part
 from napari_deconv.engines import Device
 from napari_deconv.engines.limits import memory_limit, room
-from napari_deconv.engines.protocol import Shape
+from napari_deconv.engines.protocol import Shape, format_bytes
 
 __all__ = ["Memory", "free_memory", "memory_of_tile", "memory_of_weight", "within_limit"]
 
@@ -47,6 +47,12 @@ class Memory:
     def fits(self, free: Memory) -> bool:
         """Tell whether there is room for it."""
         return self.device <= free.device and self.host <= free.host
+
+    def over(self, free: Memory) -> str:
+        """Say what does not fit."""
+        more = self.device > free.device
+        needed, there = (self.device, free.device) if more else (self.host, free.host)
+        return f"{format_bytes(needed)} of memory, {format_bytes(there)} may be taken"
 
     def or_if_more(self, other: Memory) -> Memory:
         """Give what is needed where one is done after the other."""

@@ -166,9 +166,10 @@ class BlockPlan:
     def _ahead(self, tile: float) -> tuple[int, float]:
         """How much is computed ahead for a rule: how often, and of how many voxels each time."""
         volumes = prod(self.shape[: -len(self.block)])
-        if self.order.whole:
+        direct = self.order.options.kind.direct
+        if self.order.whole and not direct:
             return 0, tile
-        if not self.order.options.kind.direct:
+        if not direct:
             return volumes * min(len(SHARES), prod(self.counts) // volumes), tile
         space = _volume(self.space)
         parts = min(len(SHARES), len(parts_of(space)))
@@ -185,7 +186,8 @@ class BlockPlan:
         if tiles == 1:
             text += "1 tile"
         else:
-            text += f"{tiles} tiles of {_by(self.block)}, overlapping by {_by(self.overlap)}"
+            overlap = f", overlapping by {_by(self.overlap)}" if self.is_cut else ""
+            text += f"{tiles} tiles of {_by(self.block)}{overlap}"
         text += f", on grids of up to {_by(self.grid)}; "
         text += f"{format_bytes(self.memory.device)} of memory on {self.place.device.name}"
         if self.memory.host:
@@ -278,12 +280,8 @@ def make_plan(
     best = _least_to_compute(order, plan, space, margin, bins, place.free)
     if best is None:
         if order.whole:
-            needed = plan(space).memory
-            raise WholeImageError(
-                f"{order.whole} In one piece {_by(space)} voxels need "
-                f"{format_bytes(needed.device + needed.host)} of memory, "
-                f"{format_bytes(place.free.device)} may be taken."
-            )
+            lacks = plan(space).memory.over(place.free)
+            raise WholeImageError(f"{order.whole} In one piece {_by(space)} voxels need {lacks}.")
         least = plan(
             tuple(n if a not in order.cut_axes else min(n, LEAST) for a, n in enumerate(space))
         )

@@ -28,10 +28,11 @@ _FARTHER_ALONG, _FARTHER_ACROSS = 1.4, 0.4
 # So many iterations steps on coarse levels are like.
 _MOST_STEPS = 100
 
-# Measured on points beside a border, with a compact PSF: in so many widths of it light gets in
-# three iterations, with more as by diffusion, and so many in however many.
-_WIDTHS = 1.9
-_STEPS = 3
+# Measured on points beside a border and on many bright points in the dark, with a compact PSF: so
+# many widths of it light gets in the first iterations, so many more as by diffusion, and in however
+# many iterations.
+_WIDTHS = 2.3
+_MORE_WIDTHS = 0.6
 _MOST_WIDTHS = 5.5
 
 _FWHM_PER_AREA = 2 * sqrt(log(2) / pi)  # of a Gaussian with a maximum of 1
@@ -44,18 +45,18 @@ def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
 
     An iteration takes light through H and back through Hᵀ: what is farther away along an axis than
     a radius r sends less than 0.1 % of its light here by h ⋆ h. With n iterations light gets
-    farther: with a compact PSF to 1.9 √(n/3) of its widths, at most 5.5. A widefield PSF does not
+    farther: with a compact PSF to 2.3 + 0.6 √n of its widths, at most 5.5. A widefield PSF does not
     fall off along z, so that much is compatible with the data that only what is far away decides:
     there it is (1 + 1.4 ∛n) r along z and (1 + 0.4 ∛n) r across, n at most 100. Steps on coarse
     levels are like 100 iterations.
 
     Measured with heavy-ball iterations, as parts of the maximum by which tiles differ from the
     whole. Points beside a border, of a compact PSF, after 10, 20, 40 and 100 iterations: 5e-4,
-    2e-4, 1e-4 and 6e-4. In widefield light falls off least in specimens that are the same all along
-    y: the worst of these, NA 0.8, PSFs of 33, 65 and 97 planes, after 10, 40 and 100 iterations
-    differs along z by 3e-5, 9e-4 and 4e-4, across by 4e-5, 6e-4 and 6e-4; with
-    (1 + 0.85 ∛n) r and (1 + 0.2 ∛n) r it would be 1e-3, 3e-3 and 2e-3, and 6e-4, 2e-3 and 4e-3.
-    Without the growth it would be 2e-2 and 9e-3.
+    2e-4, 1e-4 and 6e-4; points all over a plane, at most 7e-4 after 2 to 30. In widefield light
+    falls off least in specimens that are the same all along y: the worst of these, NA 0.8, PSFs
+    of 33, 65 and 97 planes, after 10, 40 and 100 iterations differs along z by 3e-5, 9e-4 and
+    4e-4, across by 4e-5, 6e-4 and 6e-4; with (1 + 0.85 ∛n) r and (1 + 0.2 ∛n) r it would be
+    1e-3, 3e-3 and 2e-3, and 6e-4, 2e-3 and 4e-3. Without the growth it would be 2e-2 and 9e-3.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def reach(order: Order, space: Sequence[int]) -> tuple[int, ...]:
     steps = _steps(order)
     farther = np.where(flat, _FARTHER_ALONG, _FARTHER_ACROSS if flat.any() else 0.0)
     distances = radii * (1 + farther * np.cbrt(min(steps, _MOST_STEPS)))
-    in_widths = min(_WIDTHS * sqrt(steps / _STEPS), _MOST_WIDTHS)
+    in_widths = min(_WIDTHS + _MORE_WIDTHS * sqrt(steps), _MOST_WIDTHS)
     distances = np.maximum(distances, np.where(flat, 0, in_widths * widths))
     return tuple(np.rint(distances).astype(int).tolist())
 

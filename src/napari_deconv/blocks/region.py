@@ -80,8 +80,6 @@ def make_problem(
     """Make a problem of a region (z, y, x) or (y, x), and of what lies on its voxels."""
     if options.kind.positive:
         image = np.maximum(image, 0)
-    if options.fits_photons:
-        image = image.astype(np.float32)
     return options.problem(image, background, mask, start)
 
 

@@ -149,10 +149,15 @@ def _tally(what: tuple[Source, BlockPlan, Sampling], tile: Tile) -> tuple[Tile, 
     with one_tile():
         read = source.read((*tile.frame, *sampling.region(tile)))
         tally = count_tile(*read, tile, sampling, _darkest(plan.order.options))
-        if plan.order.options.kind.direct and not plan.order.whole:
+        if _mirrors(plan):
             inside = tile.inside(sampling.region(tile))
             tally = count_margins(tally, *read[:2], inside, _counts_in_margins(plan, tile))
         return tile, tally
+
+
+def _mirrors(plan: BlockPlan) -> bool:
+    """Tell whether tiles have to be as bright as in a filter of the whole, which mirrors light."""
+    return plan.order.options.kind.direct and not plan.order.whole
 
 
 def _counts_in_margins(plan: BlockPlan, tile: Tile) -> list[npt.NDArray[np.float64]]:
@@ -237,7 +242,7 @@ def _measured(
         rules |= {"gain": None if unknown else camera.gain, "offset": camera.offset}
     scale = power_of_two(volume.counts.largest - camera.offset * options.fits_photons)
     light = float(volume.above.sum()) / (
-        prod(_grid(plan)) if options.kind.direct else volume.counts.voxels
+        prod(_grid(plan)) if _mirrors(plan) else volume.counts.voxels
     )
     offset = nan if unknown else camera.offset
     survey = Survey(

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import isnan
 from typing import Any
 from uuid import uuid4
 
@@ -121,7 +122,8 @@ def deconvolve_blocks(
     The methods ``"ictm"``, ``"fista"``, ``"tikhonov"``, ``"inverse"`` and ``"gradient_consensus"``,
     the accelerations ``"biggs"`` and ``"wiener_butterworth"``, and other boundaries than
     ``"padded"`` and ``"half_padded"`` follow the whole of a volume: it is one tile, and done as
-    `deconvolve` does it, its rules included.
+    `deconvolve` does it, its rules included; an automatic background of more than 13 million voxels
+    is that of a sample of them.
     """
     return prepare_blocks(
         array, psf, block=block, overlap=overlap, memory=memory, callback=callback, **options
@@ -160,7 +162,7 @@ def prepare_blocks(
     work = Work(source, plan, surveys)
     image, tiles = _lazy(_voxels, work), _lazy(_tile, replace(work, measured=True))
     rule, first = automatic_weight(order.options), next(iter(work.surveys.values()))
-    found = {} if rule is None else {rule: first.weight}
+    found = {} if rule is None or isnan(first.weight) else {rule: first.weight}
     sizes = {"block": None if block is None else plan.block, "overlap": overlap, "memory": memory}
     given = {name: value for name, value in sizes.items() if value is not None}
     result = BlockDeconvolution(image, tiles, work.surveys, found, {}, _fingerprint(work))

@@ -48,8 +48,11 @@ def run_batch(batch: Batch) -> None:
     def tell(which: str, plans: Sequence[BlockPlan]) -> None:
         """Say how a file is cut, before it begins: in another thread than the command's."""
         if not quiet:
-            with measuring:
-                lines = told(plans, times)
+            try:
+                with measuring:
+                    lines = told(plans, times)
+            except DeconvError:  # what a short run lacks, the file may not
+                lines = [plan.describe() for plan in plans]
             tqdm.write(f"{which}: {' '.join(lines)}", file=sys.stderr)
 
     try:

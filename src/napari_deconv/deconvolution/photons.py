@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deconv.deconvolution.options import Options
-from napari_deconv.deconvolution.volume import Problem, Volume
+from napari_deconv.deconvolution.volume import Problem, Volume, less
 from napari_deconv.errors import DeconvError, DeconvWarning
 from napari_deconv.forward import Observation
 from napari_deconv.gain import CameraGain, Noise, gain_of, noise_of
@@ -96,8 +96,10 @@ class Camera:
 
 def less_offset(problem: Problem, image: npt.NDArray[Any], offset: float) -> Problem:
     """Take the offset off an image of a problem and off its background."""
+    light = less(image, offset)
+    np.maximum(light, 0, out=light)
     background = np.maximum(problem.background - offset, 0)
-    return replace(problem, image=np.maximum(image - offset, 0), background=background)
+    return replace(problem, image=light, background=background)
 
 
 def hold_out(problem: Problem, gain: float, offset: float) -> tuple[Problem, Float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,12 @@ HELD_OUT = 0.1
 _SEED = 20081
 
 # Up to so many photons the binomial is tabulated, 20 000 numbers; of more it is approximated, which
-# is then exact to a photon.
+# is then exact to a photon, if the fraction is not too near to 0 or 1.
 _FEW = 200
+
+# Voxels that are split at once: photons are counted in double precision, which needs ten times the
+# memory of the image.
+_AT_ONCE = 2**18
 
 
 def split_photons(
@@ -49,7 +54,7 @@ def split_photons(
     image : ndarray
         (z, y, x) or (y, x), finite.
     fraction : float
-        Part of the photons for the second image, between 0 and 1.
+        Part of the photons for the second image, from 0.05 to 0.95.
     gain, offset : float
         Grey value = gain × photons + offset; `gain` is above 0.
     seed : int
@@ -65,17 +70,19 @@ def split_photons(
         (1 − fraction) × first + fraction × second is the image.
     """
     first, second = (np.empty(image.shape, np.float32) for _ in range(2))
-    volumes = (as_volume(each) for each in (image, first, second))
-    # By planes, which need little memory for the double precision that photons are counted in.
-    for z, (plane, kept, held) in enumerate(zip(*volumes, strict=True), start[0]):
-        light = plane.astype(np.float64) - offset
+    volume, kept, held = (as_volume(each) for each in (image, first, second))
+    planes, rows, columns = volume.shape
+    step = max(1, _AT_ONCE // columns)
+    for z, y in product(range(planes), range(0, rows, step)):
+        part = np.s_[z, y : y + step]
+        light = volume[part].astype(np.float64) - offset
         photons = np.maximum(light, 0) / gain
         whole = np.floor(photons)
-        chance, other = _chances(plane.shape, (z, *start[1:]), seed)
+        chance, other = _chances(light.shape, (z + start[0], y + start[1], start[2]), seed)
         drawn = _binomial(chance, whole, fraction) + (photons - whole) * (other < fraction)
         below = np.minimum(light, 0) + offset
-        kept[:] = gain * (photons - drawn) / (1 - fraction) + below
-        held[:] = gain * drawn / fraction + below
+        kept[part] = gain * (photons - drawn) / (1 - fraction) + below
+        held[part] = gain * drawn / fraction + below
     return first, second
 
 

@@ -87,7 +87,8 @@ class Written:
         """Make a layer of it, which reads only what is drawn."""
         found = found_in(self.result)
         metadata = provenance(self.record, "result", self.source.layer, **found)
-        options = on_source(self.source, name_of(self.result), metadata)
+        done = self.record["made"]["measured"].get("iterations", self.result.iterations)
+        options = on_source(self.source, name_of(self.result, done), metadata)
         return make_result(self.levels, options, self.limits)
 
 

@@ -349,7 +349,8 @@ class DeconvolutionWidget(OperationWidget):
         kept = {"keep_every": None}  # for the slider only
         call = call | {"parameters": call["parameters"] | kept}
         metadata = self._metadata(call, "result", result.stop_reason, **found_in(result))
-        self._estimate.show(result.image, limits, name_of(result), metadata)
+        name = name_of(result, result.iterations)
+        self._estimate.show(result.image, limits, name, metadata)
         if "symmetric_psf" in method.takes and isinstance(result.psf, Psf):
             # Not the PSF of the next run, which would start from what noise made of this one.
             found = self._metadata(call, "found psf", result.stop_reason)

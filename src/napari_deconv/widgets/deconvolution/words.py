@@ -23,11 +23,10 @@ def short_name(method: str) -> str:
     return _SHORT.get(method, METHODS[method].title)
 
 
-def name_of(result: Deconvolution | BlockDeconvolution) -> str:
-    """Name the layer of a result, such as RL 40."""
+def name_of(result: Deconvolution | BlockDeconvolution, iterations: int) -> str:
+    """Name the layer of a result of so many iterations, such as RL 40."""
     method = result.recipe["parameters"]["method"]
-    iterations = "" if METHODS[method].direct else f" {result.iterations}"
-    return f"{short_name(method)}{iterations}"
+    return short_name(method) if METHODS[method].direct else f"{short_name(method)} {iterations}"
 
 
 def line_of(result: Deconvolution | BlockDeconvolution) -> str:
