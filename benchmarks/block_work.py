@@ -31,6 +31,7 @@ from napari_deconv.blocks import (
     prepare_blocks,
     write_blocks,
 )
+from napari_deconv.blocks.turn import forget_models
 from napari_deconv.files import Image, open_image
 from napari_deconv.files.blockwise import write_in_blocks
 from napari_deconv.psf import Psf
@@ -101,6 +102,7 @@ def memory_of_tile(
     """
     plan, middle = _tile(volume, block, engine, iterations)
     middle.compute(scheduler="synchronous")  # makes kernels and plans
+    forget_models()  # a tile's OTF is part of its memory
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = psutil.Process().memory_info().rss

@@ -26,7 +26,8 @@ def test_a_layer_is_added_then_painted_then_shown(viewer, widget, qtbot):
         paints.append(window.updatesEnabled())
 
     viewer.layers.events.inserted.connect(note)
-    layer = adding.layer(Image(PLANE), opacity=0.5)
+    layer = adding.layer(Image(PLANE))
+    adding.change(layer, "opacity", 0.5)
     layer.events.visible.connect(note)
     assert layer not in viewer.layers
     assert not layer.visible

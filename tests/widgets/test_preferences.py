@@ -8,7 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from napari._app_model import get_app_model
+from napari._qt.dialogs.preferences_dialog import PreferencesDialog
 from napari.settings import get_plugin_settings
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QListWidget,
+    QStackedWidget,
+)
 
 from napari_deconv.engines.limits import threads
 from napari_deconv.widgets.common import preferences as module
@@ -37,6 +48,23 @@ def test_what_is_set_is_what_is_read(settings):
     assert preferences() == Preferences("opencl", 2.5e9, 3, "nm")
     settings.compute.device = ""
     assert preferences().device == "auto"
+
+
+def test_the_page_in_napari_s_preferences(viewer, settings, qtbot):
+    get_app_model().commands.execute_command("napari.window.file.show_preferences_dialog").result()
+    dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, PreferencesDialog))
+    pages = dialog.findChild(QListWidget)
+    (entry,) = pages.findItems("Deconvolution", Qt.MatchFlag.MatchExactly)
+    pages.setCurrentItem(entry)
+    page = dialog.findChild(QStackedWidget).currentWidget()
+    said = {label.text() for label in page.findChildren(QLabel)}
+    assert {"Device", "Threads (0 is all cores)", "Unit of layers without one"} <= said
+    memory = page.findChild(QDoubleSpinBox)
+    memory.setValue(2.5)
+    page.findChild(QComboBox).setCurrentText("nm")
+    assert preferences() == Preferences("auto", 2.5e9, None, "nm")
+    dialog.reject()  # Cancel
+    assert preferences() == Preferences()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from napari_deconv.background import subtract_background
 from napari_deconv.beads import Rejection, detect_beads, threshold_beads
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.parts import whole
+from napari_deconv.widgets.common import points
 from napari_deconv.widgets.common.points import REASONS, read_beads
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}
@@ -44,6 +45,33 @@ def test_points_are_coloured_by_reason(viewer, beads, bead_image):
     assert list(layer.features["reason"][~accepted]) == [
         REASONS[status] for status in layer.features["status"][~accepted]
     ]
+
+
+def test_reasons_come_after_their_letters(viewer, beads, bead_image, monkeypatch):
+    image = bead_image + 1000 * blob(bead_image.shape, (12, 36, 44))
+    viewer.add_image(image, name="doublet", **UM)
+    monkeypatch.setattr(points, "_drawn", set("ab"))
+    texts, change = [], beads.widget._adding.change
+
+    def note(layer, name, value):
+        texts.extend([value] if name == "text" else [])
+        change(layer, name, value)
+
+    monkeypatch.setattr(beads.widget._adding, "change", note)
+    for is_new in (True, False):
+        texts.clear()
+        beads.run()
+        *unseen, last = texts
+        layer = viewer.layers[-1]
+        letters = [letter for text in unseen for letter in text["string"]["constant"]]
+        new = set("".join(layer.features["reason"])) - {*"ab"} if is_new else ()
+        assert new != set()
+        assert sorted(letters) == sorted(new)
+        assert all(len(text["string"]["constant"]) <= 3 for text in unseen)
+        assert all(text["color"] == "transparent" for text in unseen)
+        assert last["string"] == "{reason}"
+        assert list(layer.text.values) == list(layer.features["reason"])
+        np.testing.assert_allclose(layer.text.color.constant, [1, 165 / 255, 0, 1], atol=1e-6)
 
 
 def test_points_and_labels_are_those_of_the_api(viewer, beads, bead_image):

@@ -33,6 +33,7 @@ from napari_deconv.widgets.common.points import (
     REASONS,
     bead_features,
     bead_options,
+    letter_by_letter,
 )
 from napari_deconv.widgets.common.preview import LayerData, Preview
 
@@ -150,7 +151,8 @@ class BeadsWidget(OperationWidget):
             options = {"name": "Preview · labels", "metadata": {KEY: {"role": "aside"}}}
             layers.append((labels, options | part.placement(), "labels"))
         points = bead_options(beads, features, part, {KEY: {"role": "aside"}})
-        return [*layers, (beads.positions, points | {"name": "Preview · beads"}, "points")]
+        points |= {"name": "Preview · beads", "text": letter_by_letter(points["text"], features)}
+        return [*layers, (beads.positions, points, "points")]
 
     def _show(self, result: Any) -> tuple[str, Mapping[str, Any]]:
         part, labels, beads, features, call = result
@@ -159,10 +161,12 @@ class BeadsWidget(OperationWidget):
             metadata = self._metadata(call, "labels")
             self._adding.layer(Labels(labels, name=name, metadata=metadata, **part.placement()))
         options = bead_options(beads, features, part, self._metadata(call, "beads"))
-        reasons = options.pop("text")  # napari takes its time to draw each letter first
+        reasons = options.pop("text")
         points = Points(beads.positions, **options)
         points.current_border_color, points.current_size = ACCEPTED_COLOUR, options["size"]
-        self._adding.layer(points, text=reasons)
+        self._adding.layer(points)
+        for text in letter_by_letter(reasons, features):
+            self._adding.change(points, "text", text)
         self._go_to_a_bead(beads)
         return _summary(beads), call
 

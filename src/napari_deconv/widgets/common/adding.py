@@ -40,15 +40,18 @@ class Adding:
     def __init__(self, viewer: ViewerModel, widget: QWidget, turns: Turns) -> None:
         self._viewer, self._widget, self._turns = viewer, widget, turns
 
-    def layer(self, layer: _Layer, **later: Any) -> _Layer:
-        """Add a layer, draw it, and set what else takes long to draw, each in a turn to come."""
+    def layer(self, layer: _Layer) -> _Layer:
+        """Add a layer, and draw it, each in a turn to come."""
         layer.visible = False
         note_made(layer)
         self._turns.add(partial(add_unselected, self._viewer, layer, self._widget))
         self._turns.add(partial(self._select, layer))
-        for name, value in {"visible": True, **later}.items():
-            self._turns.add(partial(setattr, layer, name, value))
+        self.change(layer, "visible", True)
         return layer
+
+    def change(self, layer: Layer, name: str, value: Any) -> None:
+        """Set what takes long to draw, in a turn after what was added before."""
+        self._turns.add(partial(setattr, layer, name, value))
 
     def psf(self, psf: Psf, name: str, metadata: Mapping[str, Any], source: Layer | None) -> None:
         """Add a PSF beside the layer it belongs to, in focus in the current plane; show both."""

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from napari_deconv.widgets.common.parts import Part
 
-__all__ = ["ACCEPTED_COLOUR", "REASONS", "bead_features", "bead_options", "read_beads"]
+__all__ = [
+    "ACCEPTED_COLOUR",
+    "REASONS",
+    "bead_features",
+    "bead_options",
+    "letter_by_letter",
+    "read_beads",
+]
 
 REASONS = {
     "edge": "cut",
@@ -36,6 +43,9 @@ ACCEPTED_COLOUR = "lime"
 """Of a circle around a bead that is used."""
 
 _REJECTED_COLOUR = "orange"
+
+_AT_ONCE = 3  # letters; napari takes some 15 ms for each that it has not drawn before
+_drawn: set[str] = set()
 
 
 def bead_features(beads: Beads) -> DataFrame:
@@ -85,6 +95,18 @@ def bead_options(
         "metadata": metadata,
         **part.placement(),
     }
+
+
+def letter_by_letter(text: Mapping[str, Any], features: DataFrame) -> list[Mapping[str, Any]]:
+    """Give the text of `bead_options` in steps that hold the window up for a short time each.
+
+    What comes before the text itself is unseen: letters that napari has not drawn before.
+    """
+    letters = "".join(sorted(set("".join(features["reason"])) - _drawn))
+    _drawn.update(letters)
+    some = [letters[start : start + _AT_ONCE] for start in range(0, len(letters), _AT_ONCE)]
+    unseen = [{**text, "string": {"constant": each}, "color": "transparent"} for each in some]
+    return [*unseen, text]
 
 
 def _of_added(features: DataFrame) -> dict[str, Any]:

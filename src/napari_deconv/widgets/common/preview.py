@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerData", "Preview"]
 
 LayerData = tuple[Any, dict[str, Any], str]
-"""Data, options and type of a layer."""
+"""Data, options and type of a layer; its text is a list, each of which is shown after the other."""
 
 _DEBOUNCE = 40  # ms
 _PATIENCE = 1000  # ms
@@ -34,7 +34,7 @@ _PATIENCE = 1000  # ms
 # What differs from one picture to the next.
 _CHANGING = (
     "name", "scale", "units", "translate", "blending", "contrast_limits", "metadata",
-    "features", "size", "border_color", "text",
+    "features", "size", "border_color",
 )  # fmt: skip
 
 
@@ -194,6 +194,7 @@ class Preview(QObject):
         self._broken = False
         self._say(self.hint)
         self._turns.clear()
+        texts = [options.pop("text", ()) for _, options, _ in made]
         standing = [layer for layer in self._layers if layer in self._viewer.layers]
         if [_kind(layer) for layer in standing] == [_kind_of(each) for each in made]:
             steps = [partial(_change, *each) for each in zip(self._layers, made, strict=True)]
@@ -204,6 +205,8 @@ class Preview(QObject):
                 partial(add_unselected, self._viewer, layer, self.box.native)
                 for layer in self._layers
             ]
+        for layer, each in zip(self._layers, texts, strict=True):
+            steps += [partial(setattr, layer, "text", text) for text in each]
         first, *others = steps
         first()
         for step in others:  # at once they would hold the window up
