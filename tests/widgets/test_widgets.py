@@ -8,9 +8,9 @@ from hand import SPACING, blob
 
 from napari_deconv.background import subtract_background
 from napari_deconv.beads import Rejection, detect_beads, threshold_beads
+from napari_deconv.widgets.common import points
 from napari_deconv.widgets.common.layers import KEY
 from napari_deconv.widgets.common.parts import whole
-from napari_deconv.widgets.common import points
 from napari_deconv.widgets.common.points import REASONS, read_beads
 
 UM = {"scale": SPACING, "units": ("µm",) * 3}

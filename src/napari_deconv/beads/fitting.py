@@ -52,16 +52,21 @@ class SmoothBackground:
         coefficients = np.zeros((_DEGREE + 1,) * len(self._shape))
         coefficients[tuple(np.array(terms).T)] = solution
         surface = coefficients
+        # Python's lock is held while NumPy's dot clears a result as large as the image, and a window
+        # stands still; matmul clears none.
         for basis in reversed(self._bases):
             # Expands the last axis not yet expanded and brings it to the front.
-            surface = np.tensordot(basis[:, : _DEGREE + 1], surface, axes=(1, surface.ndim - 1))
+            *others, last = surface.shape
+            surface = basis[:, :last] @ surface.reshape(-1, last).T
+            surface = surface.reshape(-1, *others)
         return surface
 
     def _moments(self, values: npt.NDArray[np.floating]) -> Doubles:
         """Σ values·zᵃyᵇxᶜ for all powers."""
         moments = values.astype(np.float64)
         for basis in reversed(self._bases):
-            moments = np.tensordot(basis, moments, axes=(0, values.ndim - 1))
+            # Sums over the last axis, and brings the powers to the front.
+            moments = np.moveaxis(moments @ basis, -1, 0)
         return moments
 
 
