@@ -52,8 +52,8 @@ class SmoothBackground:
         coefficients = np.zeros((_DEGREE + 1,) * len(self._shape))
         coefficients[tuple(np.array(terms).T)] = solution
         surface = coefficients
-        # Python's lock is held while NumPy's dot clears a result as large as the image, and a window
-        # stands still; matmul clears none.
+        # NumPy's dot first clears its result, here as large as the image, and holds Python's lock
+        # meanwhile, so that a window stands still; matmul does not.
         for basis in reversed(self._bases):
             # Expands the last axis not yet expanded and brings it to the front.
             *others, last = surface.shape
