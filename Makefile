@@ -5,7 +5,7 @@ export PYTHON
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
-PYTEST := xvfb-run -a -s "-screen 0 1600x1200x24" $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest
 
 # A plugin that touches Qt outside the main thread is an error in the tests.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD := 1
@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	$(BIN)/napari-deconv demo
 
 test: debian-packages-for-tests $(VENV)/installed-for-tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --numprocesses 2 --dist loadfile
 
 test-all: debian-packages-for-tests $(VENV)/installed-for-tests
 	$(PYTEST)
