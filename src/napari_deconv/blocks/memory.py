@@ -13,7 +13,7 @@ import numpy as np
 from napari_deconv.deconvolution.levels import Binning
 from napari_deconv.deconvolution.options import Options
 from napari_deconv.deconvolution.parts import part_shape
-from napari_deconv.deconvolution.volume import memory_of
+from napari_deconv.deconvolution.volume import UNKNOWN_OUTSIDE, memory_of
 from napari_deconv.deconvolution.weight import grid_of_part
 from napari_deconv.engines import Device
 from napari_deconv.engines.limits import memory_limit, room
@@ -86,15 +86,18 @@ def memory_of_tile(
 
     Notes
     -----
-    On the device: the arrays of the method, of which light and data have the region's shape. On the
+    On the device: the arrays of the method, of which light and data have the region's shape, or the
+    grid's if what is around the region is given; once more the data, if photons are counted. On the
     host: the region as it was read, and without negative values; three float32 copies where the
     offset is taken off, or photons are kept aside; for a graphics card, the start on the grid and a
     copy of it to send. Coarse levels have the same at their size, and drivers give it back late.
     """
     voxels = prod(region)
+    seen = voxels if options.boundary in UNKNOWN_OUTSIDE else prod(grid)
     psfs = len(options.psfs) - 1
-    arrays = memory_of(grid, options.arrays - 1 + psfs) + 8 * voxels
     copies = 3 * (options.fits_photons + (options.stop == "consensus"))
+    counted = options.counts_photons and not copies
+    arrays = memory_of(grid, options.arrays - 1 + psfs) + 4 * (2 + counted) * seen
     read = (2 * dtype.itemsize + 4 * copies) * voxels
     more = sum(1 / share for share in accumulate(map(prod, coarse), mul))
     arrays += more * memory_of(grid, options.arrays + psfs)
