@@ -117,6 +117,18 @@ def test_beads_are_those_of_the_run(viewer, preview, bead_image, settle):
     assert widget.preview.note.isVisibleTo(widget)
 
 
+def test_a_layer_of_it_that_is_deleted_is_not_missed(viewer, preview, bead_image, settle):
+    viewer.add_image(bead_image, name="beads", **UM)
+    widget = preview("Bead detection", method="otsu")
+    viewer.layers.remove("Preview · labels")
+    for method, names in (("dog", {"beads"}), ("otsu", {"labels", "beads"})):
+        widget.method.value = method
+        settle(widget)
+        assert set(aside(viewer)) == {f"Preview · {name}" for name in names}
+    found = detect_beads(bead_image, spacing=SPACING, bead_diameter=0.1, method="otsu")
+    np.testing.assert_allclose(aside(viewer)["Preview · beads"].data, found.positions)
+
+
 def test_what_is_on_its_way_into_the_window_stays_out_when_it_ends(
     viewer, preview, bead_image, settle, qtbot
 ):

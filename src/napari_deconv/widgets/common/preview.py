@@ -197,6 +197,7 @@ class Preview(QObject):
         texts = [options.pop("text", ()) for _, options, _ in made]
         standing = [layer for layer in self._layers if layer in self._viewer.layers]
         if [_kind(layer) for layer in standing] == [_kind_of(each) for each in made]:
+            self._layers = standing  # others have been deleted by hand
             steps = [partial(_change, *each) for each in zip(self._layers, made, strict=True)]
         else:
             take_away(self._viewer, self._layers)
