@@ -22,6 +22,8 @@ Flags = npt.NDArray[np.bool_]
 _DEGREE = 2
 _ROUNDS = 4
 _FEWEST_VOXELS = 8
+# Voxels that stay in the cache while they are summed up.
+_CACHED = 1 << 17
 # A scoring step dims a bead to no less than this part: dark ones would stay dark.
 _LEAST_FLUX = 0.1
 
@@ -45,7 +47,7 @@ class SmoothBackground:
 
     def fit(self, data: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]) -> Doubles:
         """Fit to data by weighted least squares; returns an array of the image's shape."""
-        moments, right = self._moments(weights), self._moments(weights * data)
+        moments, right = self._moments(data, weights)
         terms = self._powers
         normal = [[moments[tuple(np.add(a, b))] for b in terms] for a in terms]
         solution = np.linalg.lstsq(np.array(normal), np.array([right[a] for a in terms]))[0]
@@ -61,13 +63,27 @@ class SmoothBackground:
             surface = surface.reshape(-1, *others)
         return surface
 
-    def _moments(self, values: npt.NDArray[np.floating]) -> Doubles:
-        """Σ values·zᵃyᵇxᶜ for all powers."""
-        moments = values.astype(np.float64)
-        for basis in reversed(self._bases):
-            # Sums over the last axis, and brings the powers to the front.
-            moments = np.moveaxis(moments @ basis, -1, 0)
-        return moments
+    def _moments(
+        self, data: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]
+    ) -> tuple[Doubles, Doubles]:
+        """Σ w·zᵃyᵇxᶜ and Σ w·data·zᵃyᵇxᶜ for all powers."""
+        moments, right = np.zeros((2, *[2 * _DEGREE + 1] * len(self._shape)))
+        together = max(1, _CACHED * self._shape[0] // data.size)
+        for start in range(0, self._shape[0], together):
+            part = slice(start, start + together)
+            bases = [self._bases[0][part], *self._bases[1:]]
+            weight = weights[part].astype(np.float64)
+            moments += _sums(weight, bases)
+            right += _sums(weight * data[part], bases)
+        return moments, right
+
+
+def _sums(values: Doubles, bases: list[Doubles]) -> Doubles:
+    """Σ values·zᵃyᵇxᶜ for all powers in the bases of the axes."""
+    for basis in reversed(bases):
+        # Sums over the last axis, and brings the powers to the front.
+        values = np.moveaxis(values @ basis, -1, 0)
+    return values
 
 
 def refine_flux(

@@ -42,16 +42,17 @@ def _cost(length: int) -> float:
 
 
 def centred_at_origin(
-    kernel: npt.NDArray[np.float32], grid: Sequence[int]
+    kernel: npt.NDArray[np.float32], grid: Sequence[int], centre: Sequence[int] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Lay a kernel on a periodic grid with its voxel n // 2 at the origin.
+    """Lay a kernel on a periodic grid with its voxel `centre`, else n // 2, at the origin.
 
     A kernel larger than the grid is folded onto it, as periodic convolution does.
     """
     places = []
     for axis, size in enumerate(grid):
         length = kernel.shape[axis]
-        place = (np.arange(length) - length // 2) % size
+        middle = length // 2 if centre is None else centre[axis]
+        place = (np.arange(length) - middle) % size
         if length > size:
             kernel, place = _folded(kernel, axis, place, size), np.arange(size)
         places.append(place)

@@ -28,7 +28,7 @@ from napari_deconv.provenance import describe
 from napari_deconv.psf.joint import Scene, fit_psf
 from napari_deconv.psf.plausible import check_alike, check_explained, check_widths
 from napari_deconv.psf.psf import Psf
-from napari_deconv.psf.reverse import Steps, solve_psf
+from napari_deconv.psf.reverse import Reversal, Steps
 from napari_deconv.psf.symmetry import symmetrise
 
 __all__ = ["DISTILLING", "distill_psf"]
@@ -163,7 +163,8 @@ def distill_psf(
             scene = Scene(
                 beads.positions, np.maximum(beads.flux, 0), used,
                 _unshadowed(array.shape, beads.positions[~used], _SHADOW * width),
-                tuple(bead_diameter / step for step in voxel), width, base, background is not None,
+                tuple(bead_diameter / step for step in voxel), width, base.astype(np.float32),
+                background is not None,
             )  # fmt: skip
             if iterations is None:
                 steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
@@ -337,15 +338,8 @@ def _centroids(
     points = np.zeros(image.shape, np.float32)
     points[tuple(np.rint(positions).astype(int).T)] = 1
     box = _box(shape, image.shape, np.array(_CENTROID_WIDTH[-image.ndim :]))
-    solved = solve_psf(
-        as_volume(light),
-        as_volume(points),
-        as_volume(np.ones(box, np.float32)),
-        background=np.zeros((1, 1, 1)),
-        mask=None,
-        steps=Steps(iterations, 0, iterations),
-        acceleration=None,
-        engine=engine,
-        callback=callback,
-    )
+    start, dark = as_volume(np.ones(box, np.float32)), np.zeros((1, 1, 1), np.float32)
+    reversal = Reversal(as_volume(light), None, start.shape, engine)
+    steps = Steps(iterations, 0, iterations)
+    solved = reversal.solve(as_volume(points), dark, start, steps, None, callback)
     return solved.psf.reshape(box), len(positions)

@@ -14,7 +14,7 @@ from napari_deconv.beads.measure import BOX
 from napari_deconv.beads.rendering import Template
 from napari_deconv.engines import Engine
 from napari_deconv.psf.objects import draw_beads, spline_values
-from napari_deconv.psf.reverse import Steps, solve_psf
+from napari_deconv.psf.reverse import Reversal, Steps
 
 __all__ = ["Scene", "fit_psf"]
 
@@ -44,8 +44,8 @@ class Scene:
         Of the beads along each axis.
     width : ndarray
         FWHM of the beads.
-    background : ndarray
-        Of the image's shape.
+    background : ndarray of float32
+        Of the image's shape, or one number.
     known : bool
         Whether the background is given, or to be fitted.
     """
@@ -56,7 +56,7 @@ class Scene:
     mask: npt.NDArray[np.bool_]
     diameter: tuple[float, ...]
     width: Doubles
-    background: Doubles
+    background: Float
     known: bool
 
 
@@ -99,22 +99,15 @@ def fit_psf(
         Of the image's shape: what the beads make in the image, without background.
     """
     data = np.maximum(image, 0).astype(np.float32)
+    mask = None if scene.mask.all() else as_volume(scene.mask)
+    reversal = Reversal(as_volume(data), mask, as_volume(start).shape, engine)
     psf = start
     for done in range(0, iterations, _TOGETHER):
         steps = Steps(min(_TOGETHER, iterations - done), done, iterations)
         drawn = draw_beads(data.shape, scene.positions, scene.flux, scene.diameter)
         base = scene.background
-        solution = solve_psf(
-            as_volume(data),
-            as_volume(drawn),
-            as_volume(psf),
-            background=base.reshape(1, 1, 1) if base.size == 1 else as_volume(base),
-            mask=None if scene.mask.all() else as_volume(scene.mask),
-            steps=steps,
-            acceleration="biggs",
-            engine=engine,
-            callback=callback,
-        )
+        base = base.reshape(1, 1, 1) if base.size == 1 else as_volume(base)
+        solution = reversal.solve(as_volume(drawn), base, as_volume(psf), steps, "biggs", callback)
         psf = solution.psf.reshape(start.shape)
         light = solution.light.reshape(data.shape)
         if done + steps.number < iterations:
@@ -129,7 +122,7 @@ def _refined(data: Float, light: Float, psf: Float, scene: Scene) -> Scene:
     if not scene.known:
         model = np.maximum(light + base, least)
         step = SmoothBackground(data.shape).fit(data - model, scene.mask / model)
-        base = np.maximum(step + base, 0)
+        base = np.maximum(step + base, 0, dtype=np.float32)
     template = Template(psf, scene.diameter).cropped(BOX * scene.width)
     model = np.maximum(light + base, least)
     flux = refine_flux(data, model, data < data.max(), template, scene.positions, scene.flux)

@@ -10,15 +10,16 @@ import numpy.typing as npt
 
 from napari_deconv._progress import Callback
 from napari_deconv.deconvolution.run import State
-from napari_deconv.deconvolution.volume import ARRAYS, Problem, Volume, require_memory
+from napari_deconv.deconvolution.volume import FLOOR, memory_of, power_of_two
 from napari_deconv.engines import Engine
-from napari_deconv.forward import Convolution, centred_at_origin, fast_shape
+from napari_deconv.engines.protocol import Array, Shape
+from napari_deconv.forward import Observation, centred_at_origin, fast_shape
 from napari_deconv.solvers.acceleration import make_acceleration
 from napari_deconv.solvers.position import DataMonitor, Position
 from napari_deconv.solvers.regularization import Unregularized
 from napari_deconv.solvers.richardson_lucy import richardson_lucy
 
-__all__ = ["Solution", "Steps", "solve_psf"]
+__all__ = ["Reversal", "Solution", "Steps"]
 
 Float = npt.NDArray[np.float32]
 
@@ -48,80 +49,129 @@ class Solution(NamedTuple):
     light: Float
 
 
-def solve_psf(
-    image: npt.NDArray[np.generic],
-    true_object: Float,
-    start: Float,
-    *,
-    background: npt.NDArray[np.float64],
-    mask: npt.NDArray[np.bool_] | None,
-    steps: Steps,
-    acceleration: str | None,
-    engine: Engine,
-    callback: Callback | None,
-) -> Solution:
-    """Solve image = object ⊗ PSF + background for the PSF by Richardson–Lucy.
+class _KnownObject:
+    """Hp = object ⊗ p: the forward model with its two parts exchanged.
 
-    Convolution is symmetric, so it is the same solver with the object in the PSF's place, and the
-    PSF is limited to its box because a voxel that starts at 0 stays 0.
+    An estimate is p in its box alone, at the origin of the periodic grid. The object lies as far
+    before the origin as the centre of p after it.
+    """
+
+    def __init__(self, engine: Engine, shape: Shape, box: Shape) -> None:
+        self.engine = engine
+        self.grid, self.shape = box, shape
+        sizes = fast_shape([n + m - 1 for n, m in zip(shape, box, strict=True)])
+        # Kernel, OTF, spectrum and the host's kernel; light, data, background and mask.
+        nbytes = memory_of(sizes, 4) + memory_of(shape, 4)
+        engine.require(nbytes, memory_of(sizes, 1), f"Distilling from an image of {shape}")
+        self._fft = engine.fft(sizes)
+        self._otf: Array | None = None
+
+    def know(self, true_object: Float, amount: float) -> None:
+        """Take another object, of the image's shape, divided by its amount of light."""
+        self._otf = None
+        kernel = centred_at_origin(true_object, self._fft.grid, [n // 2 for n in self.grid])
+        kernel /= np.float32(amount)
+        self._otf = self._fft.spectrum(self.engine.asarray(kernel))
+
+    def apply(self, estimate: Array, out: Array) -> None:
+        self._fft.convolve(estimate, self._otf, out)
+
+    def adjoint(self, light: Array, out: Array) -> None:
+        self._fft.correlate(light, self._otf, out)
+
+
+class Reversal:
+    """image = object ⊗ PSF + background, to be solved for the PSF by Richardson–Lucy.
+
+    Convolution is symmetric, so it is the same solver with the object in the PSF's place.
 
     Parameters
     ----------
     image : ndarray
         (z, y, x), not negative.
-    true_object : ndarray of float32
-        (z, y, x), of the image's shape.
-    start : ndarray of float32
-        First estimate of the PSF, (z, y, x), centre voxel n // 2, as bright as image = object ⊗
-        PSF + background needs it; where it is 0 it stays 0. Far from the solution, acceleration
-        overshoots and leaves holes.
-    background : ndarray
-        Of the image's shape or (1, 1, 1).
     mask : ndarray of bool or None
         False leaves a voxel of the image out.
-    steps : Steps
-        How many.
-    acceleration : {"heavy_ball", "biggs"} or None
-        See `napari_deconv.deconvolve`.
+    box : tuple of int
+        Shape of the PSF, (z, y, x).
     engine : Engine
         Where to compute.
-    callback : callable or None
-        Called with a `State` after every step.
 
-    Returns
-    -------
-    Solution
-        The PSF, of the shape of `start`, and the light it makes, of the image's shape.
+    Raises
+    ------
+    DeviceError
+        If the device has too little memory.
     """
-    shape = start.shape
-    grid = fast_shape([n + m - 1 for n, m in zip(image.shape, shape, strict=True)])
-    # Biggs–Andrews acceleration keeps the last two changes.
-    require_memory(engine, grid, ARRAYS + 2, f"Distilling from an image of {image.shape}")
-    kernel = np.zeros(grid, np.float32)
-    amount = float(true_object.sum(dtype=float))
-    kernel[tuple(slice(size) for size in image.shape)] = true_object / np.float32(amount)
-    model = Convolution(engine, kernel, image.shape)
-    problem = Problem(image, background, mask, (start,), (0.0,), (1.0, 1.0, 1.0), "padded")
-    volume = Volume(problem, model)
-    unit = np.float32(volume.scale / amount)
-    position = Position(engine.asarray(centred_at_origin(start / unit, grid)))
-    solve = partial(
-        richardson_lucy,
-        acceleration=make_acceleration(acceleration, engine),
-        regularization=Unregularized(),
-    )
-    seen = volume.observation
 
-    def read() -> Float:
-        estimate = np.roll(engine.to_numpy(position.estimate), [n // 2 for n in shape], (0, 1, 2))
-        inside: Float = estimate[tuple(slice(size) for size in shape)]
-        return inside * unit
+    def __init__(
+        self,
+        image: npt.NDArray[np.generic],
+        mask: npt.NDArray[np.bool_] | None,
+        box: Shape,
+        engine: Engine,
+    ) -> None:
+        self._model = _KnownObject(engine, image.shape, box)
+        data = image.astype(np.float32)
+        counted = np.ones((1, 1, 1), np.float32)
+        if mask is not None:
+            data[~mask] = 0
+            counted = mask.astype(np.float32)
+        self._scale = power_of_two(float(data.max()))
+        data /= np.float32(self._scale)
+        self._data, self._mask = engine.asarray(data), engine.asarray(counted)
 
-    for _ in solve(model, seen, position, steps.number, DataMonitor(model, seen)):
-        if callback is not None:
-            done = steps.before + position.iteration
-            divergence = position.divergence * volume.scale
-            callback(State(done, steps.planned, divergence, 1, {}, read))
-    light = engine.full(model.shape, 0.0)
-    model.apply(position.estimate, light)
-    return Solution(read(), engine.to_numpy(light) * np.float32(volume.scale))
+    def solve(
+        self,
+        true_object: Float,
+        background: Float,
+        start: Float,
+        steps: Steps,
+        acceleration: str | None,
+        callback: Callback | None,
+    ) -> Solution:
+        """Do some steps for the PSF.
+
+        Parameters
+        ----------
+        true_object : ndarray of float32
+            Of the image's shape.
+        background : ndarray of float32
+            Of the image's shape or (1, 1, 1).
+        start : ndarray of float32
+            First estimate of the PSF, in its box, centre voxel n // 2, as bright as image = object
+            ⊗ PSF + background needs it; where it is 0 it stays 0. Far from the solution,
+            acceleration overshoots and leaves holes.
+        steps : Steps
+            How many.
+        acceleration : {"heavy_ball", "biggs"} or None
+            See `napari_deconv.deconvolve`.
+        callback : callable or None
+            Called with a `State` after every step.
+
+        Returns
+        -------
+        Solution
+            The PSF, in its box, and the light it makes, of the image's shape.
+        """
+        model, engine, scale = self._model, self._model.engine, self._scale
+        amount = float(true_object.sum(dtype=float))
+        model.know(true_object, amount)
+        offset = engine.asarray(background / np.float32(scale))
+        seen = Observation(self._data, offset, self._mask, FLOOR)
+        unit = np.float32(scale / amount)
+        position = Position(engine.asarray(start / unit))
+        solve = partial(
+            richardson_lucy,
+            acceleration=make_acceleration(acceleration, engine),
+            regularization=Unregularized(),
+        )
+
+        def read() -> Float:
+            return engine.to_numpy(position.estimate) * unit
+
+        for _ in solve(model, seen, position, steps.number, DataMonitor(model, seen)):
+            if callback is not None:
+                done = steps.before + position.iteration
+                callback(State(done, steps.planned, position.divergence * scale, 1, {}, read))
+        light = engine.full(model.shape, 0.0)
+        model.apply(position.estimate, light)
+        return Solution(read(), engine.to_numpy(light) * np.float32(scale))
