@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline
 from scipy.special import ndtr
 
 from napari_deconv import DeconvError, Psf, Rejection, detect_beads, distill_psf, measure_psf
-from napari_deconv.psf.objects import draw_beads, spline_values
+from napari_deconv.psf.objects import draw_beads, make_beads, spline_values
 
 SPACING = (0.2, 0.08, 0.08)
 FWHM = np.array([0.62, 0.26, 0.26])
@@ -177,7 +177,9 @@ def test_planes(engine):
 
 def test_drawn_beads_have_their_flux_size_and_place():
     positions = np.array([[10.3, 24.8, 15.5], [10.0, 8.25, 30.75]])
-    drawn = draw_beads((21, 40, 44), positions, np.array([3.0, 5.0]), (4.0, 8.0, 8.0))
+    shape = (21, 40, 44)
+    beads = make_beads(shape, positions, (4.0, 8.0, 8.0))
+    drawn = draw_beads(shape, beads, np.array([3.0, 5.0]))
     assert drawn.sum() == pytest.approx(8, rel=1e-5)
     part = drawn[:, 16:].astype(float)
     for axis, (size, place) in enumerate(zip(part.shape, positions[0] - [0, 16, 0], strict=True)):
@@ -191,10 +193,26 @@ def test_drawn_beads_have_their_flux_size_and_place():
         assert variance == pytest.approx(expected, rel=5e-3)
 
 
+def one_point(shape, positions):
+    return draw_beads(shape, make_beads(shape, positions, (0, 0, 0)), np.ones(1))
+
+
+def test_beads_at_the_edge_are_cut_off_and_those_beyond_are_not_drawn():
+    inside = np.array([[1.2, 0.4, 9.7], [4.6, 7.8, 3.1], [-30.0, 4, 4], [4, 40.0, 4]])
+    margin, diameter, flux = 50, (3.0, 4.0, 4.0), np.array([2.0, 3.0, 4.0, 5.0])
+    shape, larger = (6, 9, 11), tuple(n + 2 * margin for n in (6, 9, 11))
+    drawn = draw_beads(shape, make_beads(shape, inside, diameter), flux)
+    whole = draw_beads(larger, make_beads(larger, inside + margin, diameter), flux)
+    np.testing.assert_allclose(
+        drawn, whole[tuple(slice(margin, margin + n) for n in shape)], rtol=1e-5, atol=1e-7
+    )
+    assert 0 < drawn.sum() < 5
+
+
 def test_points_anywhere_keep_sum_centre_and_variance():
     rng = np.random.default_rng(0)
     for place in rng.uniform(3.5, 4.5, (20, 1, 3)):
-        drawn = draw_beads((9, 9, 9), place, np.ones(1), (0, 0, 0)).astype(float)
+        drawn = one_point((9, 9, 9), place).astype(float)
         assert drawn.sum() == pytest.approx(1, abs=1e-6)
         for axis in range(3):
             line = drawn.sum(axis=tuple(a for a in range(3) if a != axis))
@@ -207,7 +225,7 @@ def test_an_object_and_spline_coefficients_make_the_spline():
     """A point between voxels ⊗ coefficients is their cubic spline there: scipy's BSpline."""
     coefficients = np.random.default_rng(1).random((1, 1, 9)).astype(np.float32)
     spline = BSpline(np.arange(-6.0, 7.0), coefficients[0, 0], 3)
-    point = draw_beads((1, 1, 41), np.array([[0, 0, 20.3]]), np.ones(1), (0, 0, 0))
+    point = one_point((1, 1, 41), np.array([[0, 0, 20.3]]))
     seen = np.convolve(point[0, 0], coefficients[0, 0])[4:-4] * 1.5**2  # z and y: β³(0) = 2/3
     inner = slice(18, 23)
     np.testing.assert_allclose(seen[inner], spline(np.arange(18, 23) - 20.3), rtol=1e-5)

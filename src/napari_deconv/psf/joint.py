@@ -13,7 +13,7 @@ from napari_deconv.beads.fitting import SmoothBackground, least_light, refine_fl
 from napari_deconv.beads.measure import BOX
 from napari_deconv.beads.rendering import Template
 from napari_deconv.engines import Engine
-from napari_deconv.psf.objects import draw_beads, spline_values
+from napari_deconv.psf.objects import draw_beads, make_beads, spline_values
 from napari_deconv.psf.reverse import Reversal, Steps
 
 __all__ = ["Scene", "fit_psf"]
@@ -101,10 +101,11 @@ def fit_psf(
     data = np.maximum(image, 0).astype(np.float32)
     mask = None if scene.mask.all() else as_volume(scene.mask)
     reversal = Reversal(as_volume(data), mask, as_volume(start).shape, engine)
+    beads = make_beads(data.shape, scene.positions, scene.diameter)
     psf = start
     for done in range(0, iterations, _TOGETHER):
         steps = Steps(min(_TOGETHER, iterations - done), done, iterations)
-        drawn = draw_beads(data.shape, scene.positions, scene.flux, scene.diameter)
+        drawn = draw_beads(data.shape, beads, scene.flux)
         base = scene.background
         base = base.reshape(1, 1, 1) if base.size == 1 else as_volume(base)
         solution = reversal.solve(as_volume(drawn), base, as_volume(psf), steps, "biggs", callback)

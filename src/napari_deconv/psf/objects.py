@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from scipy.ndimage import convolve1d
 
 from napari_deconv.beads.rendering import cubic_spline
 
-__all__ = ["draw_beads", "spline_values"]
+__all__ = ["Bead", "draw_beads", "make_beads", "spline_values"]
 
 # Voxels from the centre of a cubic B-spline where it is 0.
 _SUPPORT = 2
@@ -25,49 +26,61 @@ _SUPPORT = 2
 _LATTICE = 13
 
 
-def draw_beads(
-    shape: Sequence[int],
-    positions: npt.NDArray[np.float64],
-    flux: npt.NDArray[np.float64],
-    diameter: Sequence[float],
-) -> npt.NDArray[np.float32]:
-    """Draw beads as spheres at sub-voxel positions, each ⊗ β³.
+class Bead(NamedTuple):
+    """A bead of unit flux, as far as it lies in the image, and where that is."""
+
+    place: tuple[slice, ...]
+    light: npt.NDArray[np.float32]
+
+
+def make_beads(
+    shape: Sequence[int], positions: npt.NDArray[np.float64], diameter: Sequence[float]
+) -> list[Bead]:
+    """Make spheres of unit flux at sub-voxel positions, each ⊗ β³.
 
     Parameters
     ----------
     shape : sequence of int
-        (z, y, x) or (y, x).
+        Of the image, (z, y, x) or (y, x).
     positions : ndarray (n, 3) or (n, 2)
         Centres in voxels.
-    flux : ndarray (n,)
-        Sum of each bead.
     diameter : sequence of float
         Of the beads along each axis, in voxels; 0 for points.
 
     Returns
     -------
-    ndarray of float32
-        The object; what lies outside is cut off.
+    list of Bead
+        One for each position; what lies outside of the image is cut off.
     """
-    drawn = np.zeros(shape, np.float32)
     ndim = len(shape)
     # In a plane a bead is the projection of its sphere.
     points = _sphere()[:, -ndim:] * np.asarray(diameter) / 2
     reach = np.ceil(np.asarray(diameter) / 2).astype(int) + _SUPPORT
     sum_over_points = "pz,py,px->zyx" if ndim == 3 else "py,px->yx"
-    for position, amount in zip(positions, flux, strict=True):
+    beads = []
+    for position in positions:
         nearest = np.rint(position).astype(int)
         profiles = []
         for axis in range(ndim):
             offsets = np.arange(-reach[axis], reach[axis] + 1)
             distance = offsets - (position - nearest)[axis] - points[:, axis, np.newaxis]
             profiles.append(cubic_spline(distance))
-        patch = np.einsum(sum_over_points, *profiles, optimize=True) * (amount / len(points))
-        low, high = nearest - reach, nearest + reach + 1
-        kept = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, shape, strict=True)]
-        inner = [slice(k.start - a, k.stop - a) for k, a in zip(kept, low, strict=True)]
-        if all(k.stop > k.start for k in kept):
-            drawn[tuple(kept)] += patch[tuple(inner)]
+        patch = np.einsum(sum_over_points, *profiles, optimize=True) / len(points)
+        low = nearest - reach
+        begin, end = np.clip([low, low + patch.shape], 0, shape)
+        inner = tuple(slice(a, b) for a, b in zip(begin - low, end - low, strict=True))
+        place = tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
+        beads.append(Bead(place, patch[inner].astype(np.float32)))
+    return beads
+
+
+def draw_beads(
+    shape: Sequence[int], beads: Sequence[Bead], flux: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Draw beads into an empty image of a shape, each with its flux."""
+    drawn = np.zeros(shape, np.float32)
+    for bead, amount in zip(beads, flux, strict=True):
+        drawn[bead.place] += np.float32(amount) * bead.light
     return drawn
 
 
