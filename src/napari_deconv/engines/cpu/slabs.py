@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deconv.engines.cpu.pool import Pool
 from napari_deconv.engines.limits import threads
 from napari_deconv.engines.protocol import Shape
 
@@ -40,9 +40,7 @@ def _slabs(shape: Shape) -> list[Slab]:
     return [(*sizes[:axis], cut, *sizes[axis + 1 :]) for cut in cuts]
 
 
-@cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="napari-deconv")
+_pool = cache(Pool)
 
 
 class Slabs:
