@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -28,6 +31,28 @@ def shell(tmp_path, monkeypatch):
         return result
 
     return run
+
+
+@pytest.fixture
+def start():
+    """Start a process that hears Ctrl-C, and does not outlive the test.
+
+    What a shell starts in the background does not, the tests included.
+    """
+    begun = []
+
+    def process(words, **options):
+        ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            begun.append(subprocess.Popen(words, text=True, **options))
+        finally:
+            signal.signal(signal.SIGINT, ours)
+        return begun[-1]
+
+    yield process
+    for one in begun:
+        one.kill()
+        one.communicate()
 
 
 @pytest.fixture

@@ -324,13 +324,11 @@ def test_the_schema_is_json(shell):
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_ctrl_c_keeps_what_is_done(tmp_path, blocks, command):
+def test_ctrl_c_keeps_what_is_done(tmp_path, start, blocks, command):
     write_image("data/slow.tif", np.eye(256, dtype=np.uint16)[None].repeat(12, 0), SPACING)
     Path("recipe.yaml").write_text(RECIPE.replace("iterations: 6", "iterations: 300") + blocks)
     words = [sys.executable, "-m", "napari_deconv.cli", "run", "recipe.yaml", "data"]
-    process = subprocess.Popen(
-        [*words, "--output", "out"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
+    process = start([*words, "--output", "out"], stderr=subprocess.PIPE, cwd=tmp_path)
     for line in process.stderr:
         if line.startswith("[3/4]"):
             break

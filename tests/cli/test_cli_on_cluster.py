@@ -106,14 +106,14 @@ def shell_failing(command):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another there")
 @pytest.mark.usefixtures("files")
-def test_ctrl_c_ends_all_files_and_begins_no_other(scheduler, tmp_path):
+def test_ctrl_c_ends_all_files_and_begins_no_other(scheduler, tmp_path, start):
     slow = RECIPE.replace("iterations: 6", "iterations: 400")
     Path("recipe.yaml").write_text(slow + "blocks: {block: [12, 8, 8], overlap: [6, 10, 10]}\n")
     Path("data/bad.tif").unlink()
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-m", "napari_deconv.cli", "run", "recipe.yaml", "data", "--output", "out",
          "--scheduler", scheduler],
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        stderr=subprocess.PIPE, cwd=tmp_path,
     )  # fmt: skip
     while sum(written(f"out/{name}.ome.tif") > 0 for name in "ab") < 2:
         assert process.poll() is None, process.stderr.read()

@@ -55,11 +55,11 @@ def test_a_progress_bar_on_a_terminal(image, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another there")
-def test_ctrl_c_leaves_nothing_behind(image, tmp_path):
+def test_ctrl_c_leaves_nothing_behind(image, tmp_path, start):
     before = set(tmp_path.iterdir())
-    process = subprocess.Popen(
+    process = start(
         [*DECONVOLVE, "-n", "1000000", "-v", "-o", "out.tif"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     process.stderr.readline()  # the image has been read
     time.sleep(0.5)

@@ -51,7 +51,7 @@ class Pool:
                     results[place] = function(items[place])
             except BaseException as error:
                 errors.append(error)
-            # A circle otherwise: an error holds this frame, this frame the errors, and all hold arrays.
+            # Else a circle with arrays in it: an error holds this frame, and this frame the errors.
             if over:
                 errors.clear()
             ended.put(None)
