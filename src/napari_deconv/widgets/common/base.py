@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["OperationWidget"]
 
 _WIDTH = 320
-_OVERVIEW = 0.2  # s
 
 
 class OperationWidget(LayerWidget):
@@ -68,7 +67,7 @@ class OperationWidget(LayerWidget):
         self._turns = Turns(self)
         self._adding = Adding(viewer, self, self._turns)
         self._removal_context = RemovalContext(viewer)
-        self._started = self._seconds = self._overviewed = 0.0
+        self._started = self._seconds = 0.0
         self._said: list[str] = []
         self._inputs = Inputs({})
         self._record: Mapping[str, Any] | None = None
@@ -261,11 +260,11 @@ class OperationWidget(LayerWidget):
             self.preview.pause(True)
         traceable = partial(traced, function, self._inputs.files())
         task = Task(self.title, traceable, self._picture())
-        worker = create_worker(
-            task, _worker_class=Worker, _ignore_errors=True, _progress={"desc": self.title}
-        )
+        # Without napari's own progress: the moving picture that it shows meanwhile repaints the
+        # whole window, which drawn without a graphics card takes as long as the run.
+        worker = create_worker(task, _worker_class=Worker, _ignore_errors=True)
         worker.started.connect(self._begun)
-        worker.progressed.connect(self._progressed)
+        worker.progressed.connect(self.progress_bar.step)
         worker.warned.connect(self._warned)
         worker.errored.connect(self._failed)
         worker.returned.connect(self._returned)
@@ -286,19 +285,6 @@ class OperationWidget(LayerWidget):
         self.progress_bar.begin()
         if not self._worker.abort_requested:
             self.result_line.setText("")
-
-    def _progressed(self, done: float, iterations: int, coarse: bool) -> None:
-        """Fill the widget's bar, and now and then that of napari, which handles events meanwhile.
-
-        Steps that come in meanwhile call this again: done for each, the calls would pile up.
-        """
-        self.progress_bar.step(done, iterations, coarse)
-        now = time.perf_counter()
-        if not coarse and now - self._overviewed > _OVERVIEW:
-            self._overviewed = now
-            overview = self._worker.pbar
-            overview.total = iterations
-            overview.update(int(done) - overview.n)
 
     def _waited_for(self) -> None:
         """Let the worker go on when what it has sent is drawn, which is after this turn."""
