@@ -118,7 +118,7 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
         f"{PSF_SHAPE[0]} planes. A setting is changed four times; **first picture** is the median "
         "time until there is one, **longest stall** the median of the longest ones.",
         "- napari alone: what napari takes to show arrays as large, with no dock of ours open. It "
-        "is part of the stalls below.",
+        "is part of the stalls below, for which fonts are loaded already.",
         "- What the machine itself stands still, as a second process notices that does nothing "
         "else, is left out of a stall; where there was some, the stall with it is in brackets.",
     ]

@@ -32,6 +32,7 @@ BEAT = 2  # ms
 
 _PLANE = 16  # among the beads
 _SPACING = (0.2, 0.08, 0.08)
+_PLACED: dict[str, Any] = {"scale": _SPACING, "units": ("µm",) * 3}
 _CHUNKS = (16, 128, 128)
 _LOOK = 5  # ms
 _MOST = 50  # stalls that are remembered
@@ -171,7 +172,7 @@ class Window:
 
     def _image(self, name: str, data: Any, **options: Any) -> None:
         add = self.viewer.add_image
-        options |= {"name": name, "scale": _SPACING, "units": ("µm",) * 3}
+        options |= {"name": name, **_PLACED}
         self.layers[name] = partial(add, data, **options)
 
     def wait(self, seconds: float) -> None:
@@ -277,10 +278,11 @@ class Window:
         Returns
         -------
         dict
-            Seconds; contrast limits are given, so that nothing is computed.
+            Seconds; contrast limits are given, so that nothing is computed. The first layer of
+            points has fonts loaded, once in a session.
         """
         rng = np.random.default_rng(1)
-        known = {"scale": _SPACING, "units": ("µm",) * 3, "contrast_limits": (0, 1)}
+        known = _PLACED | {"contrast_limits": (0, 1)}
         stalls = {}
         for what, shape in (("result", self.shape), ("preview", (33, FIELD, FIELD))):
             before, after = rng.random(shape, np.float32), rng.random(shape, np.float32)
@@ -294,6 +296,10 @@ class Window:
             stalls[f"a layer like a {what} gets other data"] = self._timed(change)
             remove = partial(self.viewer.layers.remove, layer)
             stalls[f"a layer like a {what} is removed"] = self._timed(remove)
+        places = rng.random((100, 3)) * self.shape
+        for which in ("the first", "another"):
+            add = partial(self.viewer.add_points, places, **_PLACED)
+            stalls[f"{which} layer of points is added"] = self._timed(add)
         return stalls
 
     def _timed(self, do: Callable[[], Any]) -> float:
