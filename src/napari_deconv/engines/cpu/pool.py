@@ -6,7 +6,7 @@ import atexit
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 __all__ = ["Pool"]
@@ -27,13 +27,13 @@ class Pool:
     """
 
     def __init__(self, workers: int) -> None:
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
         names = (f"napari-deconv_{i}" for i in range(workers))
         self._threads = [Thread(target=self._work, name=name, daemon=True) for name in names]
         for thread in self._threads:
             thread.start()
         # A thread that comes back from a library to a Python that is gone crashes it.
-        atexit.register(self._end)
+        atexit.register(self._rest)
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """Call the function with every item, in any order, and give the results in theirs.
@@ -69,13 +69,10 @@ class Pool:
         return results
 
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
-            # An idle thread holds no arrays.
-            del task
+        while True:
+            self._tasks.get()()
 
-    def _end(self) -> None:
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join()
+    def _rest(self) -> None:
+        """Wait for what has begun; whoever goes on working while Python ends finds the threads."""
+        meeting = Barrier(len(self._threads))
+        self.map(lambda _: meeting.wait(), self._threads)
