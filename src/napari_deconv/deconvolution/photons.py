@@ -81,9 +81,8 @@ class Camera:
         """Make what measures the finest level."""
         if not self.gain > 0:
             return DataMonitor(volume.model, volume.observation)
-        counts, photon = volume.observation, self.gain / volume.scale
-        if self._offset != 0:
-            counts = self._counts(volume, self.problem.image)
+        photon = self.gain / volume.scale
+        counts = self._counts(volume, self.problem.image) if self._offset else volume.observation
         if self._held_out is None:
             return DataMonitor(volume.model, volume.observation, counts, None, photon)
         # Both parts are as bright as the whole, of fewer photons.

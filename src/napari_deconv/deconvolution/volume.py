@@ -35,6 +35,7 @@ __all__ = [
     "memory_of",
     "power_of_two",
     "require_memory",
+    "scaled",
 ]
 
 Float = npt.NDArray[np.float32]
@@ -213,13 +214,7 @@ class Volume:
         self.problem = problem
         self.model = model
         engine, boundary = model.engine, problem.boundary
-        data = problem.image.astype(np.float32)
-        counted = np.ones((1, 1, 1), np.float32)
-        if problem.mask is not None:
-            data[~problem.mask] = 0
-            counted = problem.mask.astype(np.float32)
-        self.scale = power_of_two(float(data.max())) if scale is None else scale
-        data /= np.float32(self.scale)
+        data, counted, self.scale = scaled(problem.image, problem.mask, scale)
         offset = np.asarray(problem.background / self.scale, np.float32)
         if flat is None:
             light = float((data - offset).mean(where=counted > 0, dtype=np.float64))
@@ -257,6 +252,39 @@ class Volume:
         values = self.model.engine.to_numpy(estimate, self.shape)
         scaled: Float = values * np.float32(self.scale)
         return scaled
+
+
+def scaled(
+    image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None, scale: float | None = None
+) -> tuple[Float, Float, float]:
+    """Scale data for a solver, by the power of two that brings their maximum between 1 and 2.
+
+    Parameters
+    ----------
+    image : ndarray
+        (z, y, x), not negative where it counts.
+    mask : ndarray of bool or None
+        Of the image's shape; False leaves a voxel out, and makes it 0.
+    scale : float, optional
+        What to divide by instead.
+
+    Returns
+    -------
+    data : ndarray of float32
+        The image, divided.
+    counted : ndarray of float32
+        The mask, or (1, 1, 1) if there is none.
+    scale : float
+        What it was divided by.
+    """
+    data = image.astype(np.float32)
+    counted = np.ones((1, 1, 1), np.float32)
+    if mask is not None:
+        data[~mask] = 0
+        counted = mask.astype(np.float32)
+    divisor = power_of_two(float(data.max())) if scale is None else scale
+    data /= np.float32(divisor)
+    return data, counted, divisor
 
 
 def power_of_two(largest: float) -> float:

@@ -160,12 +160,8 @@ def distill_psf(
         if method == "average":
             data = _average(array - base, beads.positions[used], box)
         else:
-            scene = Scene(
-                beads.positions, np.maximum(beads.flux, 0), used,
-                _unshadowed(array.shape, beads.positions[~used], _SHADOW * width),
-                tuple(bead_diameter / step for step in voxel), width, base.astype(np.float32),
-                background is not None,
-            )  # fmt: skip
+            diameter = tuple(bead_diameter / step for step in voxel)
+            scene = _scene(array, beads, used, diameter, width, base, background is not None)
             if iterations is None:
                 steps = min(steps, _steps_before_noise(array, beads.flux[used], width))
             data, found["background"] = _reverse(array, scene, box, steps, device, callback)
@@ -295,6 +291,21 @@ def _average(
         total += shifted[tuple(slice(margin, margin + n) for n in box)]
     # Noise around a background of 0 averages to 0; what is left below it is no light.
     return np.maximum(total, 0)
+
+
+def _scene(
+    image: npt.NDArray[Any],
+    beads: Beads,
+    used: npt.NDArray[np.bool_],
+    diameter: tuple[float, ...],
+    width: npt.NDArray[np.float64],
+    background: npt.NDArray[np.float64],
+    known: bool,
+) -> Scene:
+    """Put together what is seen besides the PSF; lengths in voxels."""
+    clear = _unshadowed(image.shape, beads.positions[~used], _SHADOW * width)
+    flux, base = np.maximum(beads.flux, 0), background.astype(np.float32)
+    return Scene(beads.positions, flux, used, clear, diameter, width, base, known)
 
 
 def _reverse(

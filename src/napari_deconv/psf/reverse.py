@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_deconv._progress import Callback
 from napari_deconv.deconvolution.run import State
-from napari_deconv.deconvolution.volume import FLOOR, memory_of, power_of_two
+from napari_deconv.deconvolution.volume import FLOOR, memory_of, scaled
 from napari_deconv.engines import Engine
 from napari_deconv.engines.protocol import Array, Shape
 from napari_deconv.forward import Observation, centred_at_origin, fast_shape
@@ -110,13 +110,7 @@ class Reversal:
         engine: Engine,
     ) -> None:
         self._model = _KnownObject(engine, image.shape, box)
-        data = image.astype(np.float32)
-        counted = np.ones((1, 1, 1), np.float32)
-        if mask is not None:
-            data[~mask] = 0
-            counted = mask.astype(np.float32)
-        self._scale = power_of_two(float(data.max()))
-        data /= np.float32(self._scale)
+        data, counted, self._scale = scaled(image, mask)
         self._data, self._mask = engine.asarray(data), engine.asarray(counted)
 
     def solve(
