@@ -258,12 +258,22 @@ def test_deconvolution_is_nearly_that_of_the_run(viewer, preview, cells, psf_arr
 
 def test_its_work_goes_on_when_what_it_sent_is_drawn(viewer, preview, cells, settle, monkeypatch):
     monkeypatch.setattr(workers, "_DRAWN", 3600.0)
-    said, shown = [], workers.Worker.shown
-    monkeypatch.setattr(workers.Worker, "shown", lambda worker: said.append(shown(worker)))
+    viewer.window.show()
     widget = preview("Deconvolution")
+    happened, shown = [], workers.Worker.shown
+    monkeypatch.setattr(
+        workers.Worker, "shown", lambda worker: happened.append("on") or shown(worker)
+    )
+    canvas = viewer.window.__wrapped__._qt_viewer.canvas._scene_canvas
+    canvas.events.draw.connect(lambda _: happened.append("drawn"))
+    aside(viewer)["Preview · RL"].events.data.connect(lambda _: happened.append("picture"))
     widget.settings.iterations.value = 15
     settle(widget)
-    assert said
+    assert "on" in happened
+    for place, what in enumerate(happened):
+        if what == "on":
+            since = happened[:place][::-1].index("picture")
+            assert "drawn" in happened[place - since : place]
 
 
 @pytest.mark.filterwarnings("ignore:.*below 0 and count as 0")

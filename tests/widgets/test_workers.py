@@ -16,6 +16,7 @@ from napari.qt.threading import create_worker
 from napari_deconv import deconvolve
 from napari_deconv._progress import Progress
 from napari_deconv.errors import DeconvWarning
+from napari_deconv.widgets.common import workers
 from napari_deconv.widgets.common.results import contrast, contrasted
 from napari_deconv.widgets.common.workers import Task, Worker
 
@@ -141,6 +142,18 @@ def test_it_waits_while_what_it_has_sent_is_drawn(qtbot, pictured):
     assert [iteration for _, iteration in pictures] == [1] * pictured
     for (picture, limits), _ in pictures:
         assert limits == contrast(picture, 0)
+
+
+def test_one_that_is_asked_to_end_waits_for_no_picture(qtbot, monkeypatch):
+    monkeypatch.setattr(workers, "_DRAWN", 60.0)
+    improve = partial(deconvolve, np.ones((8, 8)), np.ones((3, 3)), iterations=4, engine="cpu")
+    worker = create_worker(
+        Task("test", improve, np.asarray), _worker_class=Worker, _ignore_errors=True
+    )
+    worker.waiting.connect(worker.quit)
+    aborted = heard(worker.aborted)
+    finish(qtbot, worker)
+    assert aborted == [()]
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, StopIteration, MemoryError])

@@ -28,7 +28,7 @@ __all__ = ["LayerData", "Preview"]
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, options and type of a layer; its text is a list, each of which is shown after the other."""
 
-_DEBOUNCE = 40  # ms
+_DEBOUNCE = 25  # ms
 _PATIENCE = 1000  # ms
 
 # What differs from one picture to the next.
@@ -178,8 +178,8 @@ class Preview(QObject):
         self._patience.start()
 
     def _waited_for(self) -> None:
-        """Let the worker go on: what it has sent is drawn."""
-        self._worker.shown()
+        """Let the worker go on when what it has sent is drawn, which is after this turn."""
+        self._turns.add(self._worker.shown)
 
     def _explain(self) -> None:
         """Say why there is nothing to be seen yet, if another run is the reason."""

@@ -164,6 +164,11 @@ class Worker(WorkerBase):
         """Ask a deconvolution to end after its current step with what it has reached."""
         self._enough = True
 
+    def quit(self) -> None:
+        """Ask it to end after its current step; it does not wait for the window any more."""
+        super().quit()
+        self._shown.set()
+
     def shown(self) -> None:
         """Say that what was sent last has been shown."""
         self._shown.set()
