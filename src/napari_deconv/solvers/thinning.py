@@ -96,8 +96,11 @@ def _chances(shape: Sequence[int], start: Sequence[int], seed: int) -> tuple[Dou
     # A count gives four numbers: those of two voxels.
     before = x % 2
     drawn = np.empty((rows, columns + before, 2))
-    for row, numbers in enumerate(drawn):
-        Generator(Philox(key=seed, counter=[x // 2, y + row, z, 0])).random(out=numbers)
+    counting = Philox(key=seed, counter=[x // 2, y, z, 0])
+    generator, rest = Generator(counting), 2**64 - -(-(columns + before) // 2)
+    for numbers in drawn:
+        generator.random(out=numbers)
+        counting.advance(rest)  # to where the next row begins
     return drawn[:, before:, 0], drawn[:, before:, 1]
 
 
