@@ -53,7 +53,7 @@ def fit_gaussian(profile: npt.ArrayLike) -> GaussianFit | None:
         that is negative, lies outside, or is wider than the profile.
     """
     y = np.asarray(profile, dtype=np.float64)
-    x = np.arange(y.size, dtype=np.float64)
+    x, ones = np.arange(y.size, dtype=np.float64), np.ones(y.size)
     height = np.ptp(y)
     if y.size <= _PARAMETERS or height == 0:
         return None
@@ -68,13 +68,13 @@ def fit_gaussian(profile: npt.ArrayLike) -> GaussianFit | None:
         u = (x - p[1]) / p[2]
         bell = np.exp(-0.5 * u**2)
         slope = p[0] * bell * u / p[2]
-        return np.stack([bell, slope, slope * u, np.ones_like(x)], axis=1)
+        return np.array([bell, slope, slope * u, ones])
 
     # leastsq, as least_squares takes four times as long to call the same MINPACK.
     with np.errstate(all="ignore"):
         found, _, about, _, status = leastsq(
-            residual, start, Dfun=jacobian, full_output=True, maxfev=_MOST_EVALUATIONS,
-            ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE,
+            residual, start, Dfun=jacobian, col_deriv=True, full_output=True,
+            maxfev=_MOST_EVALUATIONS, ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE,
         )  # fmt: skip
     amplitude, centre, sigma, offset = found
     fwhm = abs(sigma) * FWHM_PER_SIGMA

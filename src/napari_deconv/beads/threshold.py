@@ -78,11 +78,12 @@ def threshold_beads(
             f"The image is constant ({array.flat[0]} everywhere): there is nothing to threshold."
         )
     ndim = min(array.ndim, 3)
-    labels = np.zeros(array.shape, np.int32)
+    labels, before = np.zeros(array.shape, np.int32), 0
     for index in np.ndindex(array.shape[:-ndim]):
         volume: npt.NDArray[Any] = array[index]
         regions = label(volume > _threshold(volume, method, value, get_engine(engine)))
-        labels[index] = np.where(regions, regions + labels.max(), 0)
+        np.add(regions, before, out=labels[index], where=regions > 0)
+        before = int(labels[index].max(initial=before))
     return labels
 
 
