@@ -37,8 +37,13 @@ _COMPARED = {"image": "cells", "after": "result"}
 _MEASURES = ("spectrum", "halves", "pair", "residual", "split")
 
 
+# A widget remembers its last choices: without a method it has that of the case before.
+def _bead_detection(label: str, method: str) -> Case:
+    moves = ("bead_diameter", (0.11, 0.12, 0.13, 0.14))
+    return Case(f"Bead detection, {label}", "Bead detection", ("beads",), {"method": method}, moves)
+
+
 def _deconvolution(label: str, moves: tuple[str, Sequence[Any]], **settings: Any) -> Case:
-    # A widget remembers its last choices: without a method it had that of the case before.
     known = {"method": "richardson_lucy"} | settings
     fields = {f"settings.{name}": value for name, value in known.items()}
     return Case(f"Deconvolution, {label}", "Deconvolution", _IMAGE_AND_PSF, fields, moves)
@@ -50,10 +55,8 @@ _BOTH = [
              fields={"method": name} | _SMALL.get(name, {}), moves=moves)
         for name, moves in _BACKGROUNDS.items()
     ),
-    Case("Bead detection, spots", "Bead detection", ("beads",),
-         moves=("bead_diameter", (0.11, 0.12, 0.13, 0.14))),
-    Case("Bead detection, local threshold", "Bead detection", ("beads",), {"method": "local"},
-         ("bead_diameter", (0.11, 0.12, 0.13, 0.14))),
+    _bead_detection("spots", "dog"),
+    _bead_detection("local threshold", "local"),
     Case("Synthetic PSF, vectorial", "Synthetic PSF", fields={"size": "31 × 129 × 129"},
          moves=("optics.numbers.na", (1.35, 1.3, 1.25, 1.2))),
     _deconvolution("Richardson–Lucy", _MORE, iterations=10, stop=None),

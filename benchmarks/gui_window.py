@@ -279,7 +279,7 @@ class Window:
         -------
         dict
             Seconds; contrast limits are given, so that nothing is computed. The first layer of
-            points has fonts loaded, once in a session.
+            points or of labels has fonts loaded or shaders compiled, once in a session.
         """
         rng = np.random.default_rng(1)
         known = _PLACED | {"contrast_limits": (0, 1)}
@@ -297,9 +297,11 @@ class Window:
             remove = partial(self.viewer.layers.remove, layer)
             stalls[f"a layer like a {what} is removed"] = self._timed(remove)
         places = rng.random((100, 3)) * self.shape
+        regions = np.zeros(self.shape, np.int32)
         for which in ("the first", "another"):
-            add = partial(self.viewer.add_points, places, **_PLACED)
-            stalls[f"{which} layer of points is added"] = self._timed(add)
+            for kind, made in (("points", places), ("labels", regions)):
+                add = partial(getattr(self.viewer, f"add_{kind}"), made, **_PLACED)
+                stalls[f"{which} layer of {kind} is added"] = self._timed(add)
         return stalls
 
     def _timed(self, do: Callable[[], Any]) -> float:
