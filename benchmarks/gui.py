@@ -122,8 +122,9 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
         "time until there is one, **longest stall** the median of the longest ones.",
         "- napari alone: what napari takes to show arrays as large, with no dock of ours open. It "
         "is part of the stalls below, for which fonts are loaded already.",
-        "- What the machine itself stands still, as a second process notices that does nothing "
-        "else, is left out of a stall; where there was some, the stall with it is in brackets.",
+        "- What a processor itself stands still, as happens to virtual machines, is left out of a "
+        "stall: a process on each, which does nothing else, notices. Where there was some, the "
+        "stall with it is in brackets.",
     ]
     for heading, (header, rows) in tables.items():
         lines += ["", f"## {heading}", "", markdown_table(header, rows)]

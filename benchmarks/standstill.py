@@ -1,8 +1,8 @@
 """How long the machine itself stands still, as a process notices that does nothing else.
 
-Virtual machines now and then do not run at all, and what runs on them cannot tell that from work of
-its own. A process that sleeps, and finds that it was woken late, can: with three others that kept
-both of two cores busy it was never `LATE`.
+Virtual machines, or one of their processors, now and then do not run at all, and what runs on them
+cannot tell that from work of its own. A process that sleeps, and finds that it was woken late, can:
+one on each of two processors was never `LATE` while three others kept both busy.
 """
 
 from __future__ import annotations
@@ -23,40 +23,56 @@ _NAP = 0.002  # s
 
 
 class Standstill:
-    """A process that notes when it is woken late; it ends with `stop`.
+    """A process for each processor that notes when it is woken late; they end with `stop`.
 
     Attributes
     ----------
-    process : subprocess.Popen
-        It.
+    processes : list of subprocess.Popen
+        They.
     """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._notes = Path(self._folder.name) / "notes.txt"
-        command = [sys.executable, "-m", "benchmarks.standstill", str(self._notes)]
-        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        processors = _processors()
+        self._notes = [Path(self._folder.name) / f"notes{number}.txt" for number in processors]
+        root, watch = Path(__file__).parents[1], [sys.executable, "-m", "benchmarks.standstill"]
+        self.processes = [
+            subprocess.Popen([*watch, str(notes), str(number)], cwd=root)
+            for number, notes in zip(processors, self._notes, strict=True)
+        ]
 
     @property
     def ready(self) -> bool:
-        """Whether it has begun."""
-        return self._notes.exists()
+        """Whether they have begun."""
+        return all(notes.exists() for notes in self._notes)
 
     def within(self, start: float, end: float) -> float:
-        """Tell for how many seconds it stood still between two times of `time.monotonic`."""
-        notes = [tuple(map(float, line.split())) for line in self._notes.read_text().splitlines()]
-        return sum(max(0.0, min(last, end) - max(first, start)) for first, last in notes)
+        """Tell for how many seconds a processor stood still between two times of `monotonic`."""
+        lines = [line for notes in self._notes for line in notes.read_text().splitlines()]
+        stood, until = 0.0, start
+        for first, last in sorted(tuple(map(float, line.split())) for line in lines):
+            stood += max(0.0, min(last, end) - max(first, until))
+            until = max(until, last)
+        return stood
 
     def stop(self) -> None:
-        """End the process."""
-        self.process.terminate()
-        self.process.wait()
+        """End the processes."""
+        for process in self.processes:
+            process.terminate()
+            process.wait()
         self._folder.cleanup()
 
 
-def main(notes: Path) -> None:
+def _processors() -> list[int]:
+    """List the processors that a process can be kept to; -1 where it cannot be."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [-1]
+
+
+def main(notes: Path, processor: int) -> None:
     """Write the beginning and the end of each standstill into a file, as long as anybody reads."""
     reader = os.getppid()
+    if processor >= 0:
+        os.sched_setaffinity(0, {processor})
     with notes.open("a", encoding="utf-8", buffering=1) as file:
         last = time.monotonic()
         while os.getppid() == reader:
@@ -68,4 +84,4 @@ def main(notes: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))
