@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from benchmarks.gui_window import BEAT, FIELD, PSF_SHAPE, SHAPE, Case, Times, Window
 from benchmarks.machine import describe_machine
 from benchmarks.report import markdown_table, size
-from benchmarks.standstill import LATE
 from napari_deconv import list_devices
 
 __all__ = ["PREVIEWS", "RUNS", "page"]
+
+Measure = Callable[[Case, str], Sequence[Times]]
 
 _RADII = ("radius", (0.9, 0.8, 0.7, 0.6))
 _BACKGROUNDS = {
@@ -97,13 +99,15 @@ PREVIEWS = [
 """What is previewed."""
 
 
-def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
+def page(tables: dict[str, tuple[list[str], list[list[str]]]], times: int) -> str:
     """Write the page of the documentation.
 
     Parameters
     ----------
     tables : dict
         By their headings, the titles of the columns and the rows.
+    times : int
+        How often each case was run.
     """
     described = "; ".join(f"{name}: {value}" for name, value in describe_machine().items())
     lines = [
@@ -113,18 +117,19 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
         "ms in a real window, and how long a preview takes. Made by `python -m benchmarks.gui "
         "--docs docs`.",
         "",
-        f"- Runs: an image of {size(SHAPE)} voxels of 16 bits, until its result is drawn; "
-        "one run of each.",
+        f"- Runs: an image of {size(SHAPE)} voxels of 16 bits, until its result is drawn, {times} "
+        "times.",
         "- A Zarr holds the same image. Of it the region in view is deconvolved, with the planes "
         "that the PSF reaches, or all of it in tiles, which are written.",
         f"- Previews: {FIELD} × {FIELD} pixels of it are in view, and the PSF has "
-        f"{PSF_SHAPE[0]} planes. A setting is changed four times; **first picture** is the median "
-        "time until there is one, **longest stall** the median of the longest ones.",
+        f"{PSF_SHAPE[0]} planes. A setting is changed four times; **first picture** is the time "
+        "until there is one.",
+        "- **Stall** is the longest one in a run, or after a change. Of these and the times the "
+        "medians are given; **longest** is the longest stall of all.",
         "- napari alone: what napari takes to show arrays as large, with no dock of ours open. It "
         "is part of the stalls below, for which fonts are loaded already.",
         "- What a processor itself stands still, as happens to virtual machines, is left out of a "
-        "stall: a process on each, which does nothing else, notices. Where there was some, the "
-        "stall with it is in brackets.",
+        "stall: a process on each, which does nothing else, notices.",
     ]
     for heading, (header, rows) in tables.items():
         lines += ["", f"## {heading}", "", markdown_table(header, rows)]
@@ -132,45 +137,53 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]]) -> str:
 
 
 def _table(
-    window: Window, cases: Sequence[Case], do: str, engines: Sequence[str]
+    cases: Sequence[Case], measure: Measure, first: str, engines: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    first = "seconds" if do == "run" else "first picture (ms)"
-    header = ["", *(f"{title}, {name}" for name in engines for title in (first, "stall (ms)"))]
+    titles = (first, "stall (ms)", "longest (ms)")
+    header = ["", *(f"{title}, {name}" for name in engines for title in titles)]
     rows = []
     for case in cases:
         cells = [case.label]
         for engine in engines:
-            times = getattr(window, do)(case, engine)
-            seconds = f"{times.seconds:.2g}" if do == "run" else f"{1e3 * times.seconds:.0f}"
-            cells += [seconds, _stall(times)]
+            cells += _cells(measure(case, engine), first)
         click.echo(" | ".join(cells))
         rows.append(cells)
     return header, rows
 
 
-def _stall(times: Times) -> str:
-    """Write a stall, and in brackets how long it was with what is the machine's."""
-    own, all_of_it = (f"{1e3 * seconds:.0f}" for seconds in (times.stall, times.standing))
-    return own if times.standing - times.stall < LATE else f"{own} ({all_of_it})"
+def _cells(times: Sequence[Times], first: str) -> list[str]:
+    """Write the medians, and the longest stall of all."""
+    seconds, stall = (float(np.median(column)) for column in zip(*map(astuple, times), strict=True))
+    longest = max(each.stall for each in times)
+    taken = f"{1e3 * seconds:.0f}" if first.endswith("(ms)") else f"{seconds:.2g}"
+    return [taken, f"{1e3 * stall:.0f}", f"{1e3 * longest:.0f}"]
 
 
 @click.command()
 @click.option("--docs", type=click.Path(path_type=Path), help="Folder of the documentation.")
 @click.option("--only", default="", help="Cases whose name contains this text.")
-def main(docs: Path | None, only: str) -> None:
+@click.option("--times", default=3, help="How often each case is run.")
+def main(docs: Path | None, only: str, times: int) -> None:
     """Measure stalls of the window and the time to a preview's first picture."""
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     window = Window()
     engines = list(dict.fromkeys(device.engine for device in list_devices()))[::-1]
     alone = [[name, f"{1e3 * stall:.0f}"] for name, stall in window.napari_alone().items()]
     tables = {"napari alone": (["", "stall (ms)"], alone)}
-    for heading, cases, do in (("Previews", PREVIEWS, "preview"), ("Runs", RUNS, "run")):
+
+    def run(case: Case, engine: str) -> list[Times]:
+        return [window.run(case, engine) for _ in range(times)]
+
+    for heading, cases, measure, first in (
+        ("Previews", PREVIEWS, window.preview, "first picture (ms)"),
+        ("Runs", RUNS, run, "seconds"),
+    ):
         chosen = [case for case in cases if only in case.label]
-        tables[heading] = _table(window, chosen, do, engines)
+        tables[heading] = _table(chosen, measure, first, engines)
     window.viewer.close()
     window.heartbeat.close()
     if docs is not None:
-        (docs / "gui-speed.md").write_text(page(tables), encoding="utf-8")
+        (docs / "gui-speed.md").write_text(page(tables, times), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -80,13 +80,10 @@ class Times:
         Of the run, or until the picture.
     stall : float
         Of the longest stall, less what the machine itself stood still in it.
-    standing : float
-        Of the longest one with that.
     """
 
     seconds: float
     stall: float
-    standing: float
 
 
 class Heartbeat:
@@ -108,13 +105,11 @@ class Heartbeat:
         self._stalls, self._last = [], time.monotonic()
         self._timer.start()
 
-    def stop(self) -> tuple[float, float]:
+    def stop(self) -> float:
         """Return the longest stall in seconds since the start, see `Times`."""
         self._beat()
         self._timer.stop()
-        lengths = [end - start for start, end in self._stalls]
-        own = [end - start - self._standstill.within(start, end) for start, end in self._stalls]
-        return max(own), max(lengths)
+        return max(end - start - self._standstill.within(start, end) for start, end in self._stalls)
 
     @property
     def ready(self) -> bool:
@@ -224,11 +219,11 @@ class Window:
         self.until(lambda: widget.run_button.text() == "Run")
         seconds = time.perf_counter() - started
         self.wait(_DRAWN)
-        stalls, said = self.heartbeat.stop(), widget.result_line.text()
+        stall, said = self.heartbeat.stop(), widget.result_line.text()
         if " s on " not in said:
             raise RuntimeError(f"{case.label} has no result: {said}")
         self.close(widget)
-        return Times(seconds, *stalls)
+        return Times(seconds, stall)
 
     def close(self, widget: Any) -> None:
         """Close a widget's dock."""
@@ -236,15 +231,15 @@ class Window:
         widget.deleteLater()
         self.wait(0.2)
 
-    def preview(self, case: Case, engine: str) -> Times:
-        """Change a setting several times, and look how long its picture takes: the median."""
+    def preview(self, case: Case, engine: str) -> list[Times]:
+        """Change a setting several times, and look how long its picture takes each time."""
         widget = self.open(case, engine, preview=True)
         self._zoom_in()
         self.wait(_SETTLED)
         name, values = case.moves
         times = [self._move(_field(widget, name), value) for value in values]
         self.close(widget)
-        return Times(*np.median([astuple(each) for each in times], axis=0).tolist())
+        return times
 
     def _zoom_in(self) -> None:
         """Show as many voxels as the field of a preview has."""
@@ -267,10 +262,10 @@ class Window:
         field.value = value
         self.until(lambda: bool(pictures) or time.perf_counter() > started + _LATEST)
         self.wait(max(_DRAWN, started + _SETTLED - time.perf_counter()))
-        stalls = self.heartbeat.stop()
+        stall = self.heartbeat.stop()
         for event in events:
             event.disconnect(note)
-        return Times(pictures[0] - started if pictures else np.nan, *stalls)
+        return Times(pictures[0] - started if pictures else np.nan, stall)
 
     def napari_alone(self) -> dict[str, float]:
         """Measure the longest stall while napari itself shows arrays like ours, without our dock.
@@ -311,7 +306,7 @@ class Window:
         self.heartbeat.start()
         QTimer.singleShot(10, do)
         self.wait(_DRAWN)
-        return self.heartbeat.stop()[0]
+        return self.heartbeat.stop()
 
 
 def _note(times: list[float], event: Any) -> None:
