@@ -37,7 +37,7 @@ class Standstill:
         self._notes = [Path(self._folder.name) / f"notes{number}.txt" for number in processors]
         root, watch = Path(__file__).parents[1], [sys.executable, "-m", "benchmarks.standstill"]
         self.processes = [
-            subprocess.Popen([*watch, str(notes), str(number)], cwd=root)
+            subprocess.Popen([*watch, str(notes), str(number), str(os.getpid())], cwd=root)
             for number, notes in zip(processors, self._notes, strict=True)
         ]
 
@@ -68,9 +68,8 @@ def _processors() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [-1]
 
 
-def main(notes: Path, processor: int) -> None:
-    """Write the beginning and the end of each standstill into a file, as long as anybody reads."""
-    reader = os.getppid()
+def main(notes: Path, processor: int, reader: int) -> None:
+    """Write the beginning and the end of each standstill into a file, as long as it is read."""
     if processor >= 0:
         os.sched_setaffinity(0, {processor})
     with notes.open("a", encoding="utf-8", buffering=1) as file:
@@ -84,4 +83,4 @@ def main(notes: Path, processor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

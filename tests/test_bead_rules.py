@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from bead_fields import (
     BACKGROUND,
@@ -16,6 +17,7 @@ from bead_fields import (
     match,
 )
 from napari_deconv.beads import Rejection, detect_beads
+from napari_deconv.beads.rules import resample
 from napari_deconv.errors import DeconvWarning
 
 
@@ -56,6 +58,21 @@ def oblique(shape, centre, height):
     width = SIGMA[1:].mean()
     distance = (z / SIGMA[0]) ** 2 + (along / (3 * width)) ** 2 + (across / (0.73 * width)) ** 2
     return height * np.exp(-distance / 2)
+
+
+@pytest.mark.parametrize("position", [(8.0, 9.0), (3.0, 4.0), (1.4, 12.6), (6.3, 17.2)], ids=str)
+@pytest.mark.parametrize("planes", [(), (12,)], ids=["2-D", "3-D"])
+def test_beads_at_the_border_too_are_resampled_by_splines(position, planes):
+    image = np.random.default_rng(0).random((*planes, 17, 19)).astype(np.float32)
+    before = image.copy()
+    place = np.array([3.3] * len(planes) + [*position])
+    half = [2] * len(planes) + [3, 4]
+    found = resample(image, place, half)
+    grid = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in half], indexing="ij"))
+    places = grid + place.reshape(-1, *[1] * image.ndim)
+    expected = map_coordinates(image.astype(float), places, order=3, mode="nearest")
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_array_equal(image, before)
 
 
 def status_at(beads, places):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_deconv.solvers import thinning
 from napari_deconv.solvers.thinning import split_photons
 
 
@@ -66,8 +67,8 @@ def test_same_seed_same_split():
 
 
 @settings(max_examples=50, deadline=None)
-@given(data=st.data(), space=st.tuples(*[st.integers(1, 9)] * 3))
-def test_a_part_is_split_as_the_whole_is(data, space):
+@given(data=st.data(), space=st.tuples(*[st.integers(1, 9)] * 3), at_once=st.integers(1, 30))
+def test_a_part_is_split_as_the_whole_is(data, space, at_once):
     rng = np.random.default_rng(0)
     image = rng.poisson(rng.choice([0.5, 8, 900], space)).astype(np.float32) + 0.3
     starts = data.draw(st.tuples(*[st.integers(0, n - 1) for n in space]))
@@ -77,9 +78,22 @@ def test_a_part_is_split_as_the_whole_is(data, space):
     part = tuple(map(slice, starts, stops))
     options = {"gain": 1.7, "offset": 0.2}
     whole = split_photons(image, 0.4, **options)
-    parts = split_photons(image[part], 0.4, **options, start=starts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thinning, "_AT_ONCE", at_once)
+        parts = split_photons(image[part], 0.4, **options, start=starts)
     for cut, each in zip(parts, whole, strict=True):
         np.testing.assert_array_equal(cut, each[part])
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (3, 7, 2**33), np.array([5, 2**31, 9])], ids=str)
+def test_each_row_has_the_chances_of_its_place(start):
+    z, y, x = (int(each) for each in start)
+    first, _ = split_photons(np.ones((2, 3, 11)), 0.5, start=start, seed=4)
+    for plane, row in np.ndindex(2, 3):
+        counter = [x // 2, y + row, z + plane, 0]
+        chances = np.random.Generator(np.random.Philox(key=4, counter=counter)).random((12, 2))
+        begin = x % 2
+        np.testing.assert_array_equal(first[plane, row] > 0, chances[begin : begin + 11, 0] <= 0.5)
 
 
 def test_a_plane_is_split_as_a_volume_of_one():

@@ -144,13 +144,20 @@ def test_it_waits_while_what_it_has_sent_is_drawn(qtbot, pictured):
         assert limits == contrast(picture, 0)
 
 
-def test_one_that_is_asked_to_end_waits_for_no_picture(qtbot, monkeypatch):
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["while it waits", "before"])
+def test_one_that_is_asked_to_end_waits_for_no_picture(qtbot, monkeypatch, meanwhile):
     monkeypatch.setattr(workers, "_DRAWN", 60.0)
     improve = partial(deconvolve, np.ones((8, 8)), np.ones((3, 3)), iterations=4, engine="cpu")
-    worker = create_worker(
-        Task("test", improve, np.asarray), _worker_class=Worker, _ignore_errors=True
-    )
-    worker.waiting.connect(worker.quit)
+
+    def picture(image):
+        if meanwhile:
+            worker.quit()
+        return np.asarray(image)
+
+    task = Task("test", improve, picture)
+    worker = create_worker(task, _worker_class=Worker, _start_thread=False, _ignore_errors=True)
+    if not meanwhile:
+        worker.waiting.connect(worker.quit)
     aborted = heard(worker.aborted)
     finish(qtbot, worker)
     assert aborted == [()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import affine_transform, spline_filter
@@ -10,7 +12,7 @@ from scipy.spatial import KDTree
 from napari_deconv.beads.measure import BOX, Measurement, box_around
 from napari_deconv.beads.table import ACCEPTED, Rejection
 
-__all__ = ["explain", "judge"]
+__all__ = ["explain", "judge", "resample"]
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -191,17 +193,30 @@ def _similarity(image: Floats, beads: list[Measurement], typical: Flags, fwhm: D
 
 def _normalised(image: Floats, bead: Measurement, fwhm: Doubles) -> tuple[Doubles, float]:
     """Resample a bead around its sub-pixel centre, mean 0 and norm 1; also its share of noise."""
-    half = np.ceil(_SHAPE_BOX * fwhm).astype(int)
-    box = box_around(bead.position, half + _SPLINE_MARGIN, image.shape)
-    # Mirrored, as "nearest" would pad it by 12 voxels all around, which takes ten times as long.
-    spline = spline_filter(image[box].astype(np.float64), order=3, mode="mirror")
-    corner = bead.position - [extent.start for extent in box] - half
-    voxels: Doubles = affine_transform(
-        spline, np.ones(image.ndim), corner, tuple(2 * half + 1), order=3, mode="nearest",
-        prefilter=False,
-    )  # fmt: skip
+    voxels = resample(image, bead.position, np.ceil(_SHAPE_BOX * fwhm).astype(int).tolist())
     voxels -= voxels.mean()
     norm = float(np.linalg.norm(voxels))
     if norm == 0:
         return voxels, 0.0
     return voxels / norm, min(voxels.size * (bead.noise / norm) ** 2, _MOST_NOISE)
+
+
+def resample(image: Floats, position: Doubles, half: Sequence[int]) -> Doubles:
+    """Interpolate a box of 2 × half + 1 voxels around a position by cubic splines.
+
+    Beyond the image its border goes on.
+    """
+    reach = np.add(half, _SPLINE_MARGIN)
+    box = box_around(position, reach, image.shape)
+    first = np.rint(position).astype(int) - reach
+    cut = [
+        (extent.start - start, start + 2 * margin + 1 - extent.stop)
+        for extent, start, margin in zip(box, first, reach, strict=True)
+    ]
+    # Left to affine_transform, it would be padded by 12 voxels all around: ten times as long.
+    spline = spline_filter(np.pad(image[box].astype(np.float64), cut, "edge"), mode="mirror")
+    shape = tuple(2 * each + 1 for each in half)
+    voxels: Doubles = affine_transform(
+        spline, np.ones(image.ndim), position - first - half, shape, mode="mirror", prefilter=False
+    )
+    return voxels

@@ -94,7 +94,7 @@ def _chances(shape: Sequence[int], start: Sequence[int], seed: int) -> tuple[Dou
     """
     (rows, columns), (z, y, x) = shape, start
     # A count gives four numbers: those of two voxels.
-    before = x % 2
+    before = int(x) % 2
     drawn = np.empty((rows, columns + before, 2))
     counting = Philox(key=seed, counter=[x // 2, y, z, 0])
     generator, rest = Generator(counting), 2**64 - -(-(columns + before) // 2)

@@ -218,10 +218,11 @@ class Worker(WorkerBase):
             self.measured.emit(state.measured)
         start, is_drawn = time.perf_counter(), self._shown.is_set()
         picture = self._task.picture if is_drawn and start >= self._next_picture else None
-        if picture is not None:
-            self.pictured.emit(picture(state.image), state.iteration)
         if picture is not None or (is_drawn and is_new and start >= self._next_row):
             self._shown.clear()
+            self._stop_if_asked()
+            if picture is not None:
+                self.pictured.emit(picture(state.image), state.iteration)
             self.waiting.emit()
             self._shown.wait(_DRAWN)
             now = time.perf_counter()
