@@ -80,10 +80,13 @@ class Times:
         Of the run, or until the picture.
     stall : float
         Of the longest stall, less what the machine itself stood still in it.
+    standing : float
+        Of the longest one with that.
     """
 
     seconds: float
     stall: float
+    standing: float
 
 
 class Heartbeat:
@@ -105,11 +108,13 @@ class Heartbeat:
         self._stalls, self._last = [], time.monotonic()
         self._timer.start()
 
-    def stop(self) -> float:
+    def stop(self) -> tuple[float, float]:
         """Return the longest stall in seconds since the start, see `Times`."""
         self._beat()
         self._timer.stop()
-        return max(end - start - self._standstill.within(start, end) for start, end in self._stalls)
+        lengths = [end - start for start, end in self._stalls]
+        own = [end - start - self._standstill.within(start, end) for start, end in self._stalls]
+        return max(own), max(lengths)
 
     @property
     def ready(self) -> bool:
@@ -219,11 +224,11 @@ class Window:
         self.until(lambda: widget.run_button.text() == "Run")
         seconds = time.perf_counter() - started
         self.wait(_DRAWN)
-        stall, said = self.heartbeat.stop(), widget.result_line.text()
+        stalls, said = self.heartbeat.stop(), widget.result_line.text()
         if " s on " not in said:
             raise RuntimeError(f"{case.label} has no result: {said}")
         self.close(widget)
-        return Times(seconds, stall)
+        return Times(seconds, *stalls)
 
     def close(self, widget: Any) -> None:
         """Close a widget's dock."""
@@ -262,10 +267,10 @@ class Window:
         field.value = value
         self.until(lambda: bool(pictures) or time.perf_counter() > started + _LATEST)
         self.wait(max(_DRAWN, started + _SETTLED - time.perf_counter()))
-        stall = self.heartbeat.stop()
+        stalls = self.heartbeat.stop()
         for event in events:
             event.disconnect(note)
-        return Times(pictures[0] - started if pictures else np.nan, stall)
+        return Times(pictures[0] - started if pictures else np.nan, *stalls)
 
     def napari_alone(self) -> dict[str, float]:
         """Measure the longest stall while napari itself shows arrays like ours, without our dock.
@@ -306,7 +311,7 @@ class Window:
         self.heartbeat.start()
         QTimer.singleShot(10, do)
         self.wait(_DRAWN)
-        return self.heartbeat.stop()
+        return self.heartbeat.stop()[0]
 
 
 def _note(times: list[float], event: Any) -> None:
