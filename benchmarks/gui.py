@@ -123,8 +123,8 @@ def page(tables: dict[str, tuple[list[str], list[list[str]]]], times: int) -> st
         "- A Zarr holds the same image. Of it the region in view is deconvolved, with the planes "
         "that the PSF reaches, or all of it in tiles, which are written.",
         f"- Previews: {FIELD} × {FIELD} pixels of it are in view, and the PSF has "
-        f"{PSF_SHAPE[0]} planes. A setting is changed four times; **first picture** is the time "
-        "until there is one.",
+        f"{PSF_SHAPE[0]} planes. A setting is changed four times, and timed until the **first "
+        "picture**, then four times with the timer that looks for stalls, which takes time itself.",
         "- **Stall** is the longest one in a run, or after a change. Of these and the times the "
         "medians are given; **longest** is the longest stall of all.",
         "- napari alone: what napari takes to show arrays as large, with no dock of ours open. It "
