@@ -36,7 +36,7 @@ def scheduler_file(dask, tmp_path):
     file = tmp_path / "scheduler.json"
     dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
          "--scheduler-file", str(file))  # fmt: skip
-    until(file.exists)
+    until(lambda: file.exists() and file.read_text().endswith("}"))  # not written at once
     return file
 
 
